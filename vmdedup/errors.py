@@ -1,0 +1,64 @@
+"""Every error that vmdedup raises on purpose.
+
+    VmdedupError                 one clear line for the user; exit status 1
+    ├── UsageError               what was asked for cannot be meant; exit status 2
+    │   ├── ScenarioError        a scenario file: FILE:LINE, what, remedy
+    │   └── ScriptError          a KSM script: FILE:LINE, what, remedy
+    ├── HostError                host memory: exhausted, or not to be had from the system
+    ├── GuestError               a guest could not be started, or broke down
+    ├── InvariantError           host/check or ksm/check found the memory inconsistent
+    ├── KnobError                a tunable refused a value; .errno_name is the kernel's own name
+    └── EnvironmentLacksError    root, an idle KSM, a kernel feature is missing; exit status 4
+"""
+
+from __future__ import annotations
+
+
+class VmdedupError(Exception):
+    """Base of all. The message is one line that says what to do next."""
+
+    exit_status = 1
+
+
+class UsageError(VmdedupError):
+    """The request itself is wrong: a flag, a file, a value."""
+
+    exit_status = 2
+
+
+class ScenarioError(UsageError):
+    """A scenario file does not say something that can be run."""
+
+
+class ScriptError(UsageError):
+    """A KSM script does not follow the grammar."""
+
+
+class HostError(VmdedupError):
+    """Host memory is exhausted, or the system would not give it."""
+
+
+class GuestError(VmdedupError):
+    """A guest could not be started, or broke down."""
+
+
+class InvariantError(VmdedupError):
+    """A consistency check found host or ksmd state that must not exist."""
+
+
+class KnobError(VmdedupError):
+    """A tunable refused a value. errno_name: EINVAL, EBUSY or ERANGE, as the kernel's sysfs file would say."""
+
+    exit_status = 2
+
+    def __init__(self, knob: str, value: str, errno_name: str) -> None:
+        super().__init__(f"{knob} refuses {value!r}: {errno_name}")
+        self.knob = knob
+        self.value = value
+        self.errno_name = errno_name
+
+
+class EnvironmentLacksError(VmdedupError):
+    """This machine lacks what the request needs (root, an idle KSM, …)."""
+
+    exit_status = 4
