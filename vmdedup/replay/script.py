@@ -1,0 +1,328 @@
+"""KSM scripts: text in, checked steps out. The grammar, one step a line, `#` starts a comment:
+
+    vm NAME PAGES                     fork NAME CHILD                exit NAME
+    fill NAME RANGE CONTENT           poke NAME PAGE OFFSET BYTE     read NAME RANGE
+    discard NAME RANGE                unmap NAME RANGE
+    mergeable NAME RANGE              unmergeable NAME RANGE
+    set KNOB VALUE                    scan N                         pass [N]
+    counters                          sharing                        digest
+
+RANGE is LO..HI, both ends included, or one page number. CONTENT is zero, key K[+], seed S[+] or
+file PATH [PAGE]. Numbers are decimal or 0x-hexadecimal. A name belongs to one process for the whole script,
+dead or alive. Everything that can be known without running the script is checked here, so that a script that
+parses can be played: only a tunable's value is left to the machine, because a refused write is part of what
+a script may show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmdedup.errors import ScriptError
+from vmdedup.replay.content import PAGE_SIZE, Content, FilePages, Key, Seed, Zero, file_pages
+from vmdedup.replay.steps import (
+    Counters,
+    Digest,
+    Discard,
+    Exit,
+    Fill,
+    Fork,
+    Mergeable,
+    Pass,
+    Poke,
+    Read,
+    Scan,
+    Set,
+    Sharing,
+    Step,
+    Unmap,
+    Unmergeable,
+    Vm,
+)
+
+__all__ = [
+    "KNOBS",
+    "Counters",
+    "Digest",
+    "Discard",
+    "Exit",
+    "Fill",
+    "Fork",
+    "Mergeable",
+    "Pass",
+    "Poke",
+    "Read",
+    "Scan",
+    "Script",
+    "Set",
+    "Sharing",
+    "Step",
+    "Unmap",
+    "Unmergeable",
+    "Vm",
+    "parse",
+    "parse_text",
+]
+
+KNOBS = (
+    "run",
+    "pages_to_scan",
+    "sleep_millisecs",
+    "smart_scan",
+    "use_zero_pages",
+    "max_page_sharing",
+    "merge_across_nodes",
+    "stable_node_chains_prune_millisecs",
+    "advisor_mode",
+    "advisor_max_cpu",
+    "advisor_min_pages_to_scan",
+    "advisor_max_pages_to_scan",
+    "advisor_target_scan_time",
+)
+
+MOST_PAGES = (1 << 47) // PAGE_SIZE  # a process's address space on x86-64
+MOST_SCAN = (1 << 32) - 1  # what pages_to_scan can hold
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,99}|[0-9]{1,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A checked script: its steps in order, and the file they came from."""
+
+    name: str
+    steps: tuple[Step, ...]
+    sizes: tuple[int, ...]  # pages of each address space, forks included, in order of creation
+
+    def pages(self) -> int:
+        """Return the pages of all address spaces together, forks included."""
+        return sum(self.sizes)
+
+    def mms(self) -> int:
+        """Return the number of address spaces that the script creates, dead ones included."""
+        return len(self.sizes)
+
+
+@dataclass(slots=True)
+class _Space:
+    """What the parser knows of one process. holes: unmapped (lo, hi, line of the unmap step)."""
+
+    pages: int
+    exited: int = 0
+    holes: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+def parse(path: Path) -> Script:
+    """Read and check a script file. ScriptError: one line that says where, what and what to do."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ScriptError(f"{path}: {error.strerror}; give a readable KSM script") from None
+    except UnicodeDecodeError as error:
+        raise ScriptError(f"{path}: not text (byte {error.start} is no UTF-8); give a KSM script") from None
+    return parse_text(text, path.parent, str(path))
+
+
+def parse_text(text: str, folder: Path, name: str = "<script>") -> Script:
+    """Check a script given as text; paths of contents start at `folder`. ScriptError as parse()."""
+    parser = _Parser(folder, name)
+    for number, line in enumerate(text.split("\n"), start=1):
+        parser.feed(number, line)
+    return Script(name, tuple(parser.steps), tuple(space.pages for space in parser.spaces.values()))
+
+
+class _Parser:
+    """Checks line after line. spaces: every process so far, in order of creation, dead ones included."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.line = 0
+        self.steps: list[Step] = []
+        self.spaces: dict[str, _Space] = {}
+
+    def feed(self, number: int, line: str) -> None:
+        """Check one line and append its step, if it has one."""
+        self.line = number
+        words = line.partition("#")[0].split()
+        if not words:
+            return
+        known = _STEPS.get(words[0])
+        if known is None:
+            raise self.error(f"unknown step {words[0]!r}", f"use one of {', '.join(_STEPS)}")
+        usage, least, most, read = known
+        if not least <= len(words) - 1 <= most:
+            raise self.error(f"{words[0]!r} with {len(words) - 1} words after it", f"write: {usage}")
+        self.steps.append(read(self, words[1:]))
+
+    def error(self, what: str, remedy: str) -> ScriptError:
+        """Return the one-line error for the current line."""
+        return ScriptError(f"{self.name}:{self.line}: {what}; {remedy}")
+
+    # Words
+
+    def number(self, word: str, what: str, most: int, least: int = 0) -> int:
+        """Return a number between least and most."""
+        if not _NUMBER.fullmatch(word):
+            raise self.error(f"{what} {word!r} is not a number", "write it in decimal or as 0x-hexadecimal, no sign")
+        value = int(word, 16 if word[:2] in ("0x", "0X") else 10)
+        if not least <= value <= most:
+            raise self.error(f"{what} {word} is out of range", f"give {least} to {most}")
+        return value
+
+    def new(self, name: str, space: _Space) -> str:
+        """Enter a new process."""
+        if name in self.spaces:
+            raise self.error(f"name {name!r} is used twice", "give each process a name of its own")
+        self.spaces[name] = space
+        return name
+
+    def alive(self, name: str) -> _Space:
+        """Return a living process."""
+        space = self.spaces.get(name)
+        if space is None:
+            raise self.error(f"no process {name!r}", f"start it before with: vm {name} PAGES")
+        if space.exited:
+            raise self.error(f"process {name!r} has exited in line {space.exited}", "name a living process")
+        return space
+
+    def range(self, name: str, word: str) -> tuple[str, int, int]:
+        """Return (name, lo, hi) of pages that the process has and has not unmapped."""
+        space = self.alive(name)
+        low, dots, high = word.partition("..")
+        lo = self.page(space, low)
+        hi = self.page(space, high) if dots else lo
+        if hi < lo:
+            raise self.error(f"range {word} is empty", f"write the lower page first: {hi}..{lo}")
+        for first, last, line in space.holes:
+            if lo <= last and first <= hi:
+                page = max(lo, first)
+                raise self.error(f"page {page} of {name!r} is unmapped since line {line}", "leave it out")
+        return name, lo, hi
+
+    def page(self, space: _Space, word: str) -> int:
+        """Return a page number of a process."""
+        return self.number(word, "page", space.pages - 1)
+
+    # Contents
+
+    def content(self, words: list[str], count: int) -> Content:
+        """Return the content for `count` pages."""
+        match words:
+            case ["zero"]:
+                return Zero()
+            case ["key", word]:
+                k, step = self.stepped(word, (1 << 64) - 1)
+                if k + step * (count - 1) >= 1 << 64:
+                    raise self.error(f"key {word} does not fit in 8 bytes on page {count - 1}", "start lower")
+                return Key(k, step)
+            case ["seed", word]:
+                return Seed(*self.stepped(word, (1 << 64) - 1))
+            case ["file", path, *rest] if len(rest) < 2:
+                return self.file(path, self.number(rest[0], "file page", 1 << 52) if rest else 0, count)
+            case _:
+                said = " ".join(words)
+                raise self.error(f"no content {said!r}", "write: zero, key K[+], seed S[+] or file PATH [PAGE]")
+
+    def stepped(self, word: str, most: int) -> tuple[int, int]:
+        """Return (number, step) of a number with or without a `+`."""
+        step = word.endswith("+")
+        return self.number(word[:-1] if step else word, "number", most), int(step)
+
+    def file(self, word: str, page: int, count: int) -> FilePages:
+        """Return pages page..page+count-1 of a readable file that has them all."""
+        path = self.folder / word
+        remedy = "give a readable file, its path from the script's folder"
+        try:
+            held = file_pages(path)
+        except OSError as error:
+            raise self.error(f"file {path}: {error.strerror}", remedy) from None
+        if page + count > held:
+            raise self.error(f"file {path} has {held} pages, page {page + count - 1} is wanted", "shorten the range")
+        return FilePages(path, page)
+
+    # Steps
+
+    def vm(self, words: list[str]) -> Step:
+        """vm NAME PAGES"""
+        pages = self.number(words[1], "number of pages", MOST_PAGES, least=1)
+        return Vm(self.line, self.new(words[0], _Space(pages)), pages)
+
+    def fork(self, words: list[str]) -> Step:
+        """fork NAME CHILD"""
+        parent = self.alive(words[0])
+        child = self.new(words[1], _Space(parent.pages, holes=list(parent.holes)))
+        return Fork(self.line, words[0], child)
+
+    def exit(self, words: list[str]) -> Step:
+        """exit NAME"""
+        self.alive(words[0]).exited = self.line
+        return Exit(self.line, words[0])
+
+    def fill(self, words: list[str]) -> Step:
+        """fill NAME RANGE CONTENT"""
+        name, lo, hi = self.range(words[0], words[1])
+        return Fill(self.line, name, lo, hi, self.content(words[2:], hi - lo + 1))
+
+    def poke(self, words: list[str]) -> Step:
+        """poke NAME PAGE OFFSET BYTE"""
+        self.page(self.alive(words[0]), words[1])
+        name, page, _ = self.range(words[0], words[1])
+        offset = self.number(words[2], "offset", PAGE_SIZE - 1)
+        return Poke(self.line, name, page, offset, self.number(words[3], "byte", 255))
+
+    def unmap(self, words: list[str]) -> Step:
+        """unmap NAME RANGE"""
+        name, lo, hi = self.range(words[0], words[1])
+        self.spaces[name].holes.append((lo, hi, self.line))
+        return Unmap(self.line, name, lo, hi)
+
+    def set(self, words: list[str]) -> Step:
+        """set KNOB VALUE"""
+        if words[0] not in KNOBS:
+            raise self.error(f"unknown knob {words[0]!r}", f"use one of {', '.join(KNOBS)}")
+        return Set(self.line, words[0], words[1])
+
+    def scan(self, words: list[str]) -> Step:
+        """scan N"""
+        return Scan(self.line, self.number(words[0], "number of pages", MOST_SCAN))
+
+    def passes(self, words: list[str]) -> Step:
+        """pass [N]"""
+        return Pass(self.line, self.number(words[0], "number of passes", MOST_SCAN) if words else 1)
+
+
+_Step = Callable[["_Parser", list[str]], Step]
+
+
+def _ranged(kind: type[Read | Discard | Mergeable | Unmergeable]) -> _Step:
+    """Return the reader of a step that is a name and a range."""
+    return lambda parser, words: kind(parser.line, *parser.range(words[0], words[1]))
+
+
+def _bare(kind: type[Counters | Sharing | Digest]) -> _Step:
+    """Return the reader of a step that is one word."""
+    return lambda parser, words: kind(parser.line)
+
+
+_STEPS: dict[str, tuple[str, int, int, _Step]] = {
+    "vm": ("vm NAME PAGES", 2, 2, _Parser.vm),
+    "fork": ("fork NAME CHILD", 2, 2, _Parser.fork),
+    "exit": ("exit NAME", 1, 1, _Parser.exit),
+    "fill": ("fill NAME RANGE CONTENT", 3, 5, _Parser.fill),
+    "poke": ("poke NAME PAGE OFFSET BYTE", 4, 4, _Parser.poke),
+    "read": ("read NAME RANGE", 2, 2, _ranged(Read)),
+    "discard": ("discard NAME RANGE", 2, 2, _ranged(Discard)),
+    "unmap": ("unmap NAME RANGE", 2, 2, _Parser.unmap),
+    "mergeable": ("mergeable NAME RANGE", 2, 2, _ranged(Mergeable)),
+    "unmergeable": ("unmergeable NAME RANGE", 2, 2, _ranged(Unmergeable)),
+    "set": ("set KNOB VALUE", 2, 2, _Parser.set),
+    "scan": ("scan N", 1, 1, _Parser.scan),
+    "pass": ("pass [N]", 0, 1, _Parser.passes),
+    "counters": ("counters", 0, 0, _bare(Counters)),
+    "sharing": ("sharing", 0, 0, _bare(Sharing)),
+    "digest": ("digest", 0, 0, _bare(Digest)),
+}
