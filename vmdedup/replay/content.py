@@ -127,7 +127,7 @@ def _file_pages(path: Path, first: int, count: int) -> Pages:
     try:
         with path.open("rb", buffering=0) as file:
             file.seek(first * PAGE_SIZE)
-            got = _read_into(file, memoryview(pages))
+            got = _read_into(file, pages.data)
     except OSError as error:
         raise ScriptError(f"{path}: {error.strerror}; give a file that stays readable") from None
     if -(-got // PAGE_SIZE) < count:

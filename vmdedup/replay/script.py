@@ -167,7 +167,7 @@ class _Parser:
     def number(self, word: str, what: str, most: int, least: int = 0) -> int:
         """Return a number between least and most."""
         if not _NUMBER.fullmatch(word):
-            raise self.error(f"{what} {word!r} is not a number", "write it in decimal or as 0x-hexadecimal, no sign")
+            raise self.error(f"{what} {word!r} is no number", "write it in decimal or as 0x-hexadecimal")
         value = int(word, 16 if word[:2] in ("0x", "0X") else 10)
         if not least <= value <= most:
             raise self.error(f"{what} {word} is out of range", f"give {least} to {most}")
@@ -225,7 +225,7 @@ class _Parser:
                 return self.file(path, self.number(rest[0], "file page", 1 << 52) if rest else 0, count)
             case _:
                 said = " ".join(words)
-                raise self.error(f"no content {said!r}", "write: zero, key K[+], seed S[+] or file PATH [PAGE]")
+                raise self.error(f"no content {said!r}", "use zero, key K[+], seed S[+] or file PATH [PAGE]")
 
     def stepped(self, word: str, most: int) -> tuple[int, int]:
         """Return (number, step) of a number with or without a `+`."""
@@ -241,7 +241,8 @@ class _Parser:
         except OSError as error:
             raise self.error(f"file {path}: {error.strerror}", remedy) from None
         if page + count > held:
-            raise self.error(f"file {path} has {held} pages, page {page + count - 1} is wanted", "shorten the range")
+            last = page + count - 1
+            raise self.error(f"file {path} has {held} pages, page {last} is wanted", "shorten the range")
         return FilePages(path, page)
 
     # Steps
