@@ -1,0 +1,134 @@
+"""The answers of a run, computed from its tables alone: how much, for whom, how soon, at what cost.
+
+allocated   guest pages with content of their own: present pages, those that KSM turned into the zero
+            page included; pages never touched or only read cost the host nothing and are not counted.
+used        host frames that these pages take; saved = allocated - used.
+            A frame mapped n times by g guests saves n - 1: n - g within guests, g - 1 between guests.
+            All-zero content is counted apart: KSM's zero pages save 1 each, a frame of zeros n - 1.
+possible    allocated - distinct contents; all-zero content counts as one frame, or as none with
+            use_zero_pages (possible_zero_frames says which).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vmdedup.result.tables import Row, Table, records
+from vmdedup.units import mib
+
+SCHEMA_VERSION = 1
+RMAP_ITEM_BYTES = 64
+STABLE_NODE_BYTES = 64
+MILESTONES = (50, 90, 99)
+
+_PARTS = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
+_KSM_STAT = ("ksm_rmap_items", "ksm_merging_pages", "ksm_zero_pages", "ksm_process_profit")
+
+
+def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Table) -> dict[str, Any]:
+    """The summary document of a run; run is its run.json, the tables are as result.columns declares them.
+
+    Sizes are MiB, times seconds, profit bytes. Every key is always there; what has no answer is null.
+    """
+    rows = records(series)
+    last = rows[-1] if rows else {}
+    size = int(run["page_size"])
+    return {
+        **_identity(run, last),
+        **_sizes(last, size),
+        **_peaks(rows, size),
+        **_costs(last, size),
+        "seconds_to_percent_of_possible": {str(p): time_to(rows, p) for p in MILESTONES},
+        "counters": _counters(last),
+        "guests": [_guest(row, size) for row in records(guests)],
+        "matrix": [_pair(row, size) for row in records(matrix)],
+        "events": list(run["events"]),
+    }
+
+
+def time_to(rows: Sequence[Row], percent: int) -> float | None:
+    """Seconds until saved was at least so many per cent of what was possible at that moment, or None."""
+    for row in rows:
+        saved, possible = int(row["saved_pages"]), int(row["possible_pages"])
+        if possible > 0 and saved * 100 >= possible * percent:
+            return float(row["time_s"])
+    return None
+
+
+def _identity(run: Mapping[str, Any], last: Row) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "scenario": run["name"],
+        "seed": run["seed"],
+        "clock": run["clock"],
+        "ended": run["ended"],
+        "seconds": float(last.get("time_s", 0.0)),
+    }
+
+
+def _sizes(last: Row, size: int) -> dict[str, Any]:
+    sizes = {f"{part}_mib": _mib(last, f"{part}_pages", size) for part in (*_PARTS, "possible")}
+    possible = int(last.get("possible_pages", 0))
+    return sizes | {
+        "saved_percent": _percent(last, "allocated_pages"),
+        "saved_percent_of_possible": _percent(last, "possible_pages") if possible > 0 else None,
+        "possible_zero_frames": 0 if last.get("use_zero_pages", 0) else 1,
+    }
+
+
+def _peaks(rows: Sequence[Row], size: int) -> dict[str, Any]:
+    return {
+        f"peak_{part}_mib": max((_mib(row, f"{part}_pages", size) for row in rows), default=0.0)
+        for part in ("allocated", "used", "saved")
+    }
+
+
+def _costs(last: Row, size: int) -> dict[str, Any]:
+    scanned, cpu = int(last.get("pages_scanned", 0)), float(last.get("ksmd_cpu_s", 0.0))
+    saved = _mib(last, "saved_pages", size)
+    return {
+        "pages_scanned": scanned,
+        "ksmd_cpu_seconds": cpu,
+        "pages_scanned_per_saved_mib": round(scanned / saved, 3) if saved > 0 else None,
+        "ksmd_cpu_seconds_per_saved_mib": round(cpu / saved, 6) if saved > 0 else None,
+        "cow_breaks": int(last.get("cow_breaks", 0)),
+        "metadata_mib": round(mib(_metadata_bytes(last)), 3),
+        "general_profit": int(last.get("general_profit", 0)),
+    }
+
+
+def _metadata_bytes(last: Row) -> int:
+    """What the kernel would spend on the bookkeeping. Source: sizeof in mm/ksm.c on x86-64 (6.18)."""
+    shared, chains = int(last.get("pages_shared", 0)), int(last.get("stable_node_chains", 0))
+    items = shared + sum(int(last.get(f"pages_{kind}", 0)) for kind in ("sharing", "unshared", "volatile"))
+    return items * RMAP_ITEM_BYTES + (shared + chains) * STABLE_NODE_BYTES
+
+
+def _counters(last: Row) -> dict[str, Any]:
+    ours = {"time_s", "guests", "cow_breaks", "ksmd_cpu_s", "possible_pages", *(f"{p}_pages" for p in _PARTS)}
+    return {name: value for name, value in last.items() if name not in ours}
+
+
+def _guest(row: Row, size: int) -> dict[str, Any]:
+    sizes = {f"{part}_mib": _mib(row, f"{part}_pages", size) for part in ("memory", *_PARTS)}
+    named = {"name": row["guest"], "group": row["group"], "state": row["state"]}
+    stat = {name: int(row[name]) for name in _KSM_STAT}
+    return named | sizes | stat | {"saved_percent": _percent(row, "allocated_pages")}
+
+
+def _pair(row: Row, size: int) -> dict[str, Any]:
+    return {
+        "guests": [row["guest_a"], row["guest_b"]],
+        "shared_mib": _mib(row, "shared_frames", size),
+        "zero_mib": _mib(row, "zero_frames", size),
+    }
+
+
+def _mib(row: Row, column: str, size: int) -> float:
+    return round(mib(float(row.get(column, 0)) * size), 3)
+
+
+def _percent(row: Row, whole: str) -> float:
+    pages = float(row.get(whole, 0))
+    return round(100.0 * float(row["saved_pages"]) / pages, 2) if pages > 0 else 0.0

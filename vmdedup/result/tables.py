@@ -1,0 +1,56 @@
+"""Tables: rows of plain values to polars frames and Parquet bytes, and back. The only importer of polars.
+
+Parquet, because it keeps names and types and every notebook reads it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from vmdedup.errors import UsageError
+
+Row = Mapping[str, int | float | str]
+Table = pl.DataFrame
+
+
+def table(rows: Sequence[Row], columns: Iterable[str] = ()) -> Table:
+    """A frame of the rows, in the order of the first row's keys; columns names them when there are no rows.
+
+    Columns that end in `_s` are seconds (Float64), strings are strings, everything else is Int64 unless some
+    value is a float. Raises KeyError if a row lacks a column of the first.
+    """
+    names = list(rows[0]) if rows else list(columns)
+    return pl.DataFrame({name: _column(name, [row[name] for row in rows]) for name in names})
+
+
+def records(frame: Table) -> list[dict[str, int | float | str]]:
+    """The rows of a frame as plain dictionaries."""
+    return frame.to_dicts()
+
+
+def to_parquet(frame: Table) -> bytes:
+    """The frame as the bytes of a Parquet file; the same frame gives the same bytes."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    return buffer.getvalue()
+
+
+def read_parquet(path: Path) -> Table:
+    """The frame in a Parquet file. Raises UsageError if there is none, or if it is broken."""
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{path} is not a table of a run: {reason}") from None
+
+
+def _column(name: str, values: list[int | float | str]) -> pl.Series:
+    if any(isinstance(value, str) for value in values):
+        return pl.Series(name, values, dtype=pl.String)
+    if name.endswith("_s") or any(isinstance(value, float) for value in values):
+        return pl.Series(name, values, dtype=pl.Float64)
+    return pl.Series(name, values, dtype=pl.Int64)
