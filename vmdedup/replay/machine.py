@@ -15,7 +15,7 @@ class Machine(Protocol):
     """Processes, their memory, and one ksmd, in the start state of the script specification."""
 
     def vm(self, name: str, pages: int) -> None:
-        """Start a process with one private anonymous mapping, small pages only, advised mergeable, untouched."""
+        """Start a process with one private anonymous mapping: small pages, advised mergeable, untouched."""
 
     def fork(self, name: str, child: str) -> None:
         """Fork the process; the child inherits the mapping copy-on-write, and its advice."""
@@ -24,7 +24,7 @@ class Machine(Protocol):
         """End the process; its memory is gone when this returns."""
 
     def fill(self, name: str, lo: int, hi: int, content: Content) -> None:
-        """Store content in each page of the range, in ascending order; page lo gets the content of index 0."""
+        """Store content in each page of the range, ascending; page lo gets the content of index 0."""
 
     def poke(self, name: str, page: int, offset: int, byte: int) -> None:
         """Store one byte, also when it is there already."""
@@ -36,7 +36,7 @@ class Machine(Protocol):
         """madvise(MADV_DONTNEED)."""
 
     def unmap(self, name: str, lo: int, hi: int) -> None:
-        """munmap; no later call names these pages, except inside a digest or sharing, which leave them out."""
+        """munmap; no later call names these pages; digest and sharing leave them out."""
 
     def mergeable(self, name: str, lo: int, hi: int) -> None:
         """madvise(MADV_MERGEABLE)."""
@@ -45,7 +45,7 @@ class Machine(Protocol):
         """madvise(MADV_UNMERGEABLE)."""
 
     def set(self, knob: str, value: str) -> None:
-        """Write a tunable of /sys/kernel/mm/ksm as text. Raises KnobError when the kernel refuses the value."""
+        """Write a tunable of /sys/kernel/mm/ksm as text. KnobError: the value is refused."""
 
     def scan(self, pages: int) -> None:
         """Let ksmd scan one batch of at most that many pages; it ends early at the end of a full scan."""
@@ -64,7 +64,10 @@ class Machine(Protocol):
         """Sorted groups of "name:page" that share one physical page; groups of one are left out."""
 
     def digest(self) -> dict[str, str]:
-        """SHA-256 in hex of each living process's mapped pages in order, in order of creation; reads each page."""
+        """SHA-256 in hex of each living process's mapped pages in order; reads each page.
+
+        Processes stand in order of creation.
+        """
 
     def close(self) -> None:
         """End all processes and give back what the machine took. Harmless when done already."""

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmdedup.errors import KnobError
-from vmdedup.replay import script as steps
+from vmdedup.replay import steps
 from vmdedup.replay.machine import Machine
+from vmdedup.replay.script import Script
 
 
-def play(script: steps.Script, machine: Machine) -> Iterator[str]:
+def play(script: Script, machine: Machine) -> Iterator[str]:
     """Play every step in order; yield a line of JSON (without newline) for each step that prints one."""
     for step in script.steps:
         answer = perform(step, machine)
