@@ -1,0 +1,58 @@
+"""The counters, counted when asked for: ksmd's bookkeeping, never the page tables (but for zero pages).
+
+Source: Documentation/admin-guide/mm/ksm.rst, mm/ksm.c (v6.18), behaviour only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from oracle.objects import PAGE_SIZE, Chain, Ksm, Mm
+from oracle.rbtree import Node
+
+ITEM_BYTES = 64
+
+
+def system(ksm: Ksm, living: Iterable[Mm]) -> dict[str, Any]:
+    """Return the system's counters and each living process's, in the order of the script specification."""
+    items = list(ksm.items())
+    stable = [item.node for item in items if item.node is not None]
+    shared = len(set(stable))
+    sharing = len(stable) - shared
+    unshared = sum(item.seq is not None for item in items)
+    zeros = sum(len(mm.ksm_zeros) for mm in living)
+    chains = [node for node in in_order(ksm.stable.root) if isinstance(node, Chain)]
+    return {
+        "pages_shared": shared,
+        "pages_sharing": sharing,
+        "pages_unshared": unshared,
+        "pages_volatile": max(0, len(items) - shared - sharing - unshared),
+        "ksm_zero_pages": zeros,
+        "stable_node_chains": len(chains),
+        "stable_node_dups": sum(len(chain.dups) for chain in chains),
+        "general_profit": (sharing + zeros) * PAGE_SIZE - len(items) * ITEM_BYTES,
+        "full_scans": ksm.seqnr,
+        "pages_scanned": ksm.pages_scanned,
+        "pages_skipped": ksm.pages_skipped,
+        "vms": {mm.name: process(mm) for mm in living},
+    }
+
+
+def process(mm: Mm) -> dict[str, int]:
+    """Return what /proc/PID/ksm_stat says of a process."""
+    merging = sum(item.node is not None for item in mm.items)
+    return {
+        "ksm_rmap_items": len(mm.items),
+        "ksm_zero_pages": len(mm.ksm_zeros),
+        "ksm_merging_pages": merging,
+        "ksm_process_profit": (merging + len(mm.ksm_zeros)) * PAGE_SIZE - len(mm.items) * ITEM_BYTES,
+    }
+
+
+def in_order(node: Node | None) -> Iterator[Node]:
+    """Yield the nodes of a tree in order."""
+    if node is not None:
+        yield from in_order(node.left)
+        yield node
+        yield from in_order(node.right)

@@ -1,0 +1,131 @@
+"""The oracle as a machine that scripts are played on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from oracle import counters, faults, rmap, scan, stable
+from oracle.knobs import parse
+from oracle.objects import Frame, Ksm, Mm
+from vmdedup.errors import KnobError
+from vmdedup.replay.content import Content, pages_of
+
+
+class OracleMachine:
+    """Fills vmdedup.replay.machine.Machine. clock: milliseconds, for the pruning of chains; stands still."""
+
+    def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
+        self.ksm = Ksm(clock)
+        self.living: dict[str, Mm] = {}
+
+    def vm(self, name: str, pages: int) -> None:
+        """Start a process with one mapping, all of it advised."""
+        mm = self.living[name] = Mm(name, pages, self.ksm.zero)
+        faults.advise(self.ksm, mm, mm.mapped)
+
+    def fork(self, name: str, child: str) -> None:
+        """Fork a process."""
+        self.living[child] = faults.fork(self.ksm, self.living[name], child)
+
+    def exit(self, name: str) -> None:
+        """End a process."""
+        faults.leave(self.ksm, self.living.pop(name))
+
+    def fill(self, name: str, lo: int, hi: int, content: Content) -> None:
+        """Store a content in every page of a range."""
+        for first, block in pages_of(content, lo, hi):
+            for page, data in enumerate(block, start=first):
+                faults.write(self.living[name], page, 0, data.tobytes())
+
+    def poke(self, name: str, page: int, offset: int, byte: int) -> None:
+        """Store one byte."""
+        faults.write(self.living[name], page, offset, bytes([byte]))
+
+    def read(self, name: str, lo: int, hi: int) -> None:
+        """Load a byte of each page."""
+        for page in range(lo, hi + 1):
+            faults.read(self.living[name], page)
+
+    def discard(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_DONTNEED)."""
+        for page in range(lo, hi + 1):
+            self.living[name].unmap(page)
+
+    def unmap(self, name: str, lo: int, hi: int) -> None:
+        """munmap."""
+        faults.munmap(self.living[name], range(lo, hi + 1))
+
+    def mergeable(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_MERGEABLE)."""
+        faults.advise(self.ksm, self.living[name], range(lo, hi + 1))
+
+    def unmergeable(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_UNMERGEABLE)."""
+        faults.unadvise(self.living[name], range(lo, hi + 1))
+
+    def set(self, knob: str, value: str) -> None:
+        """Write a tunable. KnobError: EINVAL, ERANGE or EBUSY."""
+        knobs = self.ksm.knobs
+        if knob == "pages_to_scan" and knobs.advisor_mode != "none":
+            raise KnobError(knob, value, "EINVAL")
+        new = parse(knob, value)
+        if new == getattr(knobs, knob):
+            return
+        if knob in ("max_page_sharing", "merge_across_nodes"):
+            merged = any(item.node is not None for item in self.ksm.items())
+            if merged or not stable.remove_all(self.ksm):
+                raise KnobError(knob, value, "EBUSY")
+        setattr(knobs, knob, new)
+        if knob == "advisor_mode":
+            knobs.pages_to_scan = knobs.advisor_min_pages_to_scan if new == "scan-time" else 100
+        if knob == "run" and new == 2:
+            self._unmerge_everything()
+
+    def scan(self, pages: int) -> None:
+        """One batch."""
+        if self.ksm.knobs.run == 1:
+            scan.batch(self.ksm, pages)
+
+    def full_pass(self, times: int = 1) -> None:
+        """Scan to the end of the full scan, so many times; nothing happens while nobody is on the list."""
+        for _ in range(times):
+            before = self.ksm.seqnr
+            while self.ksm.knobs.run == 1 and self.ksm.mms and self.ksm.seqnr == before:
+                scan.batch(self.ksm, 1000)
+
+    def counters(self) -> dict[str, Any]:
+        """The counters, in the order of the specification."""
+        return counters.system(self.ksm, self.living.values())
+
+    def sharing(self) -> list[list[str]]:
+        """Groups of pages that map one frame."""
+        groups: dict[Frame, list[str]] = {}
+        for name, mm in self.living.items():
+            for page, frame in mm.ptes.items():
+                groups.setdefault(frame, []).append(f"{name}:{page}")
+        return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+    def digest(self) -> dict[str, str]:
+        """SHA-256 of each living process's mapped pages; reading them maps the untouched ones."""
+        return {
+            name: hashlib.sha256(b"".join(faults.read(mm, page) for page in sorted(mm.mapped))).hexdigest()
+            for name, mm in self.living.items()
+        }
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _unmerge_everything(self) -> None:
+        """run=2: private copies for all, no items, no stable nodes but those that somebody unknown maps."""
+        ksm = self.ksm
+        for mm in list(ksm.mms):
+            for page in mm.mergeable:
+                faults.unshare(mm, page)
+            rmap.free_from(ksm, mm, 0)
+            if not mm.alive:
+                ksm.mms.remove(mm)
+                mm.on_list = False
+        stable.remove_all(ksm)
+        ksm.cursor, ksm.next_page, ksm.list_pos, ksm.seqnr = None, None, 0, 0

@@ -1,0 +1,127 @@
+"""The things that exist: frames, address spaces, rmap items, stable nodes, chains, ksmd's state.
+
+Source: mm/ksm.c (v6.18), behaviour only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from oracle.knobs import Knobs
+from oracle.rbtree import Node, Tree
+
+PAGE_SIZE = 4096
+ZEROS = bytes(PAGE_SIZE)
+
+
+@dataclass(eq=False)
+class Frame:
+    """A physical page. node: its stable node, once ksm; a ksm frame without one is never merged."""
+
+    data: bytes = ZEROS
+    mapcount: int = 0
+    ksm: bool = False
+    node: StableNode | None = None
+
+
+class RmapItem(Node):
+    """What ksmd remembers of one virtual page. seq is set while UNSTABLE, node while STABLE, else neither."""
+
+    def __init__(self, mm: Mm, page: int) -> None:
+        super().__init__()
+        self.mm = mm
+        self.page = page
+        self.oldchecksum = 0
+        self.age = 0
+        self.remaining_skips = 0
+        self.seq: int | None = None
+        self.node: StableNode | None = None
+
+
+class StableNode(Node):
+    """A merged page, in the stable tree or among the dups of a chain there. items: newest first."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__()
+        self.frame = frame
+        self.items: list[RmapItem] = []
+        self.chain: Chain | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Whether the page was freed behind the node's back."""
+        return self.frame.mapcount == 0
+
+
+class Chain(Node):
+    """Several stable nodes of equal content at one place of the tree. dups: newest first."""
+
+    def __init__(self, prune_time: int) -> None:
+        super().__init__()
+        self.prune_time = prune_time
+        self.dups: list[StableNode] = []
+
+
+class Mm:
+    """One address space: one mapping of pages 0..pages-1, or what is left of it.
+
+    ptes: page to frame; ksm_zeros: pages whose zero page ksmd placed; mapped, mergeable: pages that have a VMA, and
+    the advice; items: the rmap items by page, ascending.
+    """
+
+    def __init__(self, name: str, pages: int, zero: Frame) -> None:
+        self.name = name
+        self.zero = zero
+        self.ptes: dict[int, Frame] = {}
+        self.ksm_zeros: set[int] = set()
+        self.mapped = set(range(pages))
+        self.mergeable: set[int] = set()
+        self.alive = True
+        self.on_list = False
+        self.items: list[RmapItem] = []
+
+    def map(self, page: int, frame: Frame) -> None:
+        """Let a page map a frame instead of what it maps now."""
+        self.unmap(page)
+        self.ptes[page] = frame
+        frame.mapcount += 1
+
+    def unmap(self, page: int) -> None:
+        """Clear a page table entry."""
+        old = self.ptes.pop(page, None)
+        if old is not None:
+            old.mapcount -= 1
+        self.ksm_zeros.discard(page)
+
+    def candidate(self, page: int) -> Frame | None:
+        """Return the frame that ksmd may look at there, if any: advised, present, not the zero page."""
+        frame = self.ptes.get(page) if self.alive and page in self.mergeable else None
+        return None if frame is self.zero else frame
+
+
+@dataclass(eq=False)
+class Ksm:
+    """ksmd: its list of address spaces, its cursor, its trees. cursor None: before the first, a scan is over.
+
+    next_page: where ksmd goes on in the cursor's address space; None: it has found no advised page there yet.
+    list_pos: index of the next item to look at in the cursor's items. clock: milliseconds.
+    """
+
+    clock: Callable[[], int]
+    knobs: Knobs = field(default_factory=Knobs)
+    zero: Frame = field(default_factory=Frame)
+    mms: list[Mm] = field(default_factory=list)
+    cursor: Mm | None = None
+    next_page: int | None = None
+    list_pos: int = 0
+    seqnr: int = 0
+    stable: Tree = field(default_factory=Tree)
+    unstable: Tree = field(default_factory=Tree)
+    pages_scanned: int = 0
+    pages_skipped: int = 0
+
+    def items(self) -> Iterator[RmapItem]:
+        """Yield every rmap item, those of the dead included."""
+        for mm in self.mms:
+            yield from mm.items

@@ -1,0 +1,53 @@
+"""What ksmd does with one page.
+
+Source: mm/ksm.c:cmp_and_merge_page (v6.18), behaviour only.
+"""
+
+from __future__ import annotations
+
+import xxhash
+
+from oracle import merge, rmap, stable, unstable
+from oracle.objects import ZEROS, Frame, Ksm, RmapItem
+
+
+def checksum(data: bytes) -> int:
+    """Return the low 32 bits of XXH64 with seed 0."""
+    return xxhash.xxh64_intdigest(data) & 0xFFFFFFFF
+
+
+ZERO_CHECKSUM = checksum(ZEROS)
+
+
+def process(ksm: Ksm, item: RmapItem, frame: Frame) -> None:
+    """Merge a page if it can be merged, else remember it if it did not change."""
+    if frame.ksm and frame.node is not None:
+        if item.node is frame.node:
+            return
+    elif not _unchanged(ksm, item, frame) or _zero_page(ksm, item, frame):
+        return
+    merged = stable.search(ksm, frame)
+    rmap.remove(ksm, item)
+    if merged is not None:
+        if merge.into(ksm, item, frame, merged):
+            assert merged.node is not None
+            stable.append(merged.node, item)
+        return
+    met = unstable.search_or_insert(ksm, item, frame)
+    if met is not None and merge.two(ksm, item, frame, *met):
+        node = stable.insert(ksm, frame)
+        stable.append(node, met[0])
+        stable.append(node, item)
+
+
+def _unchanged(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
+    """Whether a page has the checksum of its last visit; remembers the new one."""
+    rmap.remove(ksm, item)
+    now = checksum(frame.data)
+    before, item.oldchecksum = item.oldchecksum, now
+    return before == now
+
+
+def _zero_page(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
+    """Whether a page of zeros was replaced by the zero page."""
+    return bool(ksm.knobs.use_zero_pages) and item.oldchecksum == ZERO_CHECKSUM and merge.with_zero(item, frame)
