@@ -5,9 +5,9 @@
     ksmd ──┤
     parent ┘
 
-A record is one write of at most PIPE_BUF bytes, which the kernel keeps whole and in order without any lock, so
-a process that is killed in the middle of logging blocks nobody. The receiving thread and the packing of records
-are multiprocessing-logging's; only its queue, whose writers hold a lock, is replaced by the pipe.
+A record is one write of at most PIPE_BUF bytes, which the kernel keeps whole and in order without any lock,
+so a process that is killed in the middle of logging blocks nobody. The receiving thread and the packing of
+records are multiprocessing-logging's; only its queue, whose writers hold a lock, is replaced by the pipe.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHORTENED = 400  # characters kept of a message that is too long
 
 
 class Logs:
-    """In the parent: what the package's logger gets, in whichever process, goes to one handler until close()."""
+    """In the parent: whatever the package logs, in whichever process, goes to one handler until close()."""
 
     def __init__(self, handler: logging.Handler, level: int = logging.WARNING) -> None:
         self._logger = logging.getLogger(LOGGER)
