@@ -1,0 +1,125 @@
+"""Operations of a guest on many pages at once. Kernels only.
+
+`first` is the address space's first page table entry; pages are counted from there. Every function gives how many pages it
+finished; less than asked means that the next one could not be had (FAULT_OOM or FAULT_SEGV is then found by looking).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.host.fault import (
+    drop_page,
+    fork_entry,
+    pin_for_read,
+    pin_for_write,
+    set_mergeable,
+    unpin,
+    unshare,
+)
+from vmdedup.host.layout import VMA_BITS
+from vmdedup.jit.atomic import fetch_add, store
+from vmdedup.jit.kernel import kernel
+from vmdedup.jit.page import copy_page
+
+
+@kernel
+def store_pages(h: Any, mm: int, pages: Any, data: Any) -> int:
+    """Store whole pages. pages: int64[n]; data: int64[n, words]. Returns how many were stored."""
+    first = h.mms[mm]["first"]
+    for k in range(len(pages)):
+        entry = first + pages[k]
+        pfn = pin_for_write(h, mm, entry, True)
+        if pfn < 0:
+            return k
+        copy_page(h.words, pfn, data, k)
+        unpin(h, entry)
+    fetch_add(h.mms["stores"], mm, len(pages))
+    return len(pages)
+
+
+@kernel
+def store_bytes(h: Any, mm: int, pages: Any, places: Any, data: Any) -> int:
+    """Store a run of bytes into each page. places: int64[n], first byte; data: uint8[n, length]. Returns how many."""
+    first = h.mms[mm]["first"]
+    for k in range(len(pages)):
+        entry = first + pages[k]
+        pfn = pin_for_write(h, mm, entry, False)
+        if pfn < 0:
+            return k
+        for b in range(data.shape[1]):
+            h.bytes[pfn, places[k] + b] = data[k, b]
+        unpin(h, entry)
+    fetch_add(h.mms["stores"], mm, len(pages))
+    return len(pages)
+
+
+@kernel
+def load_pages(h: Any, mm: int, pages: Any, data: Any) -> int:
+    """Load whole pages into data, int64[n, words]. Returns how many were loaded."""
+    first = h.mms[mm]["first"]
+    for k in range(len(pages)):
+        entry = first + pages[k]
+        pfn = pin_for_read(h, entry)
+        if pfn < 0:
+            return k
+        copy_page(data, k, h.words, pfn)
+        unpin(h, entry)
+    return len(pages)
+
+
+@kernel
+def touch_pages(h: Any, mm: int, pages: Any) -> int:
+    """Load one byte of each page. Returns how many were touched."""
+    first = h.mms[mm]["first"]
+    for k in range(len(pages)):
+        if pin_for_read(h, first + pages[k]) < 0:
+            return k
+        unpin(h, first + pages[k])
+    return len(pages)
+
+
+@kernel
+def discard_pages(h: Any, mm: int, pages: Any) -> None:
+    """MADV_DONTNEED: the pages read as zeros again."""
+    first = h.mms[mm]["first"]
+    for k in range(len(pages)):
+        drop_page(h, mm, first + pages[k], VMA_BITS)
+
+
+@kernel
+def unmap_range(h: Any, mm: int, lo: int, hi: int) -> None:
+    """munmap of the pages lo to hi, both included."""
+    first = h.mms[mm]["first"]
+    for page in range(lo, hi + 1):
+        drop_page(h, mm, first + page, 0)
+
+
+@kernel
+def advise_range(h: Any, mm: int, lo: int, hi: int, mergeable: bool) -> int:
+    """madvise(MADV_MERGEABLE or MADV_UNMERGEABLE) of lo to hi. Returns pages done; less if memory ran out.
+
+    Source: mm/ksm.c:ksm_madvise.
+    """
+    first = h.mms[mm]["first"]
+    for page in range(lo, hi + 1):
+        entry = first + page
+        if not mergeable and unshare(h, mm, entry) != 0:
+            return page - lo
+        set_mergeable(h, entry, mergeable)
+    return hi + 1 - lo
+
+
+@kernel
+def fork_mm(h: Any, mm: int, child: int) -> None:
+    """Share every page of mm with child, copy-on-write. Source: kernel/fork.c:dup_mmap."""
+    for page in range(h.mms[mm]["pages"]):
+        fork_entry(h, mm, h.mms[mm]["first"] + page, child, h.mms[child]["first"] + page)
+
+
+@kernel
+def map_range(h: Any, mm: int, bits: int) -> None:
+    """Give every page of a new address space its VMA bits."""
+    first = h.mms[mm]["first"]
+    for page in range(h.mms[mm]["pages"]):
+        store(h.pte, first + page, bits)

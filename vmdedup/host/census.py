@@ -1,0 +1,128 @@
+"""Counting what a host's memory holds: who maps what, and what exact sharing would save. Kernels only.
+
+Numbers of pages throughout. Taken while nobody runs (lockstep: between ticks) they are exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.host.layout import (
+    COUNT_MASK,
+    FRAME_MASK,
+    FRAME_SHIFT,
+    MM_LIVE,
+    PRESENT,
+    ZERO,
+)
+from vmdedup.jit.kernel import kernel
+from vmdedup.jit.page import hash_page, same_page
+
+
+@kernel
+def allocated_pages(h: Any, allocated: Any, zero_placed: Any) -> None:
+    """Pages with content of their own, and zero pages that KSM placed, of each address space.
+
+    allocated, zero_placed: int64[mms], filled. Never-touched pages, and pages only read, are in neither; placed zero
+    pages are in both.
+    """
+    for mm in range(len(h.mms)):
+        pages = 0
+        placed = 0
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                e = h.pte[entry]
+                if e & ZERO:
+                    placed += 1
+                    pages += 1
+                elif e & PRESENT and (e >> FRAME_SHIFT) & FRAME_MASK != 0:
+                    pages += 1
+        allocated[mm] = pages
+        zero_placed[mm] = placed
+
+
+@kernel
+def count_mappings(h: Any) -> int:
+    """How many entries map a counted frame."""
+    total = 0
+    for mm in range(len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                if h.pte[entry] & PRESENT and (h.pte[entry] >> FRAME_SHIFT) & FRAME_MASK != 0:
+                    total += 1
+    return total
+
+
+@kernel
+def list_mappings(h: Any, pairs: Any) -> int:
+    """Every mapping of a counted frame as pfn << 16 | mm. pairs: int64[count_mappings]. Returns how many."""
+    n = 0
+    for mm in range(len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                e = h.pte[entry]
+                pfn = (e >> FRAME_SHIFT) & FRAME_MASK
+                if e & PRESENT and pfn != 0 and n < len(pairs):
+                    pairs[n] = (pfn << 16) | mm
+                    n += 1
+    return n
+
+
+@kernel
+def share_matrix(h: Any, pairs: Any, matrix: Any, split: Any) -> None:
+    """Who shares with whom. pairs: sorted list_mappings.
+
+    matrix: int64[mms, mms]: pages of the row's guest whose frame the column's guest maps too; the diagonal: pages that are
+    a further copy inside one guest. split: int64[mms, 3]: pages saved that are zero-filled, within the guest, between
+    guests: a frame mapped n times by g guests saves n - g within them and g - 1 between them (of which each guest
+    but the one with the lowest number is credited with one).
+    """
+    start = 0
+    while start < len(pairs):
+        pfn = pairs[start] >> 16
+        end = start
+        while end < len(pairs) and pairs[end] >> 16 == pfn:
+            end += 1
+        if end - start > 1:
+            _share_frame(h, pairs, start, end, pfn, matrix, split)
+        start = end
+
+
+@kernel
+def _share_frame(h: Any, pairs: Any, start: int, end: int, pfn: int, matrix: Any, split: Any) -> None:
+    zero = same_page(h.words, pfn, h.words, 0)
+    k = start
+    while k < end:
+        mm = pairs[k] & 0xFFFF
+        copies = 0
+        while k < end and pairs[k] & 0xFFFF == mm:
+            copies += 1
+            k += 1
+        matrix[mm, mm] += copies - 1
+        between = 1 if k - copies > start else 0
+        if zero:
+            split[mm, 0] += copies - 1 + between
+        else:
+            split[mm, 1] += copies - 1
+            split[mm, 2] += between
+        j = start
+        while j < end:
+            other = pairs[j] & 0xFFFF
+            if other != mm:
+                matrix[mm, other] += copies
+            while j < end and pairs[j] & 0xFFFF == other:
+                j += 1
+
+
+@kernel
+def hash_frames(h: Any, hashes: Any) -> int:
+    """XXH64 of every frame that is mapped. hashes: int64[frames]. Returns how many there are."""
+    n = 0
+    for pfn in range(1, len(h.frames)):
+        if h.frames[pfn] & COUNT_MASK != 0:
+            hashes[n] = hash_page(h.words, pfn)
+            n += 1
+    return n

@@ -1,0 +1,104 @@
+"""Verification of a whole host: every invariant of frames, page tables and free lists.
+
+To be called while nobody runs. What it holds against each other is counted independently: the entries are walked once,
+the frame words once, the free lists once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vmdedup.errors import InvariantError
+from vmdedup.host.layout import (
+    COUNT_MASK,
+    CTL_FREE,
+    CTL_FRESH,
+    CTL_HEADS,
+    CTL_NODES,
+    CTL_PER_NODE,
+    FRAME_MASK,
+    FRAME_SHIFT,
+    MAPPED,
+    MM_LIVE,
+    NODE_SHIFT,
+    PIN,
+    PRESENT,
+    SOFT,
+    WRITABLE,
+    ZERO,
+    HostArrays,
+)
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise InvariantError(f"host memory is inconsistent: {message}")
+
+
+def check_host(h: HostArrays) -> None:
+    """Raise InvariantError, naming the first thing that is wrong, unless all of this holds:
+
+    - each frame's count equals the entries that map it, and no entry maps a frame outside the pool;
+    - the free list holds every frame without mapping, once, and no other;
+    - a writable entry's frame is mapped once and is not a KSM frame;
+    - no entry is pinned; entries of dead address spaces are empty;
+    - ksm_zero_pages equals the entries marked so, and those map the zero page; the zero page is all zeros.
+    """
+    mapped = np.zeros(len(h.frames), np.int64)
+    writable = np.zeros(len(h.frames), np.bool_)
+    for mm in range(len(h.mms)):
+        _check_entries(h, mm, mapped, writable)
+    _check_counts(h, mapped, writable)
+    _check_free_lists(h, mapped)
+    _require(not h.words[0].any(), "the zero page is not zero")
+
+
+def _check_entries(h: HostArrays, mm: int, mapped: np.ndarray, writable: np.ndarray) -> None:
+    record = h.mms[mm]
+    first, pages = int(record["first"]), int(record["pages"])
+    entries = h.pte[first : first + pages]
+    name = f"address space {mm} ({record['name'].decode()})"
+    if record["state"] != MM_LIVE:
+        _require(pages == 0 or not entries.any(), f"{name} is dead but maps pages")
+        return
+    present = (entries & PRESENT) != 0
+    pfns = (entries >> FRAME_SHIFT) & FRAME_MASK
+    _require(not (entries & PIN).any(), f"{name}: a pin has outlived its writer")
+    _require(bool(((entries & MAPPED) != 0)[present].all()), f"{name}: a present page is not mapped")
+    _require(bool((pfns[present] < len(h.frames)).all()), f"{name}: an entry maps a frame that does not exist")
+    marked = (entries & ZERO) != 0
+    _require(bool((present & (pfns == 0))[marked].all()), f"{name}: a placed zero page maps another frame")
+    _require(int(marked.sum()) == int(record["zero_pages"]), f"{name}: ksm_zero_pages is wrong")
+    may_write = (entries & WRITABLE) != 0
+    _require(bool((present & (pfns != 0))[may_write].all()), f"{name}: the zero page is writable")
+    _require(bool(((entries & (SOFT | PRESENT)) != SOFT).all()), f"{name}: an absent page is marked as written")
+    np.add.at(mapped, pfns[present], 1)
+    writable[pfns[may_write]] = True
+
+
+def _check_counts(h: HostArrays, mapped: np.ndarray, writable: np.ndarray) -> None:
+    counts = h.frames & COUNT_MASK
+    wrong = np.flatnonzero(counts[1:] != mapped[1:]) + 1
+    if len(wrong):
+        pfn = int(wrong[0])
+        _require(False, f"frame {pfn} counts {counts[pfn]}, {mapped[pfn]} entries map it ({len(wrong)} such frames)")
+    _require(bool((mapped[writable] == 1).all()), "a frame is writable and shared")
+    _require(not (h.frames[writable] >> NODE_SHIFT).any(), "a KSM frame is writable")
+
+
+def _check_free_lists(h: HostArrays, mapped: np.ndarray) -> None:
+    for node in range(int(h.ctl[CTL_NODES])):
+        first = max(1, node * int(h.ctl[CTL_PER_NODE]))
+        fresh = int(h.ctl[CTL_FRESH + node])
+        listed = np.zeros(len(h.frames), np.bool_)
+        pfn = int(h.ctl[CTL_HEADS + node]) & COUNT_MASK
+        while pfn:
+            _require(first <= pfn < fresh, f"the free list of node {node} leads to frame {pfn}")
+            _require(not listed[pfn], f"frame {pfn} is on the free list twice")
+            listed[pfn] = True
+            pfn = int(h.frames[pfn]) >> NODE_SHIFT
+        idle = np.flatnonzero(mapped[first:fresh] == 0) + first
+        _require(int(listed.sum()) == int(h.ctl[CTL_FREE + node]), f"the free list of node {node} has another length")
+        _require(bool((mapped[listed] == 0).all()), "a free frame is mapped")
+        _require(bool(listed[idle].all()), "a frame that nobody maps is on no free list")
+        _require(not mapped[fresh : (node + 1) * int(h.ctl[CTL_PER_NODE])].any(), "a frame beyond the pool is mapped")

@@ -1,0 +1,131 @@
+"""Every word of host memory that processes share, declared once.
+
+The segment, one anonymous memory file, in this order, each part on a page boundary:
+
+    ┌──────────┬───────────────┬────────────┬───────────────────┬─────────────────┬──────────────────────────┐
+    │ control  │ mms           │ owners     │ page table        │ frame words     │ frames                   │
+    │ int64[]  │ mm_dtype[mms] │ int32[]    │ int64[pages]      │ int64[frames]   │ int64[frames, page/8]    │
+    └──────────┴───────────────┴────────────┴───────────────────┴─────────────────┴──────────────────────────┘
+      pool       an address      which mm a   an entry for each   count and KSM     the bytes
+      heads      space each      block of     page of each        node, or free
+                                 entries is   guest               list link
+
+A page table entry (pte), an int64, from bit 0:
+
+    0 PRESENT   1 WRITABLE   2 ACCESSED   3 DIRTY   4 SOFT   5 ZERO   6 PIN   7 MERGEABLE   8 MAPPED
+    9-11 kind of a page that is not present (0 untouched, 1 patched, 2 compressed, 3 swapped)
+    12-13 age in clock sweeps   16-47 frame number, or slot number of a page that is not present
+
+SOFT is set by every store and cleared only by a scanner that is about to look at the content: while it is clear, what
+the scanner computed from the page still holds. ZERO marks a zero page that KSM placed. MAPPED and MERGEABLE are the page's
+VMA. PIN is set by the owner while it reads, stores or faults; nobody else changes a pinned entry.
+
+A frame word, an int64: bits 0-31 count (entries that map the frame, plus a scanner's reference while it works on it);
+bits 32-62 node: 0 ordinary, NO_NODE a KSM frame without stable node, else the stable node's index. Count 0: the frame
+is free and the node bits link the free list. Frame 0 is the zero page; it is never counted nor freed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, NewType
+
+import numpy as np
+import numpy.typing as npt
+
+Pfn = NewType("Pfn", int)  # frame number
+MmId = NewType("MmId", int)  # index of an address space
+Entry = NewType("Entry", int)  # index into the page table, counted over the whole host
+Page = NewType("Page", int)  # page number within one address space
+
+PRESENT = 1
+WRITABLE = 2
+ACCESSED = 4
+DIRTY = 8
+SOFT = 16
+ZERO = 32
+PIN = 64
+MERGEABLE = 128
+MAPPED = 256
+KIND_SHIFT = 9
+KIND_MASK = 7 << KIND_SHIFT
+AGE_SHIFT = 12
+FRAME_SHIFT = 16
+FRAME_MASK = 0xFFFFFFFF
+VMA_BITS = MAPPED | MERGEABLE
+
+COUNT_MASK = 0xFFFFFFFF
+NODE_SHIFT = 32
+NO_NODE = 0x7FFFFFFF
+
+# Words of the control block.
+CTL_FRAMES = 0  # number of frames, the zero frame included
+CTL_PER_NODE = 1  # frames of one NUMA node
+CTL_NODES = 2  # NUMA nodes
+CTL_NEXT_ENTRY = 3  # first page table entry that no address space has had
+CTL_MMS = 4  # address spaces that have been made
+CTL_HEADS = 8  # + node: free list head, tag in the high half, frame in the low half
+CTL_FRESH = 24  # + node: next frame that nobody has had
+CTL_FREE = 40  # + node: length of the free list
+CTL_WORDS = 64
+MAX_NODES = 16
+TAG_STEP = 1 << 32
+TAG_MASK = 0x7FFFFFFF00000000
+
+# Page table entries are handed out in blocks, so that an entry's owner is found by a shift.
+BLOCK_SHIFT = 6
+BLOCK = 1 << BLOCK_SHIFT
+
+MM_FREE = 0  # the record may be used for a new address space
+MM_LIVE = 1
+MM_DEAD = 2  # exited; a scanner may still hold records of its pages
+
+mm_dtype = np.dtype(
+    [
+        ("state", "i8"),  # MM_FREE, MM_LIVE, MM_DEAD
+        ("node", "i8"),  # NUMA node its frames come from
+        ("first", "i8"),  # its first page table entry
+        ("pages", "i8"),  # its size in pages
+        ("capacity", "i8"),  # entries reserved for it, whole blocks
+        ("zero_pages", "i8"),  # entries with ZERO set (ksm_zero_pages)
+        ("cow_ksm", "i8"),  # KSM frames copied because of a write or of unsharing (cow_ksm)
+        ("cow_fork", "i8"),  # fork-shared frames copied because of a write
+        ("zero_cow", "i8"),  # zero pages placed by KSM that a write replaced
+        ("faults", "i8"),  # pages made present
+        ("stores", "i8"),  # store operations
+        ("name", "S48"),
+    ]
+)
+
+
+class HostArrays(NamedTuple):
+    """The segment as kernels see it."""
+
+    ctl: npt.NDArray[np.int64]  # CTL_WORDS
+    mms: npt.NDArray[Any]  # mm_dtype[mms]
+    owners: npt.NDArray[np.int32]  # mm of each block of page table entries
+    pte: npt.NDArray[np.int64]  # page table entries of all address spaces; entry 0 is never used
+    frames: npt.NDArray[np.int64]  # frame words
+    words: npt.NDArray[np.int64]  # (frames, page_size // 8): the pages, as words
+    bytes: npt.NDArray[np.uint8]  # (frames, page_size): the same, as bytes
+
+
+def align(offset: int) -> int:
+    """The next page boundary."""
+    return (offset + 4095) & ~4095
+
+
+def offsets(mms: int, pages: int, frames: int, page_size: int) -> tuple[list[int], int]:
+    """Where the parts start, in bytes, and the whole segment's size."""
+    sizes = [
+        CTL_WORDS * 8,
+        mms * mm_dtype.itemsize,
+        (pages // BLOCK + 1) * 4,
+        pages * 8,
+        frames * 8,
+        frames * page_size,
+    ]
+    starts, end = [], 0
+    for size in sizes:
+        starts.append(end)
+        end = align(end + size)
+    return starts, end

@@ -1,0 +1,74 @@
+"""Making a host consistent again after one of its processes was killed at any instruction. Kernels only.
+
+Page table entries are the truth; everything else can be counted from them. A dead process leaves at most: pins, a count
+that is one too high, a frame that is on no list. So recovery drops what the dead address space maps and counts afresh.
+Nobody else may run meanwhile: the caller has every guest and scanner stand between two operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.host.layout import (
+    COUNT_MASK,
+    CTL_FREE,
+    CTL_FRESH,
+    CTL_HEADS,
+    CTL_NODES,
+    CTL_PER_NODE,
+    FRAME_MASK,
+    FRAME_SHIFT,
+    MM_FREE,
+    MM_LIVE,
+    NODE_SHIFT,
+    PIN,
+    PRESENT,
+    ZERO,
+)
+from vmdedup.jit.kernel import kernel
+
+
+@kernel
+def drop_mm(h: Any, mm: int) -> None:
+    """Empty a dead address space's page table, without touching the counts."""
+    first = h.mms[mm]["first"]
+    for entry in range(first, first + h.mms[mm]["pages"]):
+        h.pte[entry] = 0
+
+
+@kernel
+def recount(h: Any, counts: Any) -> None:
+    """Count anew what every frame is mapped by. counts: int64[frames], zeroed."""
+    for mm in range(len(h.mms)):
+        zero_pages = 0
+        if h.mms[mm]["state"] != MM_FREE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                e = h.pte[entry] & ~PIN
+                h.pte[entry] = e
+                if e & ZERO:
+                    zero_pages += 1
+                pfn = (e >> FRAME_SHIFT) & FRAME_MASK
+                if e & PRESENT and pfn != 0:
+                    counts[pfn] += 1
+        h.mms[mm]["zero_pages"] = zero_pages if h.mms[mm]["state"] == MM_LIVE else 0
+
+
+@kernel
+def rebuild(h: Any, counts: Any) -> None:
+    """Write the counts into the frame words and make the free lists of all that nobody maps."""
+    for node in range(h.ctl[CTL_NODES]):
+        first = max(1, node * h.ctl[CTL_PER_NODE])
+        head = 0
+        free = 0
+        for pfn in range(h.ctl[CTL_FRESH + node] - 1, first - 1, -1):
+            if counts[pfn] == 0:
+                h.frames[pfn] = head << NODE_SHIFT
+                head = pfn
+                free += 1
+            else:
+                node_bits = h.frames[pfn] & ~COUNT_MASK if h.frames[pfn] & COUNT_MASK else 0
+                h.frames[pfn] = node_bits | counts[pfn]
+        h.ctl[CTL_HEADS + node] = head
+        h.ctl[CTL_FREE + node] = free
+
