@@ -24,11 +24,11 @@ class Difference:
     @property
     def line(self) -> int:
         """The line number of the script's step that printed the earlier of the two lines."""
-        return min(json.loads(text)["line"] for text in (self.left, self.right) if text is not None)
+        return min(int(json.loads(text)["line"]) for text in (self.left, self.right) if text is not None)
 
 
 class Comparison:
-    """Iterate to get the lines that both sides print; afterwards `difference` tells whether all were equal."""
+    """Iterate to get the lines that both sides print; afterwards `difference` is None if all were equal."""
 
     def __init__(self, left: Iterable[str], right: Iterable[str]) -> None:
         self._pairs = zip_longest(left, right)

@@ -1,0 +1,1 @@
+"""The host's own kernel: its KSM driven step by step, its counters, processes whose pages it merges."""

@@ -1,0 +1,97 @@
+"""Puts KSM's tunables back when the process that changed them is gone, however it went.
+
+    owner ──stdin: one line of JSON (folder, tunables), then held open──► guardian
+    owner ◄──stdout: "ready"── guardian          end of stdin, or the owner's death: restore, exit
+
+It runs as a script of its own in a session of its own, so that neither a signal to the owner's process group nor
+SIGKILL to the owner reaches it, and it keeps the owner's lock until all is restored. Standard library only: it is
+started with `python -I -S`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+PATIENCE = 20.0  # seconds for pages of dying processes to go away
+_FIRST = ("max_page_sharing", "merge_across_nodes")  # refused while any page is merged
+_LAST = ("advisor_mode", "run")  # the advisor overwrites pages_to_scan; run starts ksmd
+
+
+def restore(root: str, saved: dict[str, str], patience: float = PATIENCE) -> list[str]:
+    """Unmerge everything, then write the saved tunables back in an order that the kernel accepts.
+
+    Returns a description of each write that failed; the others were done all the same.
+    """
+    if os.path.exists(os.path.join(root, "advisor_mode")):
+        _write(root, "advisor_mode", "none")
+    others = [knob for knob in saved if knob not in _FIRST + _LAST]
+    order = [knob for knob in (*_FIRST, *others, *_LAST) if knob in saved]
+    failures = _unmerge(root, [knob for knob in order if knob in _FIRST], saved, patience)
+    for knob in order:
+        if knob not in _FIRST and not (knob == "advisor_mode" and saved[knob] == "none"):
+            failures += _attempt(root, knob, saved[knob])
+    return failures
+
+
+def _unmerge(root: str, knobs: list[str], saved: dict[str, str], patience: float) -> list[str]:
+    """Stop ksmd, free all that it merged, and write the tunables that ask for that; wait for the dying."""
+    deadline = time.monotonic() + patience
+    while True:
+        failures = _attempt(root, "run", "0") + _attempt(root, "run", "2")
+        failures += [failure for knob in knobs for failure in _attempt(root, knob, saved[knob])]
+        if not any("EBUSY" in failure for failure in failures) or time.monotonic() > deadline:
+            return failures
+        time.sleep(0.01)
+
+
+def _attempt(root: str, knob: str, value: str) -> list[str]:
+    try:
+        _write(root, knob, value)
+    except OSError as error:
+        return [f"{knob}={value}: {errno.errorcode.get(error.errno or 0, error.errno)}"]
+    return []
+
+
+def _write(root: str, knob: str, value: str) -> None:
+    descriptor = os.open(os.path.join(root, knob), os.O_WRONLY)
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_end(owner: int) -> None:
+    """Return when standard input ends or the process behind the pidfd `owner` is dead."""
+    poll = select.poll()
+    for descriptor in (0, owner):
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if owner in ready or not os.read(0, 4096):
+            return
+
+
+def main() -> int:
+    """Guard the tunables named on standard input. Argument: the owner's pidfd. Exit status 1: not all restored."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+    line = os.read(0, 1 << 16)
+    if not line:
+        return 0
+    root, saved = json.loads(line)
+    os.write(1, b"ready")
+    _wait_for_end(int(sys.argv[1]))
+    failures = restore(root, saved)
+    for failure in failures:
+        sys.stderr.write(f"vmdedup: KSM tunable not restored: {failure}\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

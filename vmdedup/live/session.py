@@ -1,0 +1,121 @@
+"""The kernel's KSM for one user alone: lock, checks, a guardian for the tunables, the scripts' start state."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vmdedup.errors import EnvironmentLacksError, KnobError, VmdedupError
+from vmdedup.live import guardian
+from vmdedup.live.alone import require_idle, require_ksm, require_root
+from vmdedup.live.ksmd import Ksmd
+from vmdedup.live.lock import KsmLock
+from vmdedup.live.process import Nursery
+from vmdedup.live.sysfs import KSM, KsmFiles
+
+START_STATE = {
+    "smart_scan": "0",
+    "use_zero_pages": "0",
+    "max_page_sharing": "256",
+    "merge_across_nodes": "1",
+    "stable_node_chains_prune_millisecs": "2000",
+    "advisor_max_cpu": "70",
+    "advisor_min_pages_to_scan": "500",
+    "advisor_max_pages_to_scan": "30000",
+    "advisor_target_scan_time": "200",
+}
+
+
+class KsmSession:
+    """Exclusive use of the kernel's KSM from construction until close(); tunables are as before afterwards.
+
+    Also when this process is killed: the guardian restores them then. Several scripts can be played in a session.
+    """
+
+    def __init__(self, wait: float = 0.0) -> None:
+        """wait: seconds to wait for another user. EnvironmentLacksError: not root, no KSM, in use, not idle."""
+        require_root()
+        self._stack = ExitStack()
+        with self._stack as stack:
+            self.files = KsmFiles(KSM)
+            stack.callback(self.files.close)
+            require_ksm(self.files)
+            lock = KsmLock(wait=wait)
+            stack.callback(lock.close)
+            require_idle(self.files)
+            self.ksmd = Ksmd(self.files)
+            stack.callback(self.ksmd.close)
+            keeper = Guardian(self.files, lock.descriptor)
+            stack.callback(keeper.close)
+            self.nursery = Nursery()
+            stack.callback(self.nursery.close)
+            self._stack = stack.pop_all()
+
+    def start_state(self) -> None:
+        """Bring KSM into the state in which scripts start; no mergeable memory may be left.
+
+        full_scans is 0 then, ksmd waits at the head of an empty list. EnvironmentLacksError: a page is merged still.
+        """
+        self.ksmd.drain()
+        self.files.write("advisor_mode", "none")
+        for step in ("0", "2"):  # only the change to 2 unmerges and resets
+            self.files.write("run", step)
+        try:
+            for knob, value in START_STATE.items():
+                if knob != "merge_across_nodes" or self.files.has(knob):
+                    self.files.write(knob, value)
+        except KnobError as error:
+            raise EnvironmentLacksError(f"{error}: some process still maps a page that KSM merged; end it") from None
+        self.files.write("pages_to_scan", 0)
+        self.files.write("run", "1")
+        self.ksmd.park()
+
+    def close(self) -> None:
+        """End the helpers, put all tunables back, release the lock. Harmless when done already."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Guardian:
+    """The owner's end of the guardian process; the guardian does all restoring, whatever the reason."""
+
+    def __init__(self, files: KsmFiles, lock: int) -> None:
+        """Save all tunables and start the guardian, which keeps the lock's descriptor open."""
+        owner = os.pidfd_open(os.getpid())
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(guardian.__file__).resolve()), str(owner)],
+                pass_fds=(owner, lock),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                bufsize=0,
+            )
+        finally:
+            os.close(owner)
+        pipes = self._process.stdin, self._process.stdout
+        assert pipes[0] is not None and pipes[1] is not None
+        pipes[0].write(json.dumps([str(files.root), files.save()]).encode() + b"\n")
+        if pipes[1].read(5) != b"ready":
+            raise VmdedupError("the guardian of the KSM tunables did not start; nothing was changed")
+
+    def close(self) -> None:
+        """Have everything restored. VmdedupError: a tunable was refused."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        if self._process.wait() != 0:
+            raise VmdedupError(f"not all of {KSM} could be restored, see above; check it by hand")
