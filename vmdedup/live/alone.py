@@ -1,7 +1,7 @@
 """Is the kernel's KSM there, ours to use, and idle? ksmd scans every mergeable page of the machine.
 
-So one other process with mergeable memory (QEMU makes its guests' memory mergeable by default) would change every
-counter. The refusals name the process and say what to do.
+So one other process with mergeable memory (QEMU makes its guests' memory mergeable by default) would change
+every counter. The refusals name the process and say what to do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROC = Path("/proc")
 def require_root() -> None:
     """EnvironmentLacksError: not root."""
     if os.geteuid() != 0:
-        raise EnvironmentLacksError("driving the kernel's KSM needs root; run it with sudo, or on the emulator")
+        raise EnvironmentLacksError("driving the kernel's KSM needs root; use sudo, or the emulator")
 
 
 def require_ksm(files: KsmFiles) -> None:
@@ -75,7 +75,7 @@ def process_counters(pid: int) -> dict[str, int]:
     try:
         lines = _stat_lines(pid)
     except OSError as error:
-        raise GuestError(f"process {pid} is gone ({error.strerror}); nobody but the script may end it") from None
+        raise GuestError(f"process {pid} is gone ({error.strerror}); leave it to the script") from None
     return {line.split()[0]: int(line.split()[1]) for line in lines if ":" not in line}
 
 

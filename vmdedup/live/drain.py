@@ -1,7 +1,7 @@
 """Empty the kernel's per-CPU batches of pages on their way to the LRU lists.
 
-A page in such a batch has one reference more than ksmd expects and so cannot be merged yet. move_pages(2) of a
-page that already is where it should go drains the batches of all CPUs first, and then moves nothing.
+A page in such a batch has one reference more than ksmd expects and so cannot be merged yet. move_pages(2) of
+a page that already is where it should go drains the batches of all CPUs first, and then moves nothing.
 Source: mm/migrate.c do_pages_move; behaviour tried on Linux 6.18.
 """
 

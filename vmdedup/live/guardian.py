@@ -3,9 +3,9 @@
     owner ──stdin: one line of JSON (folder, tunables), then held open──► guardian
     owner ◄──stdout: "ready"── guardian          end of stdin, or the owner's death: restore, exit
 
-It runs as a script of its own in a session of its own, so that neither a signal to the owner's process group nor
-SIGKILL to the owner reaches it, and it keeps the owner's lock until all is restored. Standard library only: it is
-started with `python -I -S`.
+It runs as a script of its own in a session of its own, so that neither a signal to the owner's process
+group nor SIGKILL to the owner reaches it, and it keeps the owner's lock until all is restored. Standard
+library only: it is started with `python -I -S`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _wait_for_end(owner: int) -> None:
 
 
 def main() -> int:
-    """Guard the tunables named on standard input. Argument: the owner's pidfd. Exit status 1: not all restored."""
+    """Guard the tunables named on standard input; the argument is the owner's pidfd. 1: not all restored."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
     line = os.read(0, 1 << 16)

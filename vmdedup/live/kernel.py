@@ -43,7 +43,7 @@ class KernelMachine:
     """
 
     def __init__(self, session: KsmSession | None = None) -> None:
-        """Take the kernel's KSM, or play in a session that is open. EnvironmentLacksError: it is not to be had."""
+        """Take the kernel's KSM, or play in an open session. EnvironmentLacksError: it is not to be had."""
         self._stack = ExitStack()
         with ExitStack() as stack:
             self.session = session or stack.enter_context(KsmSession())
@@ -149,7 +149,7 @@ class KernelMachine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close. EnvironmentLacksError: another process made memory mergeable meanwhile, so nothing counts."""
+        """Close. EnvironmentLacksError: another process made memory mergeable meanwhile: nothing counts."""
         ours = {worker.pid for worker in self._workers.values()}
         self.close()
         if error is None:

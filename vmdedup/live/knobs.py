@@ -1,8 +1,9 @@
 """A script's `set` steps on the kernel, while stepping ksmd needs some of the same tunables.
 
-Stepping parks pages_to_scan at 0 and keeps sleep_millisecs endless, and neither works under the scan-time advisor.
-What scripts can see of these three is only whether a write is refused; so each write really happens, in the state
-that the script believes in, and is undone at once. ksmd sleeps meanwhile, or scans batches of no pages.
+Stepping parks pages_to_scan at 0 and keeps sleep_millisecs endless, and neither works under the scan-time
+advisor. What scripts can see of these three is only whether a write is refused; so each write really
+happens, in the state that the script believes in, and is undone at once. ksmd sleeps meanwhile, or scans
+batches of no pages.
 """
 
 from __future__ import annotations

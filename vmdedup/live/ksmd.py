@@ -1,15 +1,15 @@
 """Let the kernel's ksmd scan exactly one batch, and know when it is done.
 
-ksmd sleeps "for ever" between batches (sleep_millisecs of weeks) with pages_to_scan parked at 0, so that a wake-up
-by a new process or by a tunable scans nothing. One batch:
+ksmd sleeps "for ever" between batches (sleep_millisecs of weeks) with pages_to_scan parked at 0, so that a
+wake-up by a new process or by a tunable scans nothing. One batch:
 
-    idle ── pages_to_scan = N ── another endless sleep_millisecs: wakes it ── wait until idle ── pages_to_scan = 0
+    idle ─ pages_to_scan = N ─ another endless sleep_millisecs wakes it ─ wait until idle ─ pages_to_scan = 0
 
-Idle is proved, not guessed: the kernel shows where a task sleeps (wchan) only of a task that is off its CPU's
-queue, and ksmd sleeps interruptibly in two places only, both behind the batch. A wake-up puts it on a queue before
-the write that caused it returns. So "off the queue, then state S" seen after the write means that the batch is
-over and that the next change of sleep_millisecs cannot be lost. No progress of the counters then means that there
-was nothing to scan: run is not 1, or no process is on ksmd's list.
+Idle is proved, not guessed: the kernel shows where a task sleeps (wchan) only of a task that is off its
+CPU's queue, and ksmd sleeps interruptibly in two places only, both behind the batch. A wake-up puts it on a
+queue before the write that caused it returns. So "off the queue, then state S" seen after the write means
+that the batch is over and that the next change of sleep_millisecs cannot be lost. No progress of the
+counters then means that there was nothing to scan: run is not 1, or no process is on ksmd's list.
 Source: mm/ksm.c ksm_scan_thread, sleep_millisecs_store; kernel/sched/core.c get_wchan, try_to_wake_up.
 """
 
@@ -86,7 +86,7 @@ class Ksmd:
         )
 
     def wait_idle(self) -> None:
-        """Return when ksmd sleeps between two batches. VmdedupError: it shows no sign of work, and no rest."""
+        """Return when ksmd sleeps between two batches. VmdedupError: it neither works nor rests."""
         polls = 0
         deadline, worked = time.monotonic() + self._patience, b""
         while not self._is_idle():
@@ -100,7 +100,7 @@ class Ksmd:
                 raise VmdedupError(f"ksmd (pid {self.pid}) hangs in a scan; see /proc/{self.pid}/stack")
 
     def _toggle(self) -> None:
-        """Wake ksmd from its sleep: each value differs from all that it can have gone to sleep with lately."""
+        """Wake ksmd from its sleep with a value that it cannot have gone to sleep with lately."""
         self._sleep = (self._sleep + 1) % 1_000_000
         self._files.write("sleep_millisecs", ENDLESS + self._sleep)
 
@@ -117,7 +117,7 @@ class Ksmd:
 
 
 def find_ksmd(proc: Path = Path("/proc")) -> int:
-    """Return the pid of the kernel thread ksmd. EnvironmentLacksError: this pid namespace does not have it."""
+    """Return the pid of the kernel thread ksmd. EnvironmentLacksError: it is not in this pid namespace."""
     for entry in proc.iterdir():
         if entry.name.isdigit() and _is_ksmd(entry):
             return int(entry.name)

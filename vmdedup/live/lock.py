@@ -18,7 +18,7 @@ _GRACE = 5.0  # seconds that the guardian of a dead holder may take to restore
 
 
 def lock_path() -> Path:
-    """Return the machine's lock file: in /run/lock, or in the temporary folder where that is not to be had."""
+    """Return the machine's lock file: in /run/lock, or in the temporary folder where there is no such."""
     folder = Path("/run/lock")
     return (folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())) / NAME
 

@@ -7,7 +7,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.errors import EnvironmentLacksError
+from vmdedup.errors import EnvironmentLacksError, GuestError
 
 PAGE = 4096
 _PRESENT = np.uint64(1 << 63)
@@ -36,7 +36,7 @@ def _entries(pid: int, first: int, pages: int) -> NDArray[np.uint64]:
         while len(data) < pages * 8:
             more = os.pread(descriptor, pages * 8 - len(data), first * 8 + len(data))
             if not more:
-                raise EnvironmentLacksError(f"/proc/{pid}/pagemap is short; use a kernel with CONFIG_PROC_PAGE_MONITOR")
+                raise GuestError(f"process {pid} is gone; leave it to the script")
             data += more
     finally:
         os.close(descriptor)

@@ -12,6 +12,7 @@ import select
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,8 @@ class Worker:
 
     def exit(self) -> None:
         """End the process; its memory is gone when this returns, since a task exits after its memory."""
-        try:
+        with suppress(OSError):  # it may be dead already
             self._socket.send(REQUEST.pack(protocol.EXIT, 0, 0, 0))
-        except OSError:
-            pass  # it is dead already
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         if not poll.poll(_PATIENCE * 1000):
@@ -72,7 +71,7 @@ class Worker:
         try:
             base, pid = self._answer()
         except GuestError:
-            raise HostError(f"process {self.name!r} could not be started: no memory or no process left") from None
+            raise HostError(f"no memory to start process {self.name!r} with; give it fewer pages") from None
         return base, int.from_bytes(pid, "little")
 
     def _send(self, request: bytes) -> None:
@@ -100,7 +99,7 @@ class Worker:
 
 
 def start(name: str, parent: socket.socket, what: bytes, pages: int, base: int = 0) -> Worker:
-    """Have the process behind `parent` fork a worker with a socket of its own; base: of a mapping it inherits."""
+    """Have the process behind `parent` fork a worker with a socket of its own."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         socket.send_fds(parent, [REQUEST.pack(what, pages, base, 0)], [theirs.fileno()])

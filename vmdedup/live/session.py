@@ -1,4 +1,4 @@
-"""The kernel's KSM for one user alone: lock, checks, a guardian for the tunables, the scripts' start state."""
+"""The kernel's KSM for one user alone: lock, checks, a guardian for the tunables, scripts' start state."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ START_STATE = {
 class KsmSession:
     """Exclusive use of the kernel's KSM from construction until close(); tunables are as before afterwards.
 
-    Also when this process is killed: the guardian restores them then. Several scripts can be played in a session.
+    Also when this process is killed: the guardian restores them then. A session can serve several scripts.
     """
 
     def __init__(self, wait: float = 0.0) -> None:
-        """wait: seconds to wait for another user. EnvironmentLacksError: not root, no KSM, in use, not idle."""
+        """wait: seconds to wait for another user. EnvironmentLacksError: no root, no KSM, or not idle."""
         require_root()
         self._stack = ExitStack()
         with self._stack as stack:
@@ -60,7 +60,8 @@ class KsmSession:
     def start_state(self) -> None:
         """Bring KSM into the state in which scripts start; no mergeable memory may be left.
 
-        full_scans is 0 then, ksmd waits at the head of an empty list. EnvironmentLacksError: a page is merged still.
+        full_scans is 0 then, and ksmd waits at the head of an empty list. EnvironmentLacksError: some page is
+        merged still.
         """
         self.ksmd.drain()
         self.files.write("advisor_mode", "none")
@@ -71,7 +72,7 @@ class KsmSession:
                 if knob != "merge_across_nodes" or self.files.has(knob):
                     self.files.write(knob, value)
         except KnobError as error:
-            raise EnvironmentLacksError(f"{error}: some process still maps a page that KSM merged; end it") from None
+            raise EnvironmentLacksError(f"{error}: a process still maps merged pages; end it") from None
         self.files.write("pages_to_scan", 0)
         self.files.write("run", "1")
         self.ksmd.park()
@@ -107,7 +108,8 @@ class Guardian:
         finally:
             os.close(owner)
         pipes = self._process.stdin, self._process.stdout
-        assert pipes[0] is not None and pipes[1] is not None
+        assert pipes[0] is not None
+        assert pipes[1] is not None
         pipes[0].write(json.dumps([str(files.root), files.save()]).encode() + b"\n")
         if pipes[1].read(5) != b"ready":
             raise VmdedupError("the guardian of the KSM tunables did not start; nothing was changed")

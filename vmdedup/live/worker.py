@@ -1,11 +1,11 @@
-"""A process whose memory a KSM script works on. Run as a script: worker.py SOCKET OWNER WINDOW BYTES (descriptors).
+"""A process whose memory a KSM script works on. Run as a script: worker.py SOCKET OWNER WINDOW BYTES.
 
     driver ──SEQPACKET socket──► nursery ──fork──► worker ──fork──► worker …     one socket each
 
-The first process, the nursery, has no mapping and only forks. Every process answers requests until its socket
-ends, it is told to, or the process behind the pidfd OWNER is dead, whoever its parent was. Page contents come
-through WINDOW, a memfd that all map; the stores happen here. Standard library only, and little of it: the worker
-is started with `python -I -S` and its own pages must not be many.
+The first process, the nursery, has no mapping and only forks. Every process answers requests until its
+socket ends, it is told to, or the process behind the pidfd OWNER is dead, whoever its parent was. Page
+contents come through WINDOW, a memfd of so many bytes that all map; the stores happen here. Standard
+library only, and little of it: the worker is started with `python -I -S`, and each has these pages too.
 """
 
 from __future__ import annotations
@@ -148,9 +148,9 @@ ACTIONS = {
 
 
 def new_mapping(length: int) -> int:
-    """Return the address of a new private anonymous mapping, small pages only, mergeable. OSError: no memory."""
-    protection, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
-    base = libc.mmap(None, length, protection, flags, -1, 0)
+    """Return the address of a new private anonymous mapping: small pages, mergeable. OSError: no memory."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    base = libc.mmap(None, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
     check(-1 if base == _FAILED else 0)
     for advice in (NO_HUGE_PAGES, MERGEABLE):
         result = libc.madvise(base, length, advice)
