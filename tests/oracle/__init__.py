@@ -1,7 +1,7 @@
 """Linux's KSM in plain Python, as slow and as obvious as it can be: the reference for the fast engine.
 
-Pages are bytes, frames and tree nodes are objects, a checksum is taken whenever one is wanted, and every counter is
-counted when it is asked for instead of being kept. One memory node, so merge_across_nodes has no effect.
+Pages are bytes, frames and tree nodes are objects, a checksum is taken whenever one is wanted, and every
+counter is counted when it is asked for. One memory node, so merge_across_nodes has no effect.
 
     objects    frames, address spaces, rmap items, stable nodes, chains, and the state of ksmd
     rbtree     red-black trees with the kernel's shapes

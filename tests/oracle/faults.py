@@ -1,4 +1,4 @@
-"""What processes do to their memory, and the faults that follow. ksmd is told of nothing but advice, fork and exit.
+"""What processes do to their memory, and the faults that follow. ksmd is told of advice, fork and exit only.
 
 Source: mm/memory.c, mm/ksm.c:ksm_madvise, ksm_fork, __ksm_enter, __ksm_exit (v6.18), behaviour only.
 """
@@ -11,7 +11,7 @@ from oracle.objects import Frame, Ksm, Mm
 
 
 def write(mm: Mm, page: int, offset: int, data: bytes) -> None:
-    """Store bytes. A merged or shared page, the zero page and no page at all give the process a frame of its own."""
+    """Store bytes. A merged or shared page, a zero page or none becomes the process's own frame first."""
     frame = mm.ptes.get(page, mm.zero)
     if frame is mm.zero or frame.ksm or frame.mapcount > 1:
         frame = Frame(frame.data)
@@ -70,7 +70,7 @@ def fork(ksm: Ksm, parent: Mm, name: str) -> Mm:
 
 
 def enter(ksm: Ksm, mm: Mm) -> None:
-    """Put an address space on ksmd's list: just before the cursor, so that it is visited last in this scan."""
+    """Put an address space on ksmd's list, just before the cursor: it is visited last in this scan."""
     mm.on_list = True
     if ksm.cursor is None or ksm.knobs.run == 2:
         ksm.mms.append(mm)

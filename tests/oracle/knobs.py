@@ -51,14 +51,16 @@ def parse(knob: str, text: str) -> int | bool | str:
             return _number(knob, text, 0, 1, U64, out_of_range="ERANGE")
         case "advisor_target_scan_time":
             return _number(knob, text, 1, U64, U64)
-        case "advisor_max_cpu" | "advisor_min_pages_to_scan" | "advisor_max_pages_to_scan":
+        case "advisor_max_cpu":
+            return _number(knob, text, 0, U64, U64) & U32  # what does not fit is cut off without a word
+        case "advisor_min_pages_to_scan" | "advisor_max_pages_to_scan":
             return _number(knob, text, 0, U64, U64)
         case _:
             return _number(knob, text, 0, U32, U32)
 
 
 def _number(knob: str, text: str, least: int, most: int, holds: int, out_of_range: str = "EINVAL") -> int:
-    """Return a decimal number. EINVAL: none, or outside least..most; out_of_range: more than the type holds."""
+    """Return a number. EINVAL: none, or not in least..most; out_of_range: more than its type holds."""
     signed = "[+-]?" if holds == I32 else "[+]?"
     if not re.fullmatch(signed + "[0-9]+", text):
         raise KnobError(knob, text, "EINVAL")

@@ -66,8 +66,8 @@ class Chain(Node):
 class Mm:
     """One address space: one mapping of pages 0..pages-1, or what is left of it.
 
-    ptes: page to frame; ksm_zeros: pages whose zero page ksmd placed; mapped, mergeable: pages that have a VMA, and
-    the advice; items: the rmap items by page, ascending.
+    ptes: page to frame; ksm_zeros: pages whose zero page ksmd placed; mapped, mergeable: pages that have a
+    VMA, and the advice; items: the rmap items by page, ascending.
     """
 
     def __init__(self, name: str, pages: int, zero: Frame) -> None:

@@ -50,4 +50,4 @@ def _unchanged(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
 
 def _zero_page(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
     """Whether a page of zeros was replaced by the zero page."""
-    return bool(ksm.knobs.use_zero_pages) and item.oldchecksum == ZERO_CHECKSUM and merge.with_zero(item, frame)
+    return ksm.knobs.use_zero_pages and item.oldchecksum == ZERO_CHECKSUM and merge.with_zero(item, frame)

@@ -1,6 +1,6 @@
 """Red-black trees whose shapes are the kernel's. The search loops are the callers' own.
 
-Source: lib/rbtree.c (v6.18), behaviour only; the algorithm is that of Cormen, Leiserson, Rivest, Stein, ch. 13.
+Source: lib/rbtree.c (v6.18), behaviour only; Cormen, Leiserson, Rivest, Stein, chapter 13, has the algorithm.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from oracle.objects import Ksm, Mm, RmapItem
 
 
 def get(ksm: Ksm, mm: Mm, page: int) -> RmapItem:
-    """Return the item of a page of the cursor's address space; items that were passed on the way are freed."""
+    """Return the item of a page of the cursor's address space; items passed on the way are freed."""
     items = mm.items
     while ksm.list_pos < len(items) and items[ksm.list_pos].page < page:
         remove(ksm, items[ksm.list_pos])

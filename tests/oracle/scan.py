@@ -55,7 +55,7 @@ def _next_here(ksm: Ksm, mm: Mm) -> tuple[RmapItem, Frame] | None:
 
 
 def _finish(ksm: Ksm, mm: Mm) -> None:
-    """Leave an address space: items behind the last page go, and with no advised page or no process, the slot."""
+    """Leave an address space: items behind the last page go; without advice or process, its slot too."""
     if not mm.alive:
         ksm.next_page, ksm.list_pos = None, 0
     rmap.free_from(ksm, mm, ksm.list_pos)

@@ -46,8 +46,9 @@ def unstable_shape(ksm: Ksm) -> UnstableShape:
 def stable_shape(ksm: Ksm) -> StableShape:
     """Return the stable tree as (left, (content, sharers), red, right), None where there is nothing.
 
-    sharers has a tuple for each node at that place, in the order of the chain, with its (process, page)s, newest
-    first; a place without a chain has one. content is content_key() of the first node, "" for an empty chain.
+    sharers has a tuple for each node at that place, in the order of the chain, with its (process, page)s,
+    newest first; a place without a chain has one. content is content_key() of the first node, "" for an empty
+    chain.
     """
     return _stable(ksm.stable.root)
 

@@ -14,7 +14,7 @@ NEVER = 1 << 31  # milliseconds; the kernel takes longer times for infinite
 
 def can_share(ksm: Ksm, node: StableNode, more: int = 0) -> bool:
     """Whether a node takes another item, after `more` others."""
-    return 0 < len(node.items) and len(node.items) + more < ksm.knobs.max_page_sharing
+    return node.items != [] and len(node.items) + more < ksm.knobs.max_page_sharing
 
 
 def search(ksm: Ksm, frame: Frame) -> Frame | None:

@@ -14,7 +14,8 @@ def search_or_insert(ksm: Ksm, item: RmapItem, frame: Frame) -> tuple[RmapItem, 
 
     A node on the way whose page is gone, or is the very same frame, ends the search: nothing is inserted.
     """
-    place, parent, left = ksm.unstable.root, None, False
+    place, left = ksm.unstable.root, False
+    parent: Node | None = None
     while place is not None:
         assert isinstance(place, RmapItem)
         other = place.mm.candidate(place.page)
@@ -22,12 +23,8 @@ def search_or_insert(ksm: Ksm, item: RmapItem, frame: Frame) -> tuple[RmapItem, 
             return None
         if frame.data == other.data:
             return place, other
-        parent, left = _below(place, frame.data < other.data)
+        parent, left = place, frame.data < other.data
         place = place.left if left else place.right
     ksm.unstable.insert(item, parent, left)
     item.seq = ksm.seqnr % 256
     return None
-
-
-def _below(place: Node, left: bool) -> tuple[Node, bool]:
-    return place, left

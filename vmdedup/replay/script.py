@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmdedup.errors import ScriptError
+from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.replay.content import PAGE_SIZE, Content, FilePages, Key, Seed, Zero, file_pages
 from vmdedup.replay.steps import (
     Counters,
@@ -44,7 +45,6 @@ from vmdedup.replay.steps import (
 )
 
 __all__ = [
-    "KNOBS",
     "Counters",
     "Digest",
     "Discard",
@@ -66,22 +66,6 @@ __all__ = [
     "parse",
     "parse_text",
 ]
-
-KNOBS = (
-    "run",
-    "pages_to_scan",
-    "sleep_millisecs",
-    "smart_scan",
-    "use_zero_pages",
-    "max_page_sharing",
-    "merge_across_nodes",
-    "stable_node_chains_prune_millisecs",
-    "advisor_mode",
-    "advisor_max_cpu",
-    "advisor_min_pages_to_scan",
-    "advisor_max_pages_to_scan",
-    "advisor_target_scan_time",
-)
 
 MOST_PAGES = (1 << 47) // PAGE_SIZE  # a process's address space on x86-64
 MOST_SCAN = (1 << 32) - 1  # what pages_to_scan can hold
@@ -283,8 +267,8 @@ class _Parser:
 
     def set(self, words: list[str]) -> Step:
         """set KNOB VALUE"""
-        if words[0] not in KNOBS:
-            raise self.error(f"unknown knob {words[0]!r}", f"use one of {', '.join(KNOBS)}")
+        if words[0] not in TUNABLES:
+            raise self.error(f"unknown knob {words[0]!r}", f"use one of {', '.join(TUNABLES)}")
         return Set(self.line, words[0], words[1])
 
     def scan(self, words: list[str]) -> Step:

@@ -1,0 +1,376 @@
+"""Random KSM scripts from a seed: every step, every tunable, refused values too, small and large.
+
+A script is drawn step by step with a small model beside it (who lives, what is still mapped), so that each
+step is one that the grammar allows; what ksmd makes of it is not looked at. None makes use of time: pruning of
+chains by age is always due or never. The same arguments give the same text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from vmdedup.replay.content import PAGE_SIZE
+
+FILE = "pages.bin"
+FILE_PAGES = 24
+
+FEATURES = (
+    "exit",
+    "fork",
+    "discard",
+    "unmap",
+    "unmerge",
+    "read",
+    "chains",
+    "smart",
+    "zero",
+    "run",
+    "knobs",
+    "refused",
+    "advisor",
+    "file",
+    "long",
+)
+_RARE = {"long": 0.05, "advisor": 0.25}
+
+_NUMBERS = ("0", "1", "7", "+3", "100", "4294967295")
+_NO_NUMBERS = ("-1", "4294967296", "0x10", "1e3", "x", "99999999999999999999999")
+_TRUTHS = ("0", "1", "y", "n", "on", "off", "Y", "true", "false")
+_PRUNES = ("0", "3600000", "2147483647", "2147483648", "4294967295")
+
+_TAKEN = {
+    "smart_scan": _TRUTHS,
+    "use_zero_pages": _TRUTHS,
+    "max_page_sharing": ("2", "3", "4", "8", "256", "2147483647"),
+    "merge_across_nodes": ("0", "1"),
+    "pages_to_scan": _NUMBERS,
+    "sleep_millisecs": _NUMBERS,
+    "stable_node_chains_prune_millisecs": _PRUNES,
+    "advisor_max_cpu": (*_NUMBERS, "18446744073709551615"),
+    "advisor_min_pages_to_scan": _NUMBERS,
+    "advisor_max_pages_to_scan": _NUMBERS,
+    "advisor_target_scan_time": ("1", "200", "18446744073709551615"),
+}
+_REFUSED = {
+    "run": ("3", "-1", "on", "4294967296"),
+    "smart_scan": ("2", "-1", "o", "x"),
+    "use_zero_pages": ("2", "+1", "o", "x"),
+    "max_page_sharing": ("0", "1", "-5", "2147483648", "0x10", "-2147483649"),
+    "merge_across_nodes": ("2", "-1", "y", "18446744073709551616"),
+    "pages_to_scan": _NO_NUMBERS,
+    "sleep_millisecs": _NO_NUMBERS,
+    "stable_node_chains_prune_millisecs": _NO_NUMBERS,
+    "advisor_mode": ("0", "scan", "Scan-time", "none0"),
+    "advisor_max_cpu": ("-1", "y", "18446744073709551616"),
+    "advisor_min_pages_to_scan": ("-1", "0x10", "18446744073709551616"),
+    "advisor_max_pages_to_scan": ("-1", "1.0", "18446744073709551616"),
+    "advisor_target_scan_time": ("0", "-1", "18446744073709551616"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Pages a process (least, most), processes, steps after the first processes (least, most)."""
+
+    least: int
+    most: int
+    processes: int
+    steps: tuple[int, int]
+
+
+SIZES = {
+    "small": _Size(10, 40, 10, (40, 110)),
+    "medium": _Size(80, 500, 7, (40, 90)),
+    "large": _Size(700, 2500, 5, (30, 60)),
+}
+
+
+def generate(seed: int, size: str | int = "small", files: dict[str, int] | None = None) -> str:
+    """Return a random script.
+
+    size: "small", "medium", "large", or the most pages a process may have. files: path (from the script's
+    folder) to pages of files that `fill` may use; without one, no content is a file.
+    """
+    measure = SIZES[size] if isinstance(size, str) else _Size(max(1, size // 4), size, 6, (40, 90))
+    return _Writer(Random(f"ksm script {size} {seed}"), measure, files or {}).write(seed)
+
+
+def generate_into(folder: Path, seed: int, size: str | int = "small") -> Path:
+    """Write a random script that may use a file, and that file, into a folder; return the script's path."""
+    (folder / FILE).write_bytes(sample_file(seed))
+    path = folder / f"{size}-{seed}.ksm"
+    path.write_text(generate(seed, size, {FILE: FILE_PAGES}), encoding="utf-8")
+    return path
+
+
+def sample_file(seed: int) -> bytes:
+    """Return FILE_PAGES pages for a script's files: a few contents, zeros among them, the last page short."""
+    random = Random(f"ksm file {seed}")
+    contents = [bytes(PAGE_SIZE), *(random.randbytes(PAGE_SIZE) for _ in range(6))]
+    pages = b"".join(random.choices(contents, k=FILE_PAGES))
+    return pages[: -random.randrange(1, PAGE_SIZE)]
+
+
+class _Space:
+    """A living process: which of its pages are still mapped."""
+
+    def __init__(self, mapped: list[int]) -> None:
+        self.mapped = mapped
+
+
+class _Writer:
+    """Draws the steps. spaces: the living, by name; born: processes so far; running: whether ksmd scans."""
+
+    def __init__(self, random: Random, size: _Size, files: dict[str, int]) -> None:
+        self.random = random
+        self.size = size
+        self.files = files
+        self.spaces: dict[str, _Space] = {}
+        self.born = 0
+        self.running = True
+        self.lines: list[str] = []
+        share = random.choice((0.25, 0.5, 0.8, 1.0))
+        self.features = [name for name in FEATURES if random.random() < _RARE.get(name, share)]
+        if not files and "file" in self.features:
+            self.features.remove("file")
+
+    def write(self, seed: int) -> str:
+        """Return the whole text."""
+        self.say(f"# seed {seed}", "basic", *self.features)
+        self.start()
+        table = self.table()
+        steps, weights = list(table), list(table.values())
+        for _ in range(self.random.randint(*self.size.steps)):
+            self.random.choices(steps, weights)[0]()
+            if not self.running and self.random.random() < 0.2:
+                self.set_run("1")
+            if self.random.random() < 0.7:
+                self.say("counters")
+        self.end()
+        return "\n".join(self.lines) + "\n"
+
+    def table(self) -> dict[Callable[[], None], int]:
+        """Return what may happen, and how often in proportion."""
+        table: dict[Callable[[], None], int] = {self.scan: 30, self.passes: 9, self.fill: 10, self.poke: 14}
+        table |= {self.vm: 4, self.sharing: 4, self.digest: 1}
+        more: dict[str, dict[Callable[[], None], int]] = {
+            "exit": {self.exit: 4},
+            "fork": {self.fork: 4},
+            "discard": {self.discard: 6},
+            "unmap": {self.unmap: 3},
+            "unmerge": {self.unmergeable: 4, self.mergeable: 4},
+            "read": {self.read: 5},
+            "run": {self.run: 5},
+            "knobs": {self.knob: 5},
+            "refused": {self.refused: 3},
+            "advisor": {self.advisor: 3},
+            "long": {self.long: 1},
+        }
+        for feature in self.features:
+            table |= more.get(feature, {})
+        return table
+
+    def start(self) -> None:
+        """Set the tunables that the features ask for, and start the first processes."""
+        if "chains" in self.features:
+            self.say("set max_page_sharing", self.random.choice((2, 2, 3, 4, 8)))
+        self.say("set stable_node_chains_prune_millisecs", self.random.choice(_PRUNES))
+        if "smart" in self.features:
+            self.say("set smart_scan 1")
+        if "zero" in self.features:
+            self.say("set use_zero_pages 1")
+        for _ in range(self.random.randint(1, 3)):
+            self.vm()
+
+    def end(self) -> None:
+        """Let everything settle, and look at all of it."""
+        if not self.running:
+            self.set_run("1")
+        self.say("pass", self.random.choice(("", "2", "3")))
+        for word in ("counters", "sharing", "digest"):
+            self.say(word)
+
+    def say(self, *words: object) -> None:
+        """Add a line."""
+        self.lines.append(" ".join(str(word) for word in words if word != ""))
+
+    # Numbers, pages, contents
+
+    def number(self, value: int) -> str:
+        """Write a number, now and then in hexadecimal."""
+        return hex(value) if self.random.random() < 0.05 else str(value)
+
+    def pick(self) -> str:
+        """Return a living process that has pages; start one if there is none."""
+        if not self.peopled():
+            self.vm()
+        return self.random.choice([name for name, space in self.spaces.items() if space.mapped])
+
+    def peopled(self) -> bool:
+        """Whether anybody lives who has pages."""
+        return any(space.mapped for space in self.spaces.values())
+
+    def stretch(self, name: str) -> tuple[int, int]:
+        """Return a range of mapped pages, mostly a short one."""
+        mapped = self.spaces[name].mapped
+        first = last = self.random.randrange(len(mapped))
+        longest = max(1, int(len(mapped) ** self.random.random()))
+        while last + 1 < len(mapped) and mapped[last + 1] == mapped[last] + 1 and last + 1 - first < longest:
+            last += 1
+        return mapped[first], mapped[last]
+
+    def range(self, lo: int, hi: int) -> str:
+        """Write a range."""
+        if lo == hi and self.random.random() < 0.5:
+            return self.number(lo)
+        return f"{self.number(lo)}..{self.number(hi)}"
+
+    def content(self, count: int) -> str:
+        """Return a content for so many pages, from a small stock, so that equal pages are frequent."""
+        weights = (2, 4, 5, 3 if "file" in self.features else 0)
+        kind = self.random.choices(("zero", "key", "seed", "file"), weights)[0]
+        if kind == "zero":
+            return kind
+        if kind == "file":
+            return self.file(count)
+        stock = 40 if self.size.most < 100 else self.size.most
+        return f"{kind} {self.number(self.random.randrange(stock))}{self.random.choice(('', '+'))}"
+
+    def file(self, count: int) -> str:
+        """Return pages of a file, if it has so many."""
+        path = self.random.choice(list(self.files))
+        spare = self.files[path] - count
+        if spare < 0:
+            return "seed 1+"
+        page = self.random.randint(0, spare)
+        return f"file {path} {self.number(page)}" if page else f"file {path}"
+
+    # Steps
+
+    def scan(self) -> None:
+        """A batch: often a few pages, so that things happen in the midst of a scan."""
+        most = len([page for space in self.spaces.values() for page in space.mapped])
+        pages = self.random.choice((1, 2, 3, 5, 8, 13, 30, 60, 200, max(1, most // 3), most + 1))
+        self.say("scan", self.number(self.random.choices((pages, 0, 4294967295), (60, 1, 2))[0]))
+
+    def passes(self) -> None:
+        """Whole scans."""
+        self.say("pass", self.random.choice(("", "", "", "1", "2", "0x3", "5")))
+
+    def long(self) -> None:
+        """So many scans that counters of eight bits wrap."""
+        self.say("pass", self.random.randint(250, 270))
+
+    def fill(self) -> None:
+        """Store contents."""
+        name = self.pick()
+        lo, hi = self.stretch(name)
+        self.say("fill", name, self.range(lo, hi), self.content(hi - lo + 1))
+
+    def poke(self) -> None:
+        """Store a byte: at either end or anywhere, often a zero where a zero is."""
+        name = self.pick()
+        page = self.random.choice(self.spaces[name].mapped)
+        offset = self.random.choice((0, 7, 8, 4095, self.random.randrange(PAGE_SIZE)))
+        byte = self.random.choice((0, self.random.randrange(256)))
+        self.say("poke", name, self.number(page), self.number(offset), self.number(byte))
+
+    def vm(self) -> None:
+        """A new process, most of it filled with one content after the other."""
+        if self.born >= self.size.processes and self.peopled():
+            return self.fill()
+        name, pages = f"v{self.born}", self.random.randint(self.size.least, self.size.most)
+        self.born += 1
+        self.spaces[name] = _Space(list(range(pages)))
+        self.say("vm", name, self.number(pages))
+        page, longest = 0, max(7, pages // 12)
+        while page < pages:
+            last = min(pages - 1, page + self.random.randrange(longest))
+            if self.random.random() < 0.9:
+                self.say("fill", name, self.range(page, last), self.content(last - page + 1))
+            page = last + 1
+        return None
+
+    def fork(self) -> None:
+        """A child; forks of forks as it happens."""
+        name = self.random.choice(list(self.spaces)) if self.spaces else None
+        if name and self.born < self.size.processes:
+            child = f"v{self.born}"
+            self.born += 1
+            self.spaces[child] = _Space(list(self.spaces[name].mapped))
+            self.say("fork", name, child)
+
+    def exit(self) -> None:
+        """An end, now and then that of everybody."""
+        names = list(self.spaces)
+        if names:
+            for name in names if self.random.random() < 0.05 else [self.random.choice(names)]:
+                del self.spaces[name]
+                self.say("exit", name)
+
+    def ranged(self, word: str, whole: float = 0.1) -> tuple[str, int, int]:
+        """A step on some pages of a process, or (in a share of cases) on all, if they are in one piece."""
+        name = self.pick()
+        mapped = self.spaces[name].mapped
+        lo, hi = self.stretch(name)
+        if mapped[-1] - mapped[0] == len(mapped) - 1 and self.random.random() < whole:
+            lo, hi = mapped[0], mapped[-1]
+        self.say(word, name, self.range(lo, hi))
+        return name, lo, hi
+
+    def read(self) -> None:
+        """Loads."""
+        self.ranged("read")
+
+    def discard(self) -> None:
+        """Pages given back."""
+        self.ranged("discard")
+
+    def mergeable(self) -> None:
+        """Advice."""
+        self.ranged("mergeable", 0.4)
+
+    def unmergeable(self) -> None:
+        """The contrary advice."""
+        self.ranged("unmergeable", 0.3)
+
+    def unmap(self) -> None:
+        """Pages gone for ever."""
+        name, lo, hi = self.ranged("unmap")
+        space = self.spaces[name]
+        space.mapped = [page for page in space.mapped if not lo <= page <= hi]
+
+    def run(self) -> None:
+        """Stop, go on, undo all."""
+        self.set_run(self.random.choice(("0", "1", "2")))
+
+    def set_run(self, value: str) -> None:
+        """Write run, and remember whether ksmd scans."""
+        self.say("set run", value)
+        self.running = value == "1"
+
+    def knob(self) -> None:
+        """A tunable, to a value that it takes (or would, if nothing were merged)."""
+        knob = self.random.choice([*_TAKEN, "smart_scan", "use_zero_pages", "max_page_sharing"])
+        self.say("set", knob, self.random.choice(_TAKEN[knob]))
+
+    def refused(self) -> None:
+        """A tunable, to a value that it does not take."""
+        knob = self.random.choice(list(_REFUSED))
+        self.say("set", knob, self.random.choice(_REFUSED[knob]))
+
+    def advisor(self) -> None:
+        """The advisor on or off, or a store that it refuses; the size of a batch stays the script's."""
+        stores = ("advisor_mode scan-time", "advisor_mode none", "pages_to_scan 50")
+        self.say("set", self.random.choice(stores))
+
+    def sharing(self) -> None:
+        """Who shares with whom."""
+        self.say("sharing")
+
+    def digest(self) -> None:
+        """What everybody reads, which maps the zero page where nothing was."""
+        self.say("digest")
