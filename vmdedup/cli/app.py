@@ -1,0 +1,45 @@
+"""The typer application: its commands and the options of vmdedup itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import vmdedup
+from vmdedup.cli import replay, run, scenario
+
+_HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
+
+\b
+  vmdedup run                         eight identical guests on this machine's /usr, about a minute
+  vmdedup run dense --guests 16       another built-in scenario, smaller
+  vmdedup scenario show identical     a scenario to start your own from
+  vmdedup replay script.ksm --on both the emulator against this machine's own kernel
+"""
+
+app = typer.Typer(
+    help=_HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.command("run", help=run.HELP, short_help="Emulate a host of guests and ksmd.")(run.run)
+app.command("replay", help=replay.HELP, short_help="Play a KSM script.")(replay.replay)
+app.add_typer(scenario.app, name="scenario")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vmdedup {vmdedup.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of vmdedup itself."""

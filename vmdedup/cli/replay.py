@@ -1,0 +1,94 @@
+"""vmdedup replay SCRIPT: play a KSM script on the emulator, on this machine's kernel, or on both."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vmdedup.replay.machine import Machine
+    from vmdedup.replay.script import Script
+
+DIFFERENT = 3
+
+HELP = """Play a KSM script and print its lines of JSON, and nothing else, on stdout.
+
+With --on both, the first line that differs is shown side by side on stderr, with exit status 3. The kernel's
+side needs root and an idle KSM.
+
+\b
+  vmdedup replay script.ksm
+  vmdedup replay script.ksm --on kernel
+  vmdedup replay script.ksm --on both
+"""
+
+
+class On(StrEnum):
+    """What a script is played on."""
+
+    emulator = "emulator"
+    kernel = "kernel"
+    both = "both"
+
+
+def replay(
+    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A KSM script.")],
+    on: Annotated[On, typer.Option("--on", help="Where to play it.")] = On.emulator,
+) -> int:
+    """Returns the exit status."""
+    from vmdedup.replay.script import parse
+
+    parsed = parse(script)
+    with ExitStack() as stack:
+        machines = [stack.enter_context(closing(_machine(name, parsed))) for name in _names(on)]
+        if len(machines) == 1:
+            return _play(parsed, machines[0])
+        return _compare(parsed, script, machines[0], machines[1])
+
+
+def _names(on: On) -> list[On]:
+    return [On.emulator, On.kernel] if on is On.both else [on]
+
+
+def _machine(on: On, script: Script) -> Machine:
+    """The machine of that name, large enough for the script."""
+    if on is On.emulator:
+        from vmdedup.replay.emulated import EmulatedMachine
+
+        return EmulatedMachine(pages=script.pages(), mms=script.mms())
+    from vmdedup.live.kernel import KernelMachine
+
+    return KernelMachine()
+
+
+def _play(script: Script, machine: Machine) -> int:
+    from vmdedup.replay.play import play
+
+    _print(play(script, machine))
+    return 0
+
+
+def _compare(script: Script, path: Path, emulator: Machine, kernel: Machine) -> int:
+    """Print what both sides agree on, then the first difference, if there is one."""
+    from vmdedup.replay.compare import Comparison, render
+    from vmdedup.replay.play import play
+
+    comparison = Comparison(play(script, emulator), play(script, kernel))
+    _print(iter(comparison))
+    if comparison.difference is None:
+        return 0
+    step = path.read_text(encoding="utf-8").splitlines()[comparison.difference.line - 1].strip()
+    print(render(comparison.difference, step=step), file=sys.stderr)
+    return DIFFERENT
+
+
+def _print(lines: Iterator[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()

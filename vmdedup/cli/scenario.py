@@ -1,0 +1,60 @@
+"""vmdedup scenario list | show | check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="List, show and check scenarios.\n\n\b\n"
+    "  vmdedup scenario list\n"
+    "  vmdedup scenario show identical > mine.toml\n"
+    "  vmdedup scenario check mine.toml",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_NAME = Annotated[str, typer.Argument(metavar="SCENARIO", help="A name from the list, or a TOML file.")]
+
+
+@app.command("list")
+def list_scenarios() -> None:
+    """The scenarios that come with the program, the default first.
+
+    \b
+      vmdedup scenario list
+    """
+    from vmdedup.experiment.describe import describe_builtin
+
+    for line in describe_builtin():
+        typer.echo(line)
+
+
+@app.command("show")
+def show(name: _NAME = "identical") -> None:
+    """Print a scenario's TOML, to read or to start your own from.
+
+    \b
+      vmdedup scenario show identical
+      vmdedup scenario show mixed > mine.toml
+    """
+    from vmdedup.experiment.load import find_source
+
+    typer.echo(find_source(name).text, nl=False)
+
+
+@app.command("check")
+def check(name: _NAME) -> None:
+    """Check a scenario, its disks included, and say what it would run. Exit status 2 if something is wrong.
+
+    \b
+      vmdedup scenario check mine.toml
+    """
+    from vmdedup.experiment.describe import describe
+    from vmdedup.experiment.disks import check_disks
+    from vmdedup.experiment.load import load_scenario
+
+    scenario = load_scenario(name)
+    check_disks(scenario)
+    typer.echo(f"{name}: {describe(scenario)}")

@@ -1,0 +1,119 @@
+"""What must hold between the keys of a scenario, and what guests say of their own parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from vmdedup.errors import UsageError
+from vmdedup.experiment.problems import Path, Problem, suggest
+from vmdedup.experiment.scenario import PAGE_SIZE, GuestSection, Scenario
+from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.guest.mixes import HeapMix
+from vmdedup.guest.parameters import Parameter, parameters_of
+from vmdedup.guest.variant import Variant
+from vmdedup.units import MIB, SECOND_NS, format_duration, parse_duration, parse_share, parse_size
+
+Parameters = Mapping[str, Parameter]
+
+
+def check(scenario: Scenario) -> list[Problem]:
+    """Everything that is wrong with a scenario whose keys and values are all acceptable by themselves."""
+    problems = list(_check_times(scenario))
+    names = [group.name for group in scenario.guests]
+    for number, group in enumerate(scenario.guests):
+        path: Path = ("guests", number)
+        if group.name in names[:number]:
+            problems.append(
+                Problem((*path, "name"), f"{group.name!r} is used twice; give each group its own name")
+            )
+        problems += _check_group(scenario, group, path)
+    return problems
+
+
+def _check_times(scenario: Scenario) -> Iterator[Problem]:
+    host = scenario.host
+    if host.sample_interval % host.tick:
+        text = f"is not a whole number of ticks ({format_duration(host.tick)}); give a multiple of it"
+        yield Problem(("host", "sample_interval"), f"{format_duration(host.sample_interval)} {text}")
+    if scenario.duration < host.tick:
+        yield Problem(("duration",), f"is shorter than one tick ({format_duration(host.tick)}); give more")
+
+
+def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
+    if group.memory % PAGE_SIZE:
+        text = f"{group.memory} bytes are not a whole number of pages of {PAGE_SIZE}; round it"
+        yield Problem((*path, "memory"), text)
+    if isinstance(group.node, int) and group.node >= scenario.host.numa_nodes:
+        text = f"the host has nodes 0 to {scenario.host.numa_nodes - 1}; give one of them"
+        yield Problem((*path, "node"), text)
+    if start_of(group, group.count - 1) >= scenario.duration:
+        text = f"the last guest would start after {format_duration(scenario.duration)}, the end of the run"
+        yield Problem((*path, "start"), f"{text}; shorten the delay or lengthen the duration")
+    if group.workload not in WORKLOADS:
+        yield Problem(
+            (*path, "workload"), f"unknown workload {group.workload!r}; {suggest(group.workload, WORKLOADS)}"
+        )
+    yield from _check_events(scenario, group, path)
+    for name, declared in sections(group).items():
+        yield from _check_declared(getattr(group, name), declared, (*path, name))
+
+
+def _check_events(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
+    for number, event in enumerate(group.events):
+        place = (*path, "events", number)
+        if event.at >= scenario.duration:
+            text = f"{format_duration(event.at)} is after the end of the run; give less than its duration"
+            yield Problem((*place, "at"), text)
+        if any(guest >= group.count for guest in event.guests or ()):
+            text = f"the group has guests 0 to {group.count - 1}; give numbers of these"
+            yield Problem((*place, "guests"), text)
+
+
+def start_of(group: GuestSection, number: int) -> int:
+    """Nanoseconds after the run's start at which guest `number` of the group starts."""
+    return group.start_at + (number * group.delay if group.start == "one_after_another" else 0)
+
+
+def sections(group: GuestSection) -> dict[str, Parameters]:
+    """The tables of a group whose keys are declared elsewhere."""
+    path = Parameter("path", "/usr", "", "a directory, or an image file")
+    return {
+        "disk": {"path": path, **parameters_of(DiskSpec)},
+        "variant": parameters_of(Variant),
+        "heap": parameters_of(HeapMix),
+        "parameters": workload_parameters(group.workload) if group.workload in WORKLOADS else {},
+    }
+
+
+def _check_declared(values: Mapping[str, Any], declared: Parameters, path: Path) -> Iterator[Problem]:
+    for name, value in values.items():
+        place = (*path, name)
+        if name not in declared:
+            yield Problem(place, f"unknown key; {suggest(name, declared)}")
+            continue
+        try:
+            declared_value(declared[name], value)
+        except UsageError as error:
+            yield Problem(place, str(error))
+
+
+def declared_value(parameter: Parameter, value: Any) -> Any:
+    """A value as its declaration has it; text with a unit is read by that unit. Raises UsageError."""
+    if isinstance(parameter.default, str) and not parameter.choices:
+        if not isinstance(value, str) or not value:
+            raise UsageError(f"{value!r} is no text; give {parameter.meaning}")
+        return value
+    if isinstance(value, str) and parameter.unit in _READERS:
+        value = _READERS[parameter.unit](value)
+        value = int(value) if isinstance(parameter.default, int) and value == int(value) else value
+    return parameter.checked(value)
+
+
+_READERS: Mapping[str, Callable[[str], float]] = {
+    "share": parse_share,
+    "MiB": lambda text: parse_size(text) / MIB,
+    "MiB/s": lambda text: parse_size(text.removesuffix("/s")) / MIB,
+    "s": lambda text: parse_duration(text) / SECOND_NS,
+    "ms": lambda text: parse_duration(text) / 1_000_000,
+}

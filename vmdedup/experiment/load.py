@@ -1,0 +1,121 @@
+"""From a name or a file to a checked scenario; what is wrong is told with file, line, key and remedy."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path as FilePath
+from typing import Any
+
+from vmdedup.errors import ScenarioError
+from vmdedup.experiment.checks import check
+from vmdedup.experiment.overrides import Overrides
+from vmdedup.experiment.problems import Path, Problem, suggest
+from vmdedup.experiment.scenario import Scenario, validate
+from vmdedup.experiment.toml_lines import find_line, key_lines
+
+DEFAULT = "identical"
+_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A scenario's text. name: as it is written in messages. folder: where relative paths of disks start."""
+
+    name: str
+    text: str
+    folder: FilePath | None = None
+
+    def error(self, line: int, text: str) -> ScenarioError:
+        """FILE:LINE: what is wrong; remedy."""
+        return ScenarioError(f"{self.name}:{line}: {text}")
+
+
+def load_scenario(name: str | FilePath = DEFAULT, overrides: Overrides | None = None) -> Scenario:
+    """The scenario of a built-in name, or in a TOML file, as the overrides have it.
+
+    Raises ScenarioError: one line that says where, what and what to do.
+    """
+    source = find_source(name)
+    data = _parse(source)
+    data.setdefault("name", FilePath(str(name)).stem)
+    flags = (overrides or Overrides()).apply(data)
+    scenario, problems = validate(data)
+    if scenario is not None:
+        problems = check(scenario)
+    if problems or scenario is None:
+        raise _first(source, problems, flags)
+    return _with_disk_paths(scenario, source.folder)
+
+
+def builtin_names() -> list[str]:
+    """The scenarios that come with the program, the default first."""
+    folder = resources.files("vmdedup.experiment") / "builtin"
+    names = sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+    return sorted(names, key=lambda name: name != DEFAULT)
+
+
+def find_source(name: str | FilePath) -> Source:
+    """The text of a built-in scenario, or of a file (a name that ends in .toml or has a slash in it)."""
+    text = str(name)
+    if isinstance(name, FilePath) or text.endswith(".toml") or "/" in text:
+        return _read_file(FilePath(name))
+    if text not in builtin_names():
+        near = suggest(text, builtin_names())
+        raise ScenarioError(f"no scenario {text!r}; {near} (a file's name ends in .toml)")
+    place = resources.files("vmdedup.experiment") / "builtin" / f"{text}.toml"
+    return Source(f"{text}.toml", place.read_text(encoding="utf-8"))
+
+
+def _read_file(path: FilePath) -> Source:
+    try:
+        return Source(str(path), path.read_text(encoding="utf-8"), path.parent)
+    except OSError as error:
+        raise ScenarioError(
+            f"{path}: {error.strerror}; give a readable TOML file, or a name of `vmdedup scenario list`"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{path}: not text (byte {error.start} is no UTF-8); give a TOML file") from None
+
+
+def _parse(source: Source) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.text)
+    except tomllib.TOMLDecodeError as error:
+        where = _AT_LINE.search(str(error))
+        line = int(where[1]) if where else max(1, source.text.count("\n"))
+        reason = _AT_LINE.sub("", str(error)).replace("(at end of document)", "").strip()
+        raise source.error(line, f"not TOML: {reason}; see `vmdedup scenario show {DEFAULT}`") from None
+
+
+def _first(source: Source, problems: list[Problem], flags: Mapping[Path, str]) -> ScenarioError:
+    """The message for the first thing that is wrong, in the order of the flags, then of the lines."""
+    lines = key_lines(source.text)
+
+    def place(problem: Problem) -> tuple[int, int]:
+        return (0, 0) if problem.path in flags else (1, find_line(lines, problem.path))
+
+    ordered = sorted(problems, key=place)
+    first = ordered[0]
+    others = f" (and {len(ordered) - 1} more)" if len(ordered) > 1 else ""
+    if first.path in flags:
+        return ScenarioError(f"{flags[first.path]}: {first.text}{others}")
+    return source.error(place(first)[1], f"key {first.key}: {first.text}{others}")
+
+
+def _with_disk_paths(scenario: Scenario, folder: FilePath | None) -> Scenario:
+    """The scenario with relative paths of disks made to start at the folder of the file."""
+    if folder is None or all("path" not in group.disk for group in scenario.guests):
+        return scenario
+    groups = [
+        group.model_copy(update={"disk": {**group.disk, "path": str(folder / group.disk["path"])}})
+        if "path" in group.disk
+        else group
+        for group in scenario.guests
+    ]
+    return scenario.model_copy(update={"guests": groups})

@@ -1,0 +1,8 @@
+"""What people and programs are shown of a run, made from its results alone; one output a file.
+
+summary   the text after a run
+document  the JSON document of --json
+live      the table during a run
+"""
+
+from __future__ import annotations

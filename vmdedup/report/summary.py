@@ -1,0 +1,157 @@
+"""The text after a run: what was saved, for whom, how soon, and what it cost.
+
+Reads the summary document (result.summary) only. Tables of many guests are summed up by group; the results
+directory has all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from vmdedup.report.matrix import matrix_table
+from vmdedup.units import SECOND_NS, format_duration
+
+Document = Mapping[str, Any]
+
+MOST_GUESTS = 16  # rows of the table of guests; the others are summed up
+_SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
+_HEADINGS = ("guest", "state", "allocated", "used", "saved", "%", "zero", "within", "between")
+
+
+def render(summary: Document, console: Console) -> None:
+    """Print the summary to the console."""
+    for part in _parts(summary):
+        console.print(part, highlight=False)
+
+
+def _parts(summary: Document) -> Iterator[RenderableType]:
+    yield Text(_title(summary), style="bold")
+    yield ""
+    yield _answers(summary)
+    yield ""
+    yield guest_table(summary["guests"])
+    matrix = matrix_table(summary)
+    if matrix is not None:
+        yield ""
+        yield matrix
+    if summary["events"]:
+        yield ""
+        yield Group(*(Text(f"{_seconds(e['time_s'])}: {e['text']}") for e in summary["events"][-8:]))
+
+
+def _title(summary: Document) -> str:
+    ended = "" if summary["ended"] == "complete" else f" ({summary['ended']})"
+    return (
+        f"{summary['scenario']}: {len(summary['guests'])} guests, {_seconds(summary['seconds'])}{ended}, "
+        f"{summary['clock']} clock, seed {summary['seed']}"
+    )
+
+
+def _answers(summary: Document) -> Table:
+    """Two columns: a word, and the figures for it."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    for name, answer in (
+        ("saved", _saved(summary)),
+        ("of it", _split(summary)),
+        ("possible", _possible(summary)),
+        ("reached", _reached(summary)),
+        ("peak", _peak(summary)),
+        ("cost", _cost(summary)),
+        ("profit", _profit(summary)),
+    ):
+        table.add_row(name, answer)
+    return table
+
+
+def _saved(summary: Document) -> str:
+    return (
+        f"{_mib(summary['saved_mib'])} ({summary['saved_percent']:.1f} %): guests hold "
+        f"{_mib(summary['allocated_mib'])} in {_mib(summary['used_mib'])} of host memory"
+    )
+
+
+def _split(summary: Document) -> str:
+    zero, within, between = (_mib(summary[f"{k}_mib"]) for k in ("zero", "within_guest", "between_guests"))
+    return f"zero pages {zero}, inside one guest {within}, between guests {between}"
+
+
+def _possible(summary: Document) -> str:
+    percent = summary["saved_percent_of_possible"]
+    share = f"; {percent:.1f} % of that is saved" if percent is not None else ""
+    zeros = "as one page" if summary["possible_zero_frames"] else "as none"
+    return f"{_mib(summary['possible_mib'])} if every content were kept once (zeros {zeros}){share}"
+
+
+def _reached(summary: Document) -> str:
+    """When so many per cent of what was possible at each moment were saved."""
+    reached = summary["seconds_to_percent_of_possible"]
+    words = [f"{p} % {f'after {_seconds(s)}' if s is not None else 'never'}" for p, s in reached.items()]
+    return ", ".join(words) + " (of what was possible at that moment)"
+
+
+def _peak(summary: Document) -> str:
+    held, used = (_mib(summary[f"peak_{part}_mib"]) for part in ("allocated", "used"))
+    return f"guests held up to {held}, the host used up to {used}"
+
+
+def _cost(summary: Document) -> str:
+    how = "modelled" if summary["clock"] == "lockstep" else "measured"
+    cpu, scanned = summary["ksmd_cpu_seconds"], summary["pages_scanned"]
+    text = f"{scanned:,} pages scanned, {cpu:.2f} CPU s of ksmd ({how})"
+    if summary["pages_scanned_per_saved_mib"] is not None:
+        per_mib = summary["ksmd_cpu_seconds_per_saved_mib"]
+        text += f": {summary['pages_scanned_per_saved_mib']:,.0f} pages and {per_mib:.3g} CPU s a saved MiB"
+    return text
+
+
+def _profit(summary: Document) -> str:
+    return (
+        f"{summary['general_profit'] / 2**20:+,.1f} MiB by general_profit; KSM's own metadata "
+        f"{_mib(summary['metadata_mib'])}; {summary['cow_breaks']:,} copy-on-write breaks"
+    )
+
+
+def guest_table(guests: list[Document]) -> Table:
+    """A row a guest (MiB); from MOST_GUESTS on, a row a group with its sums."""
+    rows = guests if len(guests) <= MOST_GUESTS else _by_group(guests)
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="cyan")
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("guest", "state") else "right", no_wrap=True)
+    for row in rows:
+        sizes = [f"{row[f'{part}_mib']:,.1f}" for part in _SIZES]
+        table.add_row(row["name"], row["state"], *sizes[:3], f"{_percent(row):.1f}", *sizes[3:])
+    table.caption = "MiB; a page that g guests share counts 1/g to each of them"
+    table.caption_justify = "left"
+    return table
+
+
+def _by_group(guests: list[Document]) -> list[dict[str, Any]]:
+    groups: dict[str, list[Document]] = {}
+    for guest in guests:
+        groups.setdefault(str(guest["group"]), []).append(guest)
+    return [_sum(name, members) for name, members in groups.items()]
+
+
+def _sum(name: str, members: list[Document]) -> dict[str, Any]:
+    states = sorted({str(member["state"]) for member in members})
+    sums = {f"{part}_mib": sum(member[f"{part}_mib"] for member in members) for part in _SIZES}
+    return {"name": f"{name} × {len(members)}", "state": ", ".join(states), **sums}
+
+
+def _percent(row: Document) -> float:
+    return float(100 * row["saved_mib"] / row["allocated_mib"]) if row["allocated_mib"] else 0.0
+
+
+def _mib(size: float) -> str:
+    return f"{size:,.1f} MiB"
+
+
+def _seconds(seconds: float) -> str:
+    return format_duration(round(seconds * SECOND_NS))
