@@ -7,7 +7,7 @@ every counter. The refusals name the process and say what to do.
 from __future__ import annotations
 
 import os
-from collections.abc import Container
+from collections.abc import Iterator
 from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError, GuestError
@@ -34,7 +34,7 @@ def require_ksm(files: KsmFiles) -> None:
 
 def require_idle(files: KsmFiles) -> None:
     """EnvironmentLacksError: another process has mergeable memory, or pages are merged already."""
-    require_alone(())
+    require_alone()
     if files.read("pages_shared"):
         raise EnvironmentLacksError(
             f"{files.read('pages_shared')} pages are merged already; unmerge them first: "
@@ -42,20 +42,19 @@ def require_idle(files: KsmFiles) -> None:
         )
 
 
-def require_alone(ours: Container[int]) -> None:
-    """EnvironmentLacksError: a process that is not ours (pids) has mergeable or merged memory."""
+def require_alone() -> None:
+    """EnvironmentLacksError: a process has mergeable or merged memory."""
     for pid in mergeable_processes():
-        if pid not in ours:
-            raise EnvironmentLacksError(
-                f"process {pid} ({process_name(pid)}) has mergeable memory, which ksmd would scan too; "
-                "end it (QEMU: start it with -machine mem-merge=off)"
-            )
+        raise EnvironmentLacksError(
+            f"process {pid} ({process_name(pid)}) has mergeable memory, which ksmd would scan too; "
+            "end it (QEMU: start it with -machine mem-merge=off)"
+        )
 
 
-def mergeable_processes() -> list[int]:
-    """Return the pids of all processes with memory that ksmd scans or has merged, ascending."""
+def mergeable_processes() -> Iterator[int]:
+    """Yield the pids of all processes with memory that ksmd scans or has merged, ascending."""
     pids = sorted(int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
-    return [pid for pid in pids if _is_mergeable(pid)]
+    return (pid for pid in pids if _is_mergeable(pid))
 
 
 def _is_mergeable(pid: int) -> bool:

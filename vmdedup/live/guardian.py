@@ -59,7 +59,7 @@ def _attempt(root: str, knob: str, value: str) -> list[str]:
 
 
 def _write(root: str, knob: str, value: str) -> None:
-    descriptor = os.open(os.path.join(root, knob), os.O_WRONLY)
+    descriptor = os.open(os.path.join(root, knob), os.O_WRONLY | os.O_TRUNC)
     try:
         os.write(descriptor, value.encode())
     finally:

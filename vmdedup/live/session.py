@@ -95,6 +95,7 @@ class Guardian:
 
     def __init__(self, files: KsmFiles, lock: int) -> None:
         """Save all tunables and start the guardian, which keeps the lock's descriptor open."""
+        self._root, self._saved = str(files.root), files.save()
         owner = os.pidfd_open(os.getpid())
         try:
             self._process = subprocess.Popen(
@@ -110,7 +111,7 @@ class Guardian:
         pipes = self._process.stdin, self._process.stdout
         assert pipes[0] is not None
         assert pipes[1] is not None
-        pipes[0].write(json.dumps([str(files.root), files.save()]).encode() + b"\n")
+        pipes[0].write(json.dumps([self._root, self._saved]).encode() + b"\n")
         if pipes[1].read(5) != b"ready":
             raise VmdedupError("the guardian of the KSM tunables did not start; nothing was changed")
 
@@ -119,5 +120,8 @@ class Guardian:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        if self._process.wait() != 0:
-            raise VmdedupError(f"not all of {KSM} could be restored, see above; check it by hand")
+        failures: list[str] = []
+        if self._process.wait() < 0:  # somebody killed it
+            failures = guardian.restore(self._root, self._saved)
+        if self._process.returncode > 0 or failures:
+            raise VmdedupError(f"not all of {self._root} could be restored {failures}; check it by hand")
