@@ -67,7 +67,7 @@ CTL_HEADS = 8  # + node: free list head, tag in the high half, frame in the low 
 CTL_FRESH = 24  # + node: next frame that nobody has had
 CTL_FREE = 40  # + node: length of the free list
 CTL_WORDS = 64
-MAX_NODES = 16
+MAX_NODES = 8
 TAG_STEP = 1 << 32
 TAG_MASK = 0x7FFFFFFF00000000
 

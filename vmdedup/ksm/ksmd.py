@@ -1,0 +1,195 @@
+"""ksmd itself, in this process: tunables, batches, counters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.errors import KnobError
+from vmdedup.host.layout import CTL_NODES
+from vmdedup.host.memory import Host
+from vmdedup.jit.page import checksum
+from vmdedup.ksm import layout, mm_list, scan, stable, unmerge
+from vmdedup.ksm.advisor import Advisor
+from vmdedup.ksm.sysfs import COUNTERS, RMAP_ITEM_BYTES, TUNABLES
+
+RUN_STOP, RUN_MERGE, RUN_UNMERGE = 0, 1, 2
+SCAN_TIME = 1
+CHUNK = 1 << 16  # pages scanned between two looks at the outside world
+DEFAULT_PAGES_TO_SCAN = TUNABLES["pages_to_scan"].default
+# Tunables that the kernels look at, and the field of the state record that holds each.
+_IN_STATE = {
+    "smart_scan": "smart_scan",
+    "use_zero_pages": "use_zero_pages",
+    "max_page_sharing": "max_page_sharing",
+    "merge_across_nodes": "merge_across_nodes",
+    "stable_node_chains_prune_millisecs": "prune_millisecs",
+}
+_REFUSED_WHILE_SHARED = ("max_page_sharing", "merge_across_nodes")
+
+
+class Ksmd:
+    """KSM on one host. One of it may work on a host at a time.
+
+    Time is told to it: `now_ms` is its clock, `cpu_ms` the CPU time it is charged with (the advisor looks at both).
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._h = host.arrays
+        nodes = int(self._h.ctl[CTL_NODES])
+        self.arrays = layout.make(len(self._h.pte), len(self._h.mms), nodes, self._h.words.shape[1])
+        self._knobs = {name: knob.default for name, knob in TUNABLES.items()}
+        self._advisor = Advisor()
+        self.cpu_ms = 0
+        self._state("zero_checksum", checksum(self._h.words, 0))
+        for name in _IN_STATE:
+            self._apply(name, self._knobs[name])
+
+    def _state(self, field: str, value: int | None = None) -> int:
+        if value is not None:
+            self.arrays.st[0][field] = value
+        return int(self.arrays.st[0][field])
+
+    @property
+    def now_ms(self) -> int:
+        """Its clock, in ms."""
+        return self._state("now")
+
+    @now_ms.setter
+    def now_ms(self, now: int) -> None:
+        self._state("now", now)
+
+    def enter(self, mm: int) -> None:
+        """An address space has mergeable memory from now on. Source: mm/ksm.c:__ksm_enter."""
+        mm_list.enter(self.arrays, mm, self._knobs["run"] == RUN_UNMERGE)
+
+    def exit(self, mm: int) -> None:
+        """An address space has exited. Source: mm/ksm.c:__ksm_exit."""
+        mm_list.leave(self._h, self.arrays, mm)
+
+    def is_entered(self, mm: int) -> bool:
+        """Whether ksmd scans the address space (MMF_VM_MERGEABLE)."""
+        return bool(self.arrays.slots[mm]["on_list"])
+
+    def should_run(self) -> bool:
+        """Whether there is anything to scan, and it may. Source: mm/ksm.c:ksmd_should_run."""
+        return self._knobs["run"] & RUN_MERGE != 0 and int(self.arrays.slots[0]["next"]) != 0
+
+    def scan(self, pages: int) -> int:
+        """One batch of at most that many pages; ends early at the end of the full scan. Returns pages scanned."""
+        done = 0
+        scans = self.full_scans
+        while self.should_run() and done < pages and self.full_scans == scans:
+            part = scan.ksm_do_scan(self._h, self.arrays, min(CHUNK, pages - done))
+            done += part
+            if part == 0 and self.full_scans == scans:
+                break
+        if self.full_scans != scans and self._knobs["advisor_mode"] == SCAN_TIME:
+            self._advise()
+        return done
+
+    def full_scan(self) -> int:
+        """Scan to the end of the current full scan. Returns pages scanned."""
+        done = 0
+        scans = self.full_scans
+        while self.should_run() and self.full_scans == scans:
+            done += self.scan(CHUNK)
+        return done
+
+    @property
+    def full_scans(self) -> int:
+        """Full scans completed."""
+        return self._state("seqnr")
+
+    def _advise(self) -> None:
+        self._knobs["pages_to_scan"] = self._advisor.pages_to_scan(
+            self._knobs["pages_to_scan"],
+            self.now_ms - self._state("scan_start"),
+            self.cpu_ms,
+            self._knobs["advisor_target_scan_time"],
+            self._knobs["advisor_max_cpu"],
+            self._knobs["advisor_max_pages_to_scan"],
+        )
+
+    def get(self, knob: str) -> int:
+        """A tunable's value."""
+        return self._knobs[knob]
+
+    def set(self, knob: str, text: str) -> None:
+        """Write a tunable as its sysfs file would be written. Raises KnobError with the kernel's refusal."""
+        if knob not in TUNABLES:
+            raise KnobError(knob, text, "ENOENT")
+        if not text:
+            return  # a write of no bytes never reaches the kernel's file
+        value = TUNABLES[knob].parse(text)
+        if knob == "run":
+            self._set_run(value)
+        elif knob == "advisor_mode":
+            self._set_advisor_mode(value)
+        elif knob == "pages_to_scan" and self._knobs["advisor_mode"] == SCAN_TIME:
+            raise KnobError(knob, text, "EINVAL")
+        elif knob in _REFUSED_WHILE_SHARED and value != self._knobs[knob] and not self._can_rearrange():
+            raise KnobError(knob, text, "EBUSY")
+        else:
+            self._knobs[knob] = value
+            self._apply(knob, value)
+
+    def _apply(self, knob: str, value: int) -> None:
+        if knob in _IN_STATE:
+            self._state(_IN_STATE[knob], value)
+
+    def _can_rearrange(self) -> bool:
+        """Whether the stable tree could be emptied, which some tunables ask for before they change."""
+        if self._state("pages_shared"):
+            return False
+        return bool(stable.remove_all_stable_nodes(self._h, self.arrays))
+
+    def _set_run(self, value: int) -> None:
+        if value == self._knobs["run"]:
+            return
+        self._knobs["run"] = value
+        if value == RUN_UNMERGE and not unmerge.unmerge_and_remove_all_rmap_items(self._h, self.arrays):
+            self._knobs["run"] = RUN_STOP
+            raise KnobError("run", str(value), "ENOMEM")
+
+    def _set_advisor_mode(self, value: int) -> None:
+        if value == self._knobs["advisor_mode"]:
+            return
+        self._knobs["advisor_mode"] = value
+        self._advisor = Advisor()
+        if value == SCAN_TIME:
+            self._knobs["pages_to_scan"] = self._knobs["advisor_min_pages_to_scan"]
+        else:
+            self._knobs["pages_to_scan"] = DEFAULT_PAGES_TO_SCAN
+
+    def counters(self) -> dict[str, int]:
+        """The counters of /sys/kernel/mm/ksm, by name, in the order of sysfs.COUNTERS."""
+        values = {name: self._state(name) for name in COUNTERS if name in layout.state_dtype.names}
+        items = self._state("rmap_items")
+        merged = sum(values[name] for name in ("pages_shared", "pages_sharing", "pages_unshared"))
+        values["pages_volatile"] = max(0, items - merged)
+        values["ksm_zero_pages"] = int(self._h.mms["zero_pages"].sum())
+        values["general_profit"] = (
+            values["pages_sharing"] + values["ksm_zero_pages"]
+        ) * self.host.page_size - items * RMAP_ITEM_BYTES
+        values["full_scans"] = self.full_scans
+        return {name: values[name] for name in COUNTERS}
+
+    def ksm_stat(self, mm: int) -> dict[str, int]:
+        """The figures of /proc/PID/ksm_stat of an address space."""
+        slot = self.arrays.slots[mm]
+        items, merging = int(slot["rmap_items"]), int(slot["merging_pages"])
+        zero = int(self._h.mms[mm]["zero_pages"])
+        return {
+            "ksm_rmap_items": items,
+            "ksm_zero_pages": zero,
+            "ksm_merging_pages": merging,
+            "ksm_process_profit": (merging + zero) * self.host.page_size - items * RMAP_ITEM_BYTES,
+        }
+
+    def metadata_bytes(self) -> dict[str, Any]:
+        """Bytes that ksmd's own records really take, by kind."""
+        return {
+            "rmap_items": self._state("rmap_items") * layout.rmap_item_dtype.itemsize,
+            "stable_nodes": (self._state("fresh_node") - 1) * layout.stable_node_dtype.itemsize,
+        }

@@ -1,0 +1,250 @@
+"""ksmd's scan: which page is next, and what becomes of it. Kernels only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.host.fault import unshare
+from vmdedup.host.frames import get_frame, put_frame, stable_node_of
+from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MERGEABLE, NO_NODE, PIN, SOFT
+from vmdedup.host.mm import mm_of_entry
+from vmdedup.jit.atomic import cas, load
+from vmdedup.jit.kernel import kernel
+from vmdedup.jit.page import checksum
+from vmdedup.ksm.layout import EXISTS, HASHED, STABLE
+from vmdedup.ksm.merge import merge_into, merge_two, merge_with_zero_page
+from vmdedup.ksm.mm_list import HEAD, drop_slot, is_alive
+from vmdedup.ksm.order import KEY_BITS, KEY_VALID, base_is_bad, page_key, rebase
+from vmdedup.ksm.rmap import free_item, get_item, remove_from_tree
+from vmdedup.ksm.stable import stable_tree_insert, stable_tree_search
+from vmdedup.ksm.stable_node import NO_ROOM, can_share, link_item
+from vmdedup.ksm.unstable import candidate_frame, unstable_tree_search_insert
+
+NONE = 0
+
+
+@kernel
+def ksm_do_scan(h: Any, k: Any, pages: int) -> int:
+    """One batch: scan up to that many pages, ending early at the end of the full scan. Returns pages scanned."""
+    for done in range(pages):
+        entry = scan_get_next_rmap_item(h, k)
+        if entry == NONE:
+            return done
+        cmp_and_merge_page(h, k, entry)
+        k.st[0]["pages_scanned"] += 1
+    return pages
+
+
+@kernel
+def scan_get_next_rmap_item(h: Any, k: Any) -> int:
+    """The next candidate page (its entry), with an rmap_item; NONE at the end of a full scan.
+
+    Source: mm/ksm.c:scan_get_next_rmap_item.
+    """
+    st = k.st[0]
+    if k.slots[HEAD]["next"] == HEAD:
+        return NONE
+    if st["cursor"] == HEAD:
+        _begin_full_scan(k)
+    while True:
+        mm = st["cursor"]
+        if is_alive(h, mm):
+            entry = _next_in_mm(h, k, mm)
+            if entry != NONE:
+                return entry
+        else:
+            _forget_dead(h, k, mm)
+        following = k.slots[mm]["next"]
+        if st["address"] == 0:
+            drop_slot(h, k, mm)
+        st["cursor"] = following
+        st["address"] = 0
+        if following == HEAD:
+            st["seqnr"] += 1
+            return NONE
+
+
+@kernel
+def _begin_full_scan(k: Any) -> None:
+    """Start at the first address space, with an empty unstable tree: its root is forgotten, nothing is visited."""
+    st = k.st[0]
+    for nid in range(len(k.unstable)):
+        k.unstable[nid] = 0
+    st["scan_start"] = st["now"]
+    st["cursor"] = k.slots[HEAD]["next"]
+    st["address"] = 0
+
+
+@kernel
+def _forget_dead(h: Any, k: Any, mm: int) -> None:
+    first = h.mms[mm]["first"]
+    for entry in range(first, first + h.mms[mm]["pages"]):
+        free_item(h, k, entry)
+    k.st[0]["address"] = 0
+
+
+@kernel
+def _next_in_mm(h: Any, k: Any, mm: int) -> int:
+    """Go on through an address space to its next candidate, forgetting pages that are gone on the way."""
+    st = k.st[0]
+    first = h.mms[mm]["first"]
+    end = first + h.mms[mm]["pages"]
+    start = st["address"] - 1 if st["address"] > 0 else 0
+    for entry in range(first + start, end):
+        pte = load(h.pte, entry)
+        if pte & MERGEABLE:
+            st["address"] = entry - first + 2
+        pfn = candidate_frame(pte)
+        if pfn == 0:
+            if k.items[entry]["flags"] & EXISTS:
+                free_item(h, k, entry)
+            continue
+        get_item(k, mm, entry)
+        if not (st["smart_scan"] and _should_skip(h, k, entry, pfn)):
+            return entry
+    return NONE
+
+
+@kernel
+def _should_skip(h: Any, k: Any, entry: int, pfn: int) -> bool:
+    """Smart scan: pass over a page that has not merged for long. Source: mm/ksm.c:should_skip_rmap_item."""
+    if stable_node_of(h, pfn) != 0:
+        return False
+    item = k.items[entry]
+    age = item["age"]
+    if age < 255:
+        item["age"] = age + 1
+    if age < 3:
+        return False
+    if item["remaining_skips"] == 0:
+        item["remaining_skips"] = _skips_at(age)
+        return False
+    k.st[0]["pages_skipped"] += 1
+    item["remaining_skips"] -= 1
+    remove_from_tree(h, k, entry)
+    return True
+
+
+@kernel
+def _skips_at(age: int) -> int:
+    """How many visits a page of that age is spared. Source: mm/ksm.c:skip_age."""
+    if age <= 3:
+        return 1
+    if age <= 5:
+        return 2
+    return 4 if age <= 8 else 8
+
+
+@kernel
+def cmp_and_merge_page(h: Any, k: Any, entry: int) -> None:
+    """Decide about one page. Source: mm/ksm.c:cmp_and_merge_page."""
+    pfn = (load(h.pte, entry) >> FRAME_SHIFT) & FRAME_MASK
+    node = stable_node_of(h, pfn)
+    if node != 0 and node != NO_NODE:
+        item = k.items[entry]
+        if not (item["flags"] & STABLE and item["parent"] == node):
+            remove_from_tree(h, k, entry)
+            _join(h, k, entry, pfn, node)
+        return
+    remove_from_tree(h, k, entry)
+    if _has_changed(h, k, entry, pfn):
+        return
+    if (
+        k.st[0]["use_zero_pages"]
+        and k.items[entry]["oldchecksum"] == k.st[0]["zero_checksum"]
+        and merge_with_zero_page(h, k, entry, pfn)
+    ):
+        return
+    _find_partner(h, k, entry, pfn)
+
+
+@kernel
+def _join(h: Any, k: Any, entry: int, pfn: int, node: int) -> None:
+    """Count a page that maps a KSM frame already, as the child of a fork does, among the frame's sharers."""
+    if load(h.pte, entry) & MERGEABLE and stable_node_of(h, pfn) == node:
+        link_item(h, k, entry, node)
+
+
+@kernel
+def _has_changed(h: Any, k: Any, entry: int, pfn: int) -> bool:
+    """The checksum gate: whether the page differs from what it held at the last visit; remembers what it holds now.
+
+    A page that nobody stored to since its checksum was taken (SOFT is clear) is not read again.
+    """
+    item = k.items[entry]
+    pte = load(h.pte, entry)
+    if item["flags"] & HASHED and not pte & (SOFT | PIN):
+        return False
+    quiet = not pte & PIN and cas(h.pte, entry, pte, pte & ~SOFT)
+    value = checksum(h.words, pfn)
+    item["key"] = 0
+    if quiet:
+        item["flags"] |= HASHED
+    else:
+        item["flags"] &= ~HASHED & 255
+    changed = value != item["oldchecksum"]
+    item["oldchecksum"] = value
+    return changed
+
+
+@kernel
+def _key_of(h: Any, k: Any, entry: int, pfn: int) -> int:
+    """The page's order key; kept with its item for as long as nobody stores to the page."""
+    item = k.items[entry]
+    if item["key"] & KEY_VALID:
+        return item["key"] & KEY_BITS
+    key = page_key(h, k, pfn)
+    if item["flags"] & HASHED:
+        item["key"] = key | KEY_VALID
+    return key
+
+
+@kernel
+def _find_partner(h: Any, k: Any, entry: int, pfn: int) -> None:
+    """Look a page up in both trees, and merge it if its content is there."""
+    if base_is_bad(k):
+        rebase(h, k, pfn)
+    key = _key_of(h, k, entry, pfn)
+    node = stable_tree_search(h, k, pfn, key)
+    if node != 0:
+        _merge_with_node(h, k, entry, pfn, node)
+        return
+    tree_entry = unstable_tree_search_insert(h, k, entry, pfn)
+    if tree_entry != 0:
+        _merge_with_tree_page(h, k, entry, pfn, tree_entry)
+
+
+@kernel
+def _merge_with_node(h: Any, k: Any, entry: int, pfn: int, node: int) -> None:
+    kpfn = k.nodes[node]["kpfn"]
+    if not get_frame(h, kpfn):
+        return
+    if stable_node_of(h, kpfn) == node and get_frame(h, pfn):
+        if merge_into(h, k, entry, pfn, kpfn):
+            link_item(h, k, entry, node)
+        put_frame(h, pfn)
+    put_frame(h, kpfn)
+
+
+@kernel
+def _merge_with_tree_page(h: Any, k: Any, entry: int, pfn: int, tree_entry: int) -> None:
+    """Make the scanned page's frame a KSM frame and give it to both."""
+    tree_pfn = (load(h.pte, tree_entry) >> FRAME_SHIFT) & FRAME_MASK
+    if not get_frame(h, pfn):
+        return
+    if get_frame(h, tree_pfn):
+        if merge_two(h, k, entry, pfn, tree_entry, tree_pfn):
+            _found_node(h, k, entry, pfn, tree_entry)
+        put_frame(h, tree_pfn)
+    put_frame(h, pfn)
+
+
+@kernel
+def _found_node(h: Any, k: Any, entry: int, pfn: int, tree_entry: int) -> None:
+    node = stable_tree_insert(h, k, pfn)
+    if node == NO_ROOM:
+        unshare(h, mm_of_entry(h, tree_entry), tree_entry)
+        unshare(h, mm_of_entry(h, entry), entry)
+        return
+    link_item(h, k, tree_entry, node)
+    link_item(h, k, entry, node)

@@ -1,0 +1,180 @@
+"""The stable tree: merged pages, ordered by content that cannot change. Kernels only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.host.frames import node_of
+from vmdedup.jit import rbtree
+from vmdedup.jit.kernel import kernel
+from vmdedup.jit.rbtree import NIL
+from vmdedup.ksm.layout import CHAIN
+from vmdedup.ksm.order import compare_keyed
+from vmdedup.ksm.stable_node import (
+    NO_ROOM,
+    can_share,
+    collapse_chain,
+    drop_chain,
+    free_node,
+    is_stale,
+    join_chain,
+    leave_chain,
+    make_chain,
+    new_node,
+    remove_node,
+)
+
+CHANGED = 0  # a chain walk met a stale node and has changed the tree
+
+
+@kernel
+def nid_of(h: Any, k: Any, pfn: int) -> int:
+    """Which NUMA node's trees a frame belongs to. Source: mm/ksm.c:get_kpfn_nid."""
+    return 0 if k.st[0]["merge_across_nodes"] else node_of(h, pfn)
+
+
+@kernel
+def walk_chain(h: Any, k: Any, position: int, prune: bool) -> int:
+    """The node to compare with at a tree position, or CHANGED. st.walked: the position, which may have collapsed.
+
+    Source: mm/ksm.c:__stable_node_chain.
+    """
+    k.st[0]["walked"] = position
+    if k.nodes[position]["flags"] & CHAIN:
+        return _walk_dups(h, k, position, prune and _is_time_to_prune(k, position))
+    if is_stale(h, k, position):
+        remove_node(h, k, position)
+        return CHANGED
+    return position
+
+
+@kernel
+def _is_time_to_prune(k: Any, chain: int) -> bool:
+    st = k.st[0]
+    if (st["now"] - k.nodes[chain]["prune_time"]) & 0x7FFFFFFF < st["prune_millisecs"]:
+        return False
+    k.nodes[chain]["prune_time"] = st["now"] & 0x7FFFFFFF
+    return True
+
+
+@kernel
+def _walk_dups(h: Any, k: Any, chain: int, prune: bool) -> int:
+    """Choose a dup: when pruning the fullest that takes more, else the first. Source: mm/ksm.c:stable_node_dup."""
+    found = 0
+    dup = k.nodes[chain]["kpfn"]
+    while dup != 0:
+        following = k.nodes[dup]["left"]
+        if is_stale(h, k, dup):
+            remove_node(h, k, dup)
+        elif found == 0 or (can_share(k, dup, 0) and _is_fuller(k, dup, found)):
+            found = dup
+            if not prune and can_share(k, found, 0):
+                break
+        dup = following
+    if found == 0:
+        drop_chain(k, chain)
+        return CHANGED
+    if k.nodes[chain]["kpfn"] == found and k.nodes[found]["left"] == 0:
+        collapse_chain(k, chain, found)
+        k.st[0]["walked"] = found
+    elif k.nodes[chain]["kpfn"] != found and can_share(k, found, 1):
+        leave_chain(k, found)
+        join_chain(k, found, chain)
+    return found
+
+
+@kernel
+def _is_fuller(k: Any, dup: int, found: int) -> bool:
+    return not can_share(k, found, 0) or k.nodes[dup]["rmap_hlist_len"] > k.nodes[found]["rmap_hlist_len"]
+
+
+@kernel
+def stable_tree_search(h: Any, k: Any, pfn: int, key: int) -> int:
+    """The stable node that a page can be merged into, or 0. Source: mm/ksm.c:stable_tree_search."""
+    root = nid_of(h, k, pfn)
+    x = k.stable[root]
+    while x != NIL:
+        node = walk_chain(h, k, x, True)
+        if node == CHANGED:
+            x = k.stable[root]
+            continue
+        sign = compare_keyed(h, k, pfn, key, k.nodes[node]["kpfn"], k.nodes[node]["key"])
+        if sign == 0:
+            return node if can_share(k, node, 0) else 0
+        position = k.nodes[k.st[0]["walked"]]
+        x = position["left"] if sign < 0 else position["right"]
+    return 0
+
+
+@kernel
+def stable_tree_insert(h: Any, k: Any, pfn: int) -> int:
+    """A new stable node for a frame that has just become a KSM frame. Source: mm/ksm.c:stable_tree_insert.
+
+    Beside an equal node that takes no more sharers it becomes the front of a chain. Returns NO_ROOM if there is no
+    record left.
+    """
+    root = nid_of(h, k, pfn)
+    node = new_node(h, k, pfn, root)
+    if node == NO_ROOM:
+        return NO_ROOM
+    key = k.nodes[node]["key"]
+    parent = NIL
+    sign = 0
+    x = k.stable[root]
+    while x != NIL:
+        other = walk_chain(h, k, x, False)
+        if other == CHANGED:
+            x = k.stable[root]
+            parent = NIL
+            continue
+        sign = compare_keyed(h, k, pfn, key, k.nodes[other]["kpfn"], k.nodes[other]["key"])
+        parent = k.st[0]["walked"]
+        if sign == 0:
+            return _join_equal(h, k, node, parent)
+        x = k.nodes[parent]["left"] if sign < 0 else k.nodes[parent]["right"]
+    rbtree.insert(k.nodes, k.stable, root, node, parent, sign < 0)
+    return node
+
+
+@kernel
+def _join_equal(h: Any, k: Any, node: int, position: int) -> int:
+    """Put a new node at the front of the chain of its content, which may have to be made first."""
+    chain = position if k.nodes[position]["flags"] & CHAIN else make_chain(k, position)
+    if chain == NO_ROOM:
+        free_node(h, k, node)
+        return NO_ROOM
+    join_chain(k, node, chain)
+    return node
+
+
+@kernel
+def remove_all_stable_nodes(h: Any, k: Any) -> bool:
+    """Empty the trees from their roots down; stop at the first node whose frame is still mapped, and say False.
+
+    Source: mm/ksm.c:remove_all_stable_nodes.
+    """
+    emptied = True
+    for root in range(len(k.stable)):
+        while k.stable[root] != NIL:
+            if not _remove_root(h, k, k.stable[root]):
+                emptied = False
+                break
+    return emptied
+
+
+@kernel
+def _remove_root(h: Any, k: Any, top: int) -> bool:
+    if not k.nodes[top]["flags"] & CHAIN:
+        if not is_stale(h, k, top):
+            return False
+        remove_node(h, k, top)
+        return True
+    dup = k.nodes[top]["kpfn"]
+    while dup != 0:
+        following = k.nodes[dup]["left"]
+        if not is_stale(h, k, dup):
+            return False
+        remove_node(h, k, dup)
+        dup = following
+    drop_chain(k, top)
+    return True

@@ -1,0 +1,118 @@
+"""Every tunable and counter of /sys/kernel/mm/ksm and of /proc/PID/ksm_stat, declared once.
+
+The command line, scenario files, results and documents are made from these tables. Names, defaults, ranges and errors are
+those of Linux 6.18. Values are text on the way in and out, as in sysfs; ksm.ksmd holds them as integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmdedup.errors import KnobError
+
+U32 = 2**32 - 1
+I32 = 2**31 - 1
+U64 = 2**64 - 1
+ADVISOR_MODES = ("none", "scan-time")
+
+
+@dataclass(frozen=True)
+class Tunable:
+    """A writable file: how its text is read, what it starts as, what it refuses."""
+
+    name: str
+    default: int
+    meaning: str
+    unit: str = ""
+    kind: str = "unsigned"  # unsigned; truncated to 32 bits; integer (signed); boolean; mode
+    low: int = 0
+    high: int = U32
+
+    def parse(self, text: str) -> int:
+        """The integer that a write of text sets. Raises KnobError (EINVAL, ERANGE) as the kernel's file does."""
+        word = text.removesuffix("\n")
+        if self.kind == "boolean":
+            return self._parse_boolean(word)
+        if self.kind == "mode":
+            if word not in ADVISOR_MODES:
+                raise KnobError(self.name, text, "EINVAL")
+            return ADVISOR_MODES.index(word)
+        return self._parse_number(word)
+
+    def _parse_boolean(self, word: str) -> int:
+        # The kernel looks at one letter, or at two of "on" and "off".
+        if word[:1] in ("1", "y", "Y", "t", "T") or word[:2].lower() == "on":
+            return 1
+        if word[:1] in ("0", "n", "N", "f", "F") or word[:2].lower() == "of":
+            return 0
+        raise KnobError(self.name, word, "EINVAL")
+
+    def _parse_number(self, word: str) -> int:
+        signed = self.kind == "integer"
+        digits = word[1:] if word[:1] == "+" or (word[:1] == "-" and signed) else word
+        if not digits.isascii() or not digits.isdigit():
+            raise KnobError(self.name, word, "EINVAL")
+        value = -int(digits) if word[:1] == "-" else int(digits)
+        if signed and not -I32 - 1 <= value <= I32:
+            raise KnobError(self.name, word, "ERANGE")
+        if not self.low <= value <= self.high:
+            raise KnobError(self.name, word, "EINVAL")
+        return value & U32 if self.kind == "truncated" else value
+
+    def show(self, value: int) -> str:
+        """The text that reading the file gives."""
+        if self.kind == "mode":
+            return " ".join(f"[{m}]" if i == value else m for i, m in enumerate(ADVISOR_MODES))
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A read-only file."""
+
+    name: str
+    meaning: str
+    unit: str = "pages"
+
+
+_TUNABLES = (
+    Tunable("run", 0, "0: ksmd stops; 1: it runs; 2: it stops and everything merged is unmerged", high=2),
+    Tunable("pages_to_scan", 100, "pages that ksmd scans before it sleeps", "pages"),
+    Tunable("sleep_millisecs", 20, "how long ksmd sleeps between two batches", "ms"),
+    Tunable("merge_across_nodes", 1, "whether pages of different NUMA nodes are merged", high=1),
+    Tunable("use_zero_pages", 0, "whether empty pages are replaced by the zero page", kind="boolean"),
+    Tunable("max_page_sharing", 256, "how many pages one KSM page may stand for", "pages", "integer", 2, I32),
+    Tunable("stable_node_chains_prune_millisecs", 2000, "how often a chain is searched for stale copies", "ms"),
+    Tunable("smart_scan", 1, "whether pages that did not merge before are skipped for a while", kind="boolean"),
+    Tunable("advisor_mode", 0, "none, or scan-time: pages_to_scan is adapted", kind="mode"),
+    Tunable("advisor_max_cpu", 70, "CPU that the advisor lets ksmd use", "%", "truncated", high=U64),
+    Tunable("advisor_min_pages_to_scan", 500, "pages_to_scan that the advisor starts with", "pages", high=U64),
+    Tunable("advisor_max_pages_to_scan", 30000, "pages_to_scan that the advisor never exceeds", "pages", high=U64),
+    Tunable("advisor_target_scan_time", 200, "seconds that a full scan shall take", "s", low=1, high=U64),
+)
+TUNABLES: dict[str, Tunable] = {t.name: t for t in _TUNABLES}
+
+_COUNTERS = (
+    Counter("pages_shared", "KSM pages in use"),
+    Counter("pages_sharing", "further pages that share them: what is saved"),
+    Counter("pages_unshared", "pages that are unique, but checked again and again"),
+    Counter("pages_volatile", "pages that change too fast to be looked for"),
+    Counter("ksm_zero_pages", "pages that KSM replaced by the zero page"),
+    Counter("stable_node_chains", "KSM pages that have reached max_page_sharing, each with its copies", "chains"),
+    Counter("stable_node_dups", "copies in those chains", "nodes"),
+    Counter("general_profit", "saved memory less what KSM's records of it take", "bytes"),
+    Counter("full_scans", "times that all mergeable memory has been scanned", "scans"),
+    Counter("pages_scanned", "pages scanned since the start"),
+    Counter("pages_skipped", "pages skipped by smart scan since the start"),
+)
+COUNTERS: dict[str, Counter] = {c.name: c for c in _COUNTERS}
+
+_PROCESS_COUNTERS = (
+    Counter("ksm_rmap_items", "records that KSM keeps of this process's pages", "records"),
+    Counter("ksm_zero_pages", "pages of this process that KSM replaced by the zero page"),
+    Counter("ksm_merging_pages", "pages of this process that are merged"),
+    Counter("ksm_process_profit", "saved memory less what KSM's records take", "bytes"),
+)
+PROCESS_COUNTERS: dict[str, Counter] = {c.name: c for c in _PROCESS_COUNTERS}
+
+RMAP_ITEM_BYTES = 64  # sizeof(struct ksm_rmap_item) on 64-bit Linux: what general_profit charges for a page
