@@ -61,7 +61,7 @@ def _machine(on: On, script: Script) -> Machine:
     if on is On.emulator:
         from vmdedup.replay.emulated import EmulatedMachine
 
-        return EmulatedMachine(pages=script.pages(), mms=script.mms())
+        return EmulatedMachine(script)
     from vmdedup.live.kernel import KernelMachine
 
     return KernelMachine()

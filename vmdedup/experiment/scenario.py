@@ -103,8 +103,11 @@ class GuestSection(Section):
     variant: Declared = {}
     variants: Literal["shared", "own"] = "shared"  # one release for the group, or one for each guest
     heap: Declared = {}
-    free_pages: str = "kept"
-    aslr: str = "none"
+    boot: Declared = {}  # parameters of the boot that comes before any workload
+    free_pages: Any = None  # this and the next three: see guest.spec
+    aslr: Any = None
+    jitter: Any = None
+    kernel_mib: Any = None
     node: Node = "spread"  # NUMA node, or guest after guest on the next one
     start: Literal["together", "one_after_another"] = "together"
     start_at: Duration = 0

@@ -1,0 +1,30 @@
+"""Scenarios in a line of words."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+
+from vmdedup.experiment.load import DEFAULT, builtin_names, find_source
+from vmdedup.experiment.scenario import GuestSection, Scenario
+from vmdedup.units import format_duration, format_size
+
+
+def describe(scenario: Scenario) -> str:
+    """What a scenario would run: guests, time, seed."""
+    groups = ", ".join(_group(group) for group in scenario.guests)
+    time = f"{format_duration(scenario.duration)} by the {scenario.clock} clock"
+    return f"{groups}; {time}, seed {scenario.seed}"
+
+
+def describe_builtin() -> Iterator[str]:
+    """A line for each scenario that comes with the program."""
+    names = builtin_names()
+    width = max(map(len, names))
+    for name in names:
+        title = tomllib.loads(find_source(name).text).get("title", "")
+        yield f"{name:<{width}}  {title}{' (default)' if name == DEFAULT else ''}"
+
+
+def _group(group: GuestSection) -> str:
+    return f"{group.count} × {format_size(group.memory)} {group.workload} ({group.name})"

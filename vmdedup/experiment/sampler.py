@@ -1,0 +1,52 @@
+"""One row of the series: every counter at one moment."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vmdedup.experiment.possible import possible_pages
+from vmdedup.host.memory import Host
+
+Row = dict[str, int | float | str]
+
+# Tunables that may change during a run by themselves, or that say how counters are to be read.
+SHOWN_KNOBS = ("pages_to_scan", "sleep_millisecs", "use_zero_pages", "run")
+
+
+class Counting(Protocol):
+    """What is asked of a ksmd."""
+
+    def counters(self) -> dict[str, int]:
+        """The counters of /sys/kernel/mm/ksm by name."""
+
+    def get(self, knob: str) -> int:
+        """A tunable's value."""
+
+
+def sample(host: Host, ksmd: Counting, seconds: float, guests: int, ksmd_cpu: float) -> Row:
+    """A row for the series (result.columns). guests: how many are alive. ksmd_cpu: seconds so far."""
+    allocated_by_guest, placed_by_guest = host.allocated()
+    allocated, placed = int(allocated_by_guest.sum()), int(placed_by_guest.sum())
+    zero, within, between = (int(part) for part in host.sharing()[1].sum(axis=0))
+    knobs = {name: ksmd.get(name) for name in SHOWN_KNOBS}
+    used = host.frames_in_use()
+    return {
+        "time_s": seconds,
+        "guests": guests,
+        "allocated_pages": allocated,
+        "used_pages": used,
+        "saved_pages": allocated - used,
+        "zero_pages": zero + placed,
+        "within_guest_pages": within,
+        "between_guests_pages": between,
+        "possible_pages": possible_pages(host, allocated, placed, bool(knobs["use_zero_pages"])),
+        "cow_breaks": cow_breaks(host),
+        "ksmd_cpu_s": ksmd_cpu,
+        **ksmd.counters(),
+        **knobs,
+    }
+
+
+def cow_breaks(host: Host) -> int:
+    """Writes that found a merged page, or a zero page that KSM placed, and got a copy; the dead included."""
+    return int(host.arrays.mms["cow_ksm"].sum() + host.arrays.mms["zero_cow"].sum())
