@@ -37,7 +37,11 @@ class ScriptKnobs:
             self._ksmd.wait_idle()
 
     def _set_under_advisor(self, knob: str, value: str) -> None:
-        """Write with the script's advisor at work; afterwards it is off again and pages_to_scan parked."""
+        """Write with the script's advisor at work; afterwards it is off again and pages_to_scan parked.
+
+        ksmd must not be about to run: a new process may have woken it for what was to be a batch of no pages.
+        """
+        self._ksmd.wait_idle()
         self._files.write("advisor_mode", self._advisor)
         try:
             self._files.write(knob, value)

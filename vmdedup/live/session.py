@@ -124,4 +124,5 @@ class Guardian:
         if self._process.wait() < 0:  # somebody killed it
             failures = guardian.restore(self._root, self._saved)
         if self._process.returncode > 0 or failures:
-            raise VmdedupError(f"not all of {self._root} could be restored {failures}; check it by hand")
+            listed = ", ".join(failures) or "see the messages above"
+            raise VmdedupError(f"{self._root} could not be restored: {listed}; write its files by hand")

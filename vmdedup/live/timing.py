@@ -37,17 +37,19 @@ class KernelTimer:
     """Worker processes that hold the given bytes in mergeable memory, and ksmd, which scans when told to.
 
     memories: one array uint8 (n, 4096) a process. knobs: tunables that differ from the scripts' start state.
-    wait: seconds to wait for another user of KSM. Everything is as before after close(), or a kill.
+    session: an open one to use; without it, KSM is taken and given back.
     """
 
     def __init__(
-        self, memories: Sequence[Pages], knobs: Mapping[str, str | int] | None = None, wait: float = 0.0
+        self,
+        memories: Sequence[Pages],
+        knobs: Mapping[str, str | int] | None = None,
+        session: KsmSession | None = None,
     ) -> None:
         """Start the processes, store the bytes. EnvironmentLacksError, KnobError, HostError: as a machine."""
         with ExitStack() as stack:
-            session = stack.enter_context(KsmSession(wait))
             self.machine = stack.enter_context(KernelMachine(session))
-            self._clock = _cpu_clock(session.ksmd.pid)
+            self._clock = _cpu_clock(self.machine.session.ksmd.pid)
             stack.callback(os.close, self._clock)
             for knob, value in (knobs or {}).items():
                 self.machine.set(knob, str(value))

@@ -1,0 +1,173 @@
+"""The guardian on a folder of plain files: what it restores, in which order, and after which deaths."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vmdedup.errors import VmdedupError
+from vmdedup.live import guardian
+from vmdedup.live.session import Guardian
+from vmdedup.live.sysfs import KsmFiles
+
+BEFORE = {
+    "run": "1",
+    "pages_to_scan": "123",
+    "sleep_millisecs": "20",
+    "advisor_mode": "none",
+    "max_page_sharing": "256",
+}
+CHANGED = {"run": "0", "pages_to_scan": "7", "sleep_millisecs": "4000000000", "max_page_sharing": "2"}
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from vmdedup.live.session import Guardian
+from vmdedup.live.sysfs import KsmFiles
+keeper = Guardian(KsmFiles(Path(sys.argv[1])), 0)
+for knob, value in eval(sys.argv[2]).items():
+    Path(sys.argv[1], knob).write_text(value)
+print(keeper._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for knob, value in BEFORE.items():
+        (tmp_path / knob).write_text(value)
+    (tmp_path / "pages_shared").write_text("0")
+    (tmp_path / "pages_shared").chmod(0o444)
+    return tmp_path
+
+
+def values(folder: Path) -> dict[str, str]:
+    return {knob: (folder / knob).read_text() for knob in BEFORE}
+
+
+def change(folder: Path) -> None:
+    for knob, value in CHANGED.items():
+        (folder / knob).write_text(value)
+
+
+def wait_for_death(pid: int) -> None:
+    """Wait until a process that need not be our child is gone."""
+    try:
+        watch = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    poll = select.poll()
+    poll.register(watch, select.POLLIN)
+    ended = poll.poll(20_000)
+    os.close(watch)
+    assert ended, f"process {pid} lives on"
+
+
+@pytest.fixture
+def owner(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", OWNER, str(folder), repr(CHANGED)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def test_save_takes_tunables_only(folder: Path) -> None:
+    (folder / "advisor_mode").write_text("none [scan-time]\n")
+    assert KsmFiles(folder).save() == BEFORE | {"advisor_mode": "scan-time"}
+
+
+def test_close_restores(folder: Path) -> None:
+    keeper = Guardian(KsmFiles(folder), 0)
+    change(folder)
+    keeper.close()
+    assert values(folder) == BEFORE
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_restores_when_the_owner_dies(
+    folder: Path, owner: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    assert owner.stdout is not None
+    pid = int(owner.stdout.readline())
+    assert values(folder) == BEFORE | CHANGED
+    for spared in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(pid, spared)
+    owner.send_signal(number)
+    owner.wait()
+    wait_for_death(pid)
+    assert values(folder) == BEFORE
+
+
+def test_close_restores_although_the_guardian_was_killed(folder: Path) -> None:
+    keeper = Guardian(KsmFiles(folder), 0)
+    change(folder)
+    keeper._process.kill()
+    keeper.close()
+    assert values(folder) == BEFORE
+
+
+def test_an_owner_that_dies_at_once_changes_nothing() -> None:
+    watch = os.pidfd_open(os.getpid())
+    command = [sys.executable, "-I", "-S", guardian.__file__, str(watch)]
+    done = subprocess.run(command, pass_fds=(watch,), stdin=subprocess.DEVNULL, capture_output=True)
+    os.close(watch)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_order_of_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, str]] = []
+    monkeypatch.setattr(guardian, "_write", lambda _root, knob, value: written.append((knob, value)))
+    assert guardian.restore(str(folder), BEFORE | {"advisor_mode": "scan-time"}) == []
+    assert written[:4] == [
+        ("advisor_mode", "none"),
+        ("run", "0"),
+        ("run", "2"),
+        ("max_page_sharing", "256"),
+    ]
+    assert written[-2:] == [("advisor_mode", "scan-time"), ("run", "1")]
+    assert {knob for knob, _ in written} == set(BEFORE)
+
+
+def test_what_fails_is_told_and_the_rest_restored(folder: Path) -> None:
+    change(folder)
+    (folder / "sleep_millisecs").unlink()
+    (folder / "sleep_millisecs").mkdir()
+    assert guardian.restore(str(folder), BEFORE) == ["sleep_millisecs=20: EISDIR"]
+    assert (folder / "pages_to_scan").read_text() == "123"
+
+
+def test_busy_pages_are_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def write(_root: str, knob: str, _value: str) -> None:
+        if knob == "max_page_sharing":
+            tries.append(knob)
+            if len(tries) < 3:
+                raise OSError(16, "busy")
+
+    monkeypatch.setattr(guardian, "_write", write)
+    assert guardian.restore(str(folder), BEFORE) == []
+    assert len(tries) == 3
+
+
+def test_patience_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(_root: str, knob: str, _value: str) -> None:
+        if knob == "max_page_sharing":
+            raise OSError(16, "busy")
+
+    monkeypatch.setattr(guardian, "_write", write)
+    assert guardian.restore(str(folder), BEFORE, patience=0) == ["max_page_sharing=256: EBUSY"]
+
+
+def test_a_failed_restore_is_an_error(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    keeper = Guardian(KsmFiles(folder), 0)
+    (folder / "sleep_millisecs").unlink()
+    (folder / "sleep_millisecs").mkdir()
+    with pytest.raises(VmdedupError, match="could not be restored"):
+        keeper.close()
+    assert "sleep_millisecs=20: EISDIR" in capfd.readouterr().err

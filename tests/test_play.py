@@ -1,0 +1,154 @@
+"""The player and the comparison, on a machine that only writes down what it is told."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from vmdedup.errors import KnobError
+from vmdedup.replay import steps
+from vmdedup.replay.compare import Comparison, Difference, render
+from vmdedup.replay.play import perform, play
+from vmdedup.replay.script import parse_text
+
+SCRIPT = """\
+vm a 4          # line 1
+fill a 0..3 key 7+
+poke a 1 10 0x20
+read a 0..1
+fork a b
+mergeable b 0..3
+unmergeable b 2
+discard a 3
+unmap a 2..3
+set run 2
+set run 3
+scan 5
+pass
+pass 2
+counters
+exit b
+
+sharing
+digest
+"""
+
+
+class Notebook:
+    """Fills the Machine protocol; `told` has every call in order."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.told.append((name, *arguments))
+
+    def set(self, knob: str, value: str) -> None:
+        self.told.append(("set", knob, value))
+        if value == "3":
+            raise KnobError(knob, value, "EINVAL")
+
+    def counters(self) -> dict[str, Any]:
+        return {"pages_shared": 1, "vms": {"a": {"ksm_rmap_items": 2}}}
+
+    def sharing(self) -> list[list[str]]:
+        return [["a:0", "b:0"]]
+
+    def digest(self) -> dict[str, str]:
+        return {"a": "00"}
+
+
+def test_what_is_printed() -> None:
+    lines = list(play(parse_text(SCRIPT, Path()), Notebook()))
+    assert lines == [
+        '{"line": 11, "error": "EINVAL"}',
+        '{"line": 15, "pages_shared": 1, "vms": {"a": {"ksm_rmap_items": 2}}}',
+        '{"line": 18, "sharing": [["a:0", "b:0"]]}',
+        '{"line": 19, "digest": {"a": "00"}}',
+    ]
+
+
+def test_what_the_machine_is_told() -> None:
+    machine = Notebook()
+    list(play(parse_text(SCRIPT, Path()), machine))
+    told = [call if call[0] != "fill" else call[:4] for call in machine.told]
+    assert told == [
+        ("vm", "a", 4),
+        ("fill", "a", 0, 3),
+        ("poke", "a", 1, 10, 32),
+        ("read", "a", 0, 1),
+        ("fork", "a", "b"),
+        ("mergeable", "b", 0, 3),
+        ("unmergeable", "b", 2, 2),
+        ("discard", "a", 3, 3),
+        ("unmap", "a", 2, 3),
+        ("set", "run", "2"),
+        ("set", "run", "3"),
+        ("scan", 5),
+        ("full_pass", 1),
+        ("full_pass", 2),
+        ("exit", "b"),
+    ]
+
+
+def test_every_kind_of_step_is_known() -> None:
+    for kind in get_args(steps.Step):
+        fields = dict.fromkeys(kind.__dataclass_fields__, 0)
+        perform(kind(**fields), Notebook())
+
+
+def test_an_unknown_step_is_an_error() -> None:
+    with pytest.raises(TypeError, match="no such step"):
+        perform(object(), Notebook())  # type: ignore[arg-type]
+
+
+def line(number: int, **values: object) -> str:
+    return json.dumps({"line": number, **values})
+
+
+def test_equal_sides_have_no_difference() -> None:
+    comparison = Comparison([line(1), line(2)], [line(1), line(2)])
+    assert list(comparison) == [line(1), line(2)]
+    assert comparison.difference is None
+
+
+def test_comparison_stops_at_the_first_difference() -> None:
+    rest = iter([line(1), line(2, x=1), line(3)])
+    comparison = Comparison(rest, iter([line(1), line(2, x=2), line(3)]))
+    assert list(comparison) == [line(1)]
+    assert comparison.difference == Difference(line(2, x=1), line(2, x=2))
+    assert comparison.difference.line == 2
+    assert next(rest) == line(3)  # neither side was asked for more
+
+
+@pytest.mark.parametrize("longer_is_left", [True, False])
+def test_a_missing_line_is_a_difference(longer_is_left: bool) -> None:
+    sides = [[line(1), line(4)], [line(1)]]
+    comparison = Comparison(*(sides if longer_is_left else sides[::-1]))
+    assert list(comparison) == [line(1)]
+    assert comparison.difference is not None
+    assert comparison.difference.line == 4
+    assert "(no such line)" in render(comparison.difference)
+
+
+def test_counters_side_by_side() -> None:
+    left = line(9, pages_shared=1, full_scans=3, vms={"a": {"x": 1}, "b": {"x": 5}})
+    right = line(9, pages_shared=2, full_scans=3, vms={"a": {"x": 1}, "b": {"x": 6}})
+    assert render(Difference(left, right), step="counters").splitlines() == [
+        "line 9 differs: counters",
+        "                emulator  kernel",
+        "  line          9         9",
+        "* pages_shared  1         2",
+        "  full_scans    3         3",
+        "* vms.b.x       5         6",
+    ]
+
+
+def test_groups_side_by_side() -> None:
+    left = line(9, sharing=[["a:0", "b:0"], ["a:1", "a:2"], ["b:3", "b:4"]])
+    right = line(9, sharing=[["a:0", "b:0"], ["a:1", "a:2", "a:3"]])
+    text = render(Difference(left, right), ("oracle", "kernel"))
+    assert "a:0" not in text
+    assert "* sharing.a:1  a:1 a:2  a:1 a:2 a:3" in text
+    assert "* sharing.b:3  b:3 b:4  (no such line)" in text
