@@ -1,0 +1,73 @@
+"""Which disk a guest has, and how it is opened: once, by the parent, for all guests that have it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from vmdedup.errors import UsageError
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.ext4 import Ext4Disk, is_ext4
+from vmdedup.guest.generated import GeneratedDisk
+from vmdedup.guest.image import RawDisk
+from vmdedup.guest.parameters import parameter
+from vmdedup.guest.tree import Progress, TreeDisk
+
+KINDS = ("auto", "tree", "raw", "ext4", "generated")
+
+
+@dataclass(frozen=True)
+class DiskSpec:
+    """A disk in a scenario. Guests with equal specs share one disk.
+
+    kind "auto" looks at the path: a directory is a tree, a file with an ext4 superblock is ext4, any other file raw.
+    """
+
+    path: str = "/usr"
+    kind: str = parameter("auto", "", "what the path is; generated needs no path", choices=KINDS)
+    seed: int = parameter(0, "", "which generated disk")
+    mib: int = parameter(256, "MiB", "size of a generated disk", low=1, high=1 << 20)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for an unknown kind, an empty path or a bad size."""
+        if self.kind not in KINDS:
+            raise UsageError(f"disk kind {self.kind!r} is unknown; give one of {', '.join(KINDS)}")
+        if not self.path and self.kind != "generated":
+            raise UsageError("disk path is empty; name a directory or an image file, or say kind = 'generated'")
+        if self.mib < 1:
+            raise UsageError(f"a generated disk of {self.mib} MiB is too small; give at least 1")
+
+
+def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
+    """The disk of a spec, ready to be handed to guests.
+
+    progress: called now and then with the number of files found so far (a tree of 100,000 files takes seconds).
+    Raises UsageError if there is no such disk, or nothing on it.
+    """
+    if spec.kind == "generated":
+        return GeneratedDisk.make(spec.seed, spec.mib)
+    kind = _kind_of_path(spec)
+    if kind == "tree":
+        return TreeDisk.scan(spec.path, progress)
+    return Ext4Disk.open(spec.path) if kind == "ext4" else RawDisk.open(spec.path)
+
+
+def _kind_of_path(spec: DiskSpec) -> str:
+    remedy = "name a directory, a raw image or an ext4 image"
+    try:
+        os.stat(spec.path)
+    except FileNotFoundError:
+        raise UsageError(f"disk {spec.path!r} does not exist; {remedy}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"disk {spec.path!r} cannot be read ({error}); {remedy}") from None
+    if os.path.isdir(spec.path):
+        if spec.kind not in ("auto", "tree"):
+            raise UsageError(f"disk {spec.path!r} is a directory, not {spec.kind}; say kind = 'tree' or {remedy}")
+        if not os.access(spec.path, os.R_OK | os.X_OK):
+            raise UsageError(f"disk {spec.path!r} cannot be read (Permission denied); check its permissions")
+        return "tree"
+    if spec.kind == "tree":
+        raise UsageError(f"disk {spec.path!r} is not a directory; say kind = 'raw' or 'ext4', or name a directory")
+    if not os.path.isfile(spec.path):
+        raise UsageError(f"disk {spec.path!r} is neither a directory nor a file; {remedy}")
+    return spec.kind if spec.kind != "auto" else "ext4" if is_ext4(spec.path) else "raw"

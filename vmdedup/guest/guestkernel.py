@@ -1,0 +1,205 @@
+"""The small kernel of a guest: it owns the guest's physical memory and gives it to files and processes.
+
+    guest pages = firmware + kernel image + kernel data + page cache + anonymous memory + free
+                  └─── placement.py ────┘                └ pagecache.py ┘└ process.py ┘└ physical.py ┘
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmdedup.errors import GuestError
+from vmdedup.guest.anonymous import Anonymous, Make
+from vmdedup.guest.content import Pages, heap_pages, rolled
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.filesystem import Filesystem
+from vmdedup.guest.index import Numbers
+from vmdedup.guest.kernelimage import image_blocks
+from vmdedup.guest.pagecache import PageCache
+from vmdedup.guest.physical import PhysicalMemory
+from vmdedup.guest.placement import place
+from vmdedup.guest.process import Process
+from vmdedup.guest.seeds import Words, below, keys, split_seed
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.host.memory import Memory
+
+_CHUNK = 512
+_OBJECT_BYTES = 3072
+_KERNEL_DATA_SHARE = 32
+_KERNEL_STACK_PAGES = 8
+_SCRATCH_SHARE = 2
+_FIRMWARE_SEED = 0xF1
+
+
+class GuestKernel:
+    """One boot of a guest.
+
+    memory: the guest's physical memory. disk: what its release of the disk holds. boots: how often it was booted
+    before; with the spec's seed it decides everything that is random.
+    """
+
+    def __init__(self, spec: GuestSpec, memory: Memory, disk: Disk, boots: int) -> None:
+        self.spec = spec
+        self.memory = memory
+        self.disk = disk
+        self.seed = split_seed(spec.seed, "boot", boots)
+        self.placement = place(memory.pages, spec.image_pages, spec.aslr, spec.jitter, self.seed)
+        self.physical = PhysicalMemory(memory, self.placement.order, spec.free_pages)
+        self.cache = PageCache(memory.pages, disk.index.pages + memory.pages * _SCRATCH_SHARE)
+        self.files = Filesystem(disk, memory.pages * _SCRATCH_SHARE)
+        self.processes: list[Process] = []
+        self._mappings: list[Anonymous] = []
+        self._chunk = min(_CHUNK, memory.pages // 32)
+        self.pages_read = 0
+        self.pages_missed = 0
+        self.pages_written = 0
+        self._started = 0
+        self._data: Numbers = np.empty(0, dtype=np.int64)
+
+    def start(self) -> None:
+        """Place firmware, kernel image and kernel data."""
+        firmware = self.placement.firmware
+        self.memory.write_pages(firmware, heap_pages(keys(_FIRMWARE_SEED, firmware), self.spec.heap))
+        for pages, content in image_blocks(self.disk, self.placement):
+            self.memory.write_pages(pages, content)
+        self._data = self.kernel_pages(self.memory.pages // _KERNEL_DATA_SHARE, "data")
+
+    # Files
+
+    def read(self, file_pages: Numbers) -> None:
+        """Read file pages, all different, through the page cache, in order. Raises GuestError without memory."""
+        for start in range(0, len(file_pages), self._chunk):
+            self._load(file_pages[start : start + self._chunk])
+
+    def write_file(self, file_pages: Numbers, content_keys: Words) -> None:
+        """Write whole pages of files, all different, through the page cache."""
+        for start in range(0, len(file_pages), self._chunk):
+            some = file_pages[start : start + self._chunk]
+            self.files.write(some, content_keys[start : start + self._chunk])
+            frames = self._frames_for(some)[0]
+            self.memory.write_pages(frames, self.files.read(some))
+        self.pages_written += len(file_pages)
+
+    def map_file(self, file_pages: Numbers) -> Numbers:
+        """Read and map file pages for a process; they stay until they are unmapped. Returns their frames."""
+        mapped = []
+        for start in range(0, len(file_pages), self._chunk):
+            frames = self._load(file_pages[start : start + self._chunk])
+            self.cache.map(frames)
+            mapped.append(frames)
+        return np.concatenate(mapped) if mapped else np.empty(0, dtype=np.int64)
+
+    def _load(self, file_pages: Numbers) -> Numbers:
+        frames, missing = self._frames_for(file_pages)
+        if len(missing):
+            self.memory.write_pages(frames[missing], self.files.read(file_pages[missing]))
+        if len(missing) < len(frames):
+            present = np.ones(len(frames), dtype=np.bool_)
+            present[missing] = False
+            self.memory.touch(frames[present])
+        self.pages_read += len(file_pages)
+        self.pages_missed += len(missing)
+        return frames
+
+    def _frames_for(self, file_pages: Numbers) -> tuple[Numbers, Numbers]:
+        """The frames of file pages, and which of them are new and must be filled."""
+        frames = self.cache.lookup(file_pages)
+        present = frames >= 0
+        self.cache.use(frames[present])
+        missing = np.flatnonzero(~present)
+        if len(missing):
+            self.cache.map(frames[present])
+            frames[missing] = self.allocate(len(missing), overwritten=True)
+            self.cache.unmap(frames[present])
+            self.cache.insert(file_pages[missing], frames[missing])
+        return frames, missing
+
+    # Memory
+
+    def allocate(self, count: int, overwritten: bool) -> Numbers:
+        """Free pages, made by eviction if need be; see PhysicalMemory.allocate. Raises GuestError if all is in use."""
+        short = count - self.physical.free
+        if short > 0:
+            self.physical.release(self.cache.evict(max(short, self.spec.memory_pages // 128)))
+        if count > self.physical.free:
+            raise GuestError(
+                f"guest {self.spec.name!r} is out of memory: {self.memory.pages} pages, of which "
+                f"{self.anonymous_pages()} are anonymous; give it more memory or its workload less to do"
+            )
+        return self.physical.allocate(count, overwritten)
+
+    def grow(self, memory: Anonymous, content_keys: Words) -> None:
+        """Append filled pages to anonymous memory."""
+        memory.grow(self.allocate(len(content_keys), overwritten=True), content_keys)
+
+    def kernel_pages(self, count: int, label: str | int) -> Numbers:
+        """Pages for the kernel's own objects, which fill three quarters of a page and leave the rest as it was."""
+        frames = self.allocate(count, overwritten=False)
+        numbers = np.arange(count)
+        common = below(keys(split_seed(self.disk.identity, "slab?"), numbers), self.spec.heap.common)
+        own = keys(split_seed(self.seed, "slab", label), numbers)
+        content_keys = np.where(common, keys(split_seed(self.disk.identity, "slab"), numbers), own)
+        for start in range(0, count, self._chunk):
+            some = slice(start, start + self._chunk)
+            content = self.memory.read_pages(frames[some])
+            content[:, :_OBJECT_BYTES] = self.heap_content(content_keys[some])[:, :_OBJECT_BYTES]
+            self.memory.write_pages(frames[some], content)
+        return frames
+
+    def heap_content(self, content_keys: Words) -> Pages:
+        """Heap pages as this guest's processes see them."""
+        return rolled(heap_pages(content_keys, self.spec.heap), self.placement.shift)
+
+    def anonymous(self, make: Make | None = None) -> Anonymous:
+        """Empty anonymous memory. make: what its pages hold; heap content if not said."""
+        mapping = Anonymous(self.memory, make or self.heap_content)
+        self._mappings.append(mapping)
+        return mapping
+
+    def anonymous_pages(self) -> int:
+        """Pages of all anonymous memory."""
+        return sum(len(mapping) for mapping in self._mappings)
+
+    # Processes
+
+    def spawn(self, text: Numbers, program: int, heap_pages_wanted: int) -> Process:
+        """Start a process. text: different file pages that it maps. program: stands for what is started, in seeds.
+
+        Its initial heap is alike, for the share that the heap mix states, in all processes of that program.
+        """
+        self._started += 1
+        own = split_seed(self.seed, "process", self._started)
+        frames = self.map_file(text)
+        slabs = self.kernel_pages(_KERNEL_STACK_PAGES, self._started)
+        process = Process(program, own, frames, slabs, self.anonymous())
+        self.processes.append(process)
+        self.grow(process.heap, process.initial_keys(heap_pages_wanted, self.spec.heap.common))
+        return process
+
+    def exit(self, process: Process) -> None:
+        """End a process: its text stays cached, its memory is free."""
+        self.cache.unmap(process.text)
+        self.physical.release(process.heap.shrink(len(process.heap)))
+        self._mappings.remove(process.heap)
+        self.physical.release(process.slabs)
+        self.processes.remove(process)
+
+    # Checks
+
+    def verify(self) -> int:
+        """Read back all that can be made again. Returns pages verified. Raises GuestError on the first wrong one."""
+        file_pages, frames = self.cache.contents()
+        for start in range(0, len(frames), self._chunk):
+            some = slice(start, start + self._chunk)
+            wrong = (self.memory.read_pages(frames[some]) != self.files.read(file_pages[some])).any(axis=1)
+            if wrong.any():
+                page = int(frames[some][np.flatnonzero(wrong)[0]])
+                raise GuestError(f"page {page} of {self.spec.name!r} does not hold its file's bytes")
+        return len(frames) + sum(process.heap.verify() for process in self.processes)
+
+    def used(self) -> NDArray[np.int64]:
+        """All pages that are not free."""
+        free = np.zeros(self.memory.pages, dtype=np.bool_)
+        free[self.physical.free_pages()] = True
+        return np.flatnonzero(~free)

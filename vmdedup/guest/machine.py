@@ -1,0 +1,159 @@
+"""A guest in this process: its memory, its kernel, its boot and its workload."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vmdedup.errors import GuestError, UsageError
+from vmdedup.guest.content import PAGE
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.guestkernel import GuestKernel
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.variant import in_release
+from vmdedup.guest.workloads import check_parameters, make_boot, make_workload
+from vmdedup.guest.workloads.base import Workload
+from vmdedup.guest.workloads.boot import Boot
+from vmdedup.host.memory import Memory
+
+
+@dataclass(frozen=True)
+class GuestStats:
+    """What a guest says of itself. Pages are guest pages of 4096 bytes; counts are since power-on.
+
+    state: "off", "booting", "running" or "left". virtual_ms: virtual time lived. boots: how often it was booted.
+    kernel_pages: firmware, image and kernel data. free_pages: free, touched or not.
+    """
+
+    name: str
+    state: str
+    virtual_ms: float = 0.0
+    boots: int = 0
+    memory_pages: int = 0
+    kernel_pages: int = 0
+    cached_pages: int = 0
+    anonymous_pages: int = 0
+    free_pages: int = 0
+    processes: int = 0
+    file_pages_read: int = 0
+    file_pages_missed: int = 0
+    file_pages_written: int = 0
+    evicted_pages: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as a dictionary."""
+        return asdict(self)
+
+
+class Guest:
+    """One guest. memory: its physical memory, as large as the spec says. disk: of spec.disk, its own release.
+
+    Raises UsageError if the workload or a parameter is unknown, or if pages are not of 4096 bytes.
+    """
+
+    def __init__(self, spec: GuestSpec, memory: Memory, disk: Disk) -> None:
+        check_parameters(spec.workload, spec.parameters)
+        check_parameters("boot", spec.boot)
+        if memory.page_size != PAGE or memory.pages != spec.memory_pages:
+            raise UsageError(
+                f"guest {spec.name!r} needs {spec.memory_pages} pages of {PAGE} bytes, not {memory.pages} of "
+                f"{memory.page_size}; make the host with that page size"
+            )
+        self.spec = spec
+        self.memory = memory
+        self.disk = in_release(disk, spec.variant)
+        self.state = "off"
+        self._boots = 0
+        self._virtual_ms = 0.0
+        self._booted_ms = 0.0
+
+    def boot(self) -> None:
+        """Power on: firmware and kernel are in memory at once, the rest of the boot takes virtual time."""
+        if self.state != "off":
+            raise GuestError(f"guest {self.spec.name!r} is {self.state}; only a guest that is off can be powered on")
+        self._power_on()
+
+    def _power_on(self) -> None:
+        spec = self.spec
+        self.kernel = GuestKernel(spec, self.memory, self.disk, self._boots)
+        self.kernel.start()
+        given = spec.parameters if spec.workload == "boot" else spec.boot
+        self._boot: Boot = make_boot(spec.workload, self.kernel, given)
+        self._workload: Workload[Any] | None = None
+        self._booted_ms = self._virtual_ms
+        self._boots += 1
+        self.state = "booting"
+
+    def tick(self, ms: float) -> GuestStats:
+        """Live for ms milliseconds of virtual time."""
+        self.advance(ms)
+        return self.stats()
+
+    def advance(self, ms: float) -> None:
+        """As tick, without saying anything."""
+        self._virtual_ms += ms
+        if self.state == "booting":
+            self._boot.step(ms)
+            if self._boot.finished:
+                self._begin_workload()
+        elif self._workload is not None:
+            self._workload.step(ms)
+        again = 1000.0 * self._boot.parameters.again_s
+        if again and self._virtual_ms - self._booted_ms >= again:
+            self.reboot()
+
+    def _begin_workload(self) -> None:
+        self.state = "running"
+        if self.spec.workload != "boot":
+            self._workload = make_workload(self.spec.workload, self.kernel, self.spec.parameters)
+
+    @property
+    def eager(self) -> bool:
+        """Whether, running free, it works as fast as it can instead of keeping to virtual time."""
+        return self._workload is not None and self._workload.eager
+
+    def reboot(self) -> None:
+        """Start again. Memory keeps what it held, as on real machines, but for what the option for free pages says."""
+        self._need_power()
+        if self.spec.free_pages == "zero_on_free":
+            self.kernel.physical.clear(self.kernel.used())
+        self._power_on()
+
+    def leave(self) -> None:
+        """Power off and give all memory back to the host."""
+        self._need_power()
+        self.state = "left"
+        self.memory.exit()
+
+    def verify(self) -> int:
+        """Read back everything whose content is known. Returns pages verified. Raises GuestError if any is wrong."""
+        self._need_power()
+        return self.kernel.verify() + (self._workload.verify() if self._workload is not None else 0)
+
+    def _need_power(self) -> None:
+        if self.state not in ("booting", "running"):
+            raise GuestError(f"guest {self.spec.name!r} is {self.state}; power it on first")
+
+    def stats(self) -> GuestStats:
+        """What the guest says of itself now."""
+        if self.state in ("off", "left"):
+            return GuestStats(self.spec.name, self.state, self._virtual_ms, self._boots, self.memory.pages)
+        kernel = self.kernel
+        anonymous = kernel.anonymous_pages()
+        free, cached = kernel.physical.free, kernel.cache.size
+        return GuestStats(
+            name=self.spec.name,
+            state=self.state,
+            virtual_ms=self._virtual_ms,
+            boots=self._boots,
+            memory_pages=self.memory.pages,
+            kernel_pages=self.memory.pages - free - cached - anonymous,
+            cached_pages=cached,
+            anonymous_pages=anonymous,
+            free_pages=free,
+            processes=len(kernel.processes),
+            file_pages_read=kernel.pages_read,
+            file_pages_missed=kernel.pages_missed,
+            file_pages_written=kernel.pages_written,
+            evicted_pages=kernel.cache.evicted,
+        )

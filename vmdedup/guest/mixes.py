@@ -1,0 +1,44 @@
+"""What anonymous memory is made of: shares that a scenario states, not numbers hidden in code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vmdedup.errors import UsageError
+from vmdedup.guest.parameters import share
+
+
+@dataclass(frozen=True)
+class HeapMix:
+    """Shares of a heap's pages and bytes, each from 0 to 1.
+
+    Pages first: a page is all zero or not, and the same in every process that starts the same program or private.
+    Of a page that is not all zero, zero_tail of the bytes are zeros at its end; the rest is cut into pieces of 256
+    bytes, of which so many hold pointers, integers, text and freed objects. What these four leave is random bytes.
+    """
+
+    zero_pages: float = share(0.04, "pages that were asked for and never written, all zero")
+    common: float = share(0.25, "initial pages alike in all processes that start the same program")
+    zero_tail: float = share(0.20, "bytes at a page's end that are still zero, on average")
+    pointers: float = share(0.30, "pieces of 8-byte pointers into heap and libraries, some of them null")
+    integers: float = share(0.25, "pieces of small 4-byte integers")
+    text: float = share(0.30, "pieces of text")
+    freed: float = share(0.08, "pieces of freed objects: a free-list link, then poison bytes")
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if the four kinds of pieces exceed the whole."""
+        total = self.pointers + self.integers + self.text + self.freed
+        if total > 1 + 1e-9:
+            raise UsageError(
+                f"heap mix: pointers + integers + text + freed = {total:g}; they must not exceed 1 together"
+            )
+
+
+# Kernel code and read-only data: half of it machine code, which to a page comparer is random bytes.
+IMAGE_MIX = HeapMix(
+    zero_pages=0.03, common=1.0, zero_tail=0.02, pointers=0.2, integers=0.15, text=0.15, freed=0.0
+)
+_PLAIN = HeapMix(zero_pages=0.0, common=0.0, zero_tail=0.0, pointers=0.0, integers=0.0, text=0.0, freed=0.0)
+# What applications write into files.
+FILE_MIX = replace(_PLAIN, integers=0.2, text=0.6)
+TEXT_MIX = replace(_PLAIN, text=1.0)

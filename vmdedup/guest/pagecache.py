@@ -1,0 +1,69 @@
+"""The guest's page cache: which file page lies in which frame, least recently used first out.
+
+Arrays, not objects: a guest of any size keeps 22 bytes for each page of memory, and 4 for each page of the disk that it
+has ever read (in pages of the array that it has touched).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmdedup.guest.index import Numbers
+
+
+class PageCache:
+    """frames: guest pages. file_pages: how many pages files can have. Frame -1: not in the cache."""
+
+    def __init__(self, frames: int, file_pages: int) -> None:
+        self._slot: NDArray[np.int32] = np.zeros(file_pages, dtype=np.int32)
+        self._owner: NDArray[np.int64] = np.full(frames, -1, dtype=np.int64)
+        self._used: NDArray[np.int64] = np.zeros(frames, dtype=np.int64)
+        self._mapped: NDArray[np.int32] = np.zeros(frames, dtype=np.int32)
+        self._clock = 1
+        self.size = 0
+        self.evicted = 0
+
+    def lookup(self, file_pages: Numbers) -> Numbers:
+        """The frame of each file page, or -1."""
+        return self._slot[file_pages].astype(np.int64) - 1
+
+    def use(self, frames: Numbers) -> None:
+        """Cached frames were used, in this order."""
+        self._used[frames] = np.arange(self._clock, self._clock + len(frames))
+        self._clock += len(frames)
+
+    def insert(self, file_pages: Numbers, frames: Numbers) -> None:
+        """File pages that were not cached now lie in these frames, just used."""
+        self._slot[file_pages] = frames + 1
+        self._owner[frames] = file_pages
+        self.size += len(frames)
+        self.use(frames)
+
+    def evict(self, count: int) -> Numbers:
+        """Forget the count least recently used frames that no process maps; fewer if there are fewer.
+
+        Returns them, the least recently used first.
+        """
+        unmapped = np.flatnonzero((self._owner >= 0) & (self._mapped == 0))
+        if count < len(unmapped):
+            unmapped = unmapped[np.argpartition(self._used[unmapped], count)[:count]]
+        frames = unmapped[np.argsort(self._used[unmapped])]
+        self._slot[self._owner[frames]] = 0
+        self._owner[frames] = -1
+        self.size -= len(frames)
+        self.evicted += len(frames)
+        return frames
+
+    def map(self, frames: Numbers) -> None:
+        """One more process maps each of the frames, which must differ."""
+        self._mapped[frames] += 1
+
+    def unmap(self, frames: Numbers) -> None:
+        """One process less maps each of the frames."""
+        self._mapped[frames] -= 1
+
+    def contents(self) -> tuple[Numbers, Numbers]:
+        """(file pages, frames) of all that is cached."""
+        frames = np.flatnonzero(self._owner >= 0)
+        return self._owner[frames], frames

@@ -1,0 +1,62 @@
+"""The guest's page allocator: which pages are free, who gets which, and what a free page holds.
+
+Pages freed last are handed out first, and pages never used come last, as a buddy allocator with per-CPU lists does; so
+a guest that needs less than it has leaves the rest untouched, and untouched pages cost its host nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from vmdedup.guest.content import PAGE
+from vmdedup.guest.index import Numbers
+from vmdedup.host.memory import Memory
+
+FreePages = Literal["left", "zero_on_free", "zero_on_alloc"]
+FREE_POLICIES: tuple[FreePages, ...] = ("left", "zero_on_free", "zero_on_alloc")
+_CLEAR_AT_ONCE = 256
+
+
+class PhysicalMemory:
+    """Free pages as a stack. order: pages to hand out, the first first. policy: what a free page holds.
+
+    left: what it held when it was freed. zero_on_free: zeros (Linux: init_on_free). zero_on_alloc: what it held, and
+    zeros once it is handed out (Linux: init_on_alloc).
+    """
+
+    def __init__(self, memory: Memory, order: Numbers, policy: FreePages) -> None:
+        self.memory = memory
+        self.policy = policy
+        self._stack = order[::-1].astype(np.int32)
+        self.free = len(order)
+
+    def allocate(self, count: int, overwritten: bool) -> Numbers:
+        """count free pages, the caller having made sure that there are as many.
+
+        overwritten: the caller fills them from end to end at once, so that clearing them first would show nowhere.
+        """
+        pages = self._stack[self.free - count : self.free][::-1].astype(np.int64)
+        self.free -= count
+        if self.policy == "zero_on_alloc" and not overwritten:
+            self.clear(pages)
+        return pages
+
+    def release(self, pages: Numbers) -> None:
+        """Take pages back; the last of them is the next to be handed out."""
+        if self.policy == "zero_on_free":
+            self.clear(pages)
+        self._stack[self.free : self.free + len(pages)] = pages
+        self.free += len(pages)
+
+    def clear(self, pages: Numbers) -> None:
+        """Store zeros."""
+        zeros = np.zeros((min(len(pages), _CLEAR_AT_ONCE), PAGE), dtype=np.uint8)
+        for start in range(0, len(pages), _CLEAR_AT_ONCE):
+            some = pages[start : start + _CLEAR_AT_ONCE]
+            self.memory.write_pages(some, zeros[: len(some)])
+
+    def free_pages(self) -> Numbers:
+        """The free pages, the next to be handed out last."""
+        return self._stack[: self.free].astype(np.int64)

@@ -1,0 +1,41 @@
+"""What the fork server loads before it forks workers. Import it nowhere else: importing it changes the process.
+
+Compiled code, NumPy and the guest package are loaded and warm, so that starting a guest costs a fork. All objects that
+exist are put out of the garbage collector's sight, so that a worker's collections do not copy the pages they lie in.
+Ctrl-C is the parent's business from the first instruction of a worker on.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+
+import numpy as np
+
+from vmdedup.guest.content import PAGE, heap_pages
+from vmdedup.guest.mixes import HeapMix
+from vmdedup.guest.seeds import keys
+from vmdedup.guest.worker import serve
+from vmdedup.host.memory import Host
+
+__all__ = ["serve"]
+
+
+def _warm() -> None:
+    """Run each kernel that a guest uses once, on a host of its own."""
+    host = Host.create(2)
+    memory = host.add(2)
+    pages = np.arange(2)
+    memory.write_pages(pages, heap_pages(keys(0, pages), HeapMix()))
+    memory.write_bytes(pages, np.array([0, PAGE - 8]), np.ones((2, 8), dtype=np.uint8))
+    memory.read_pages(pages)
+    memory.touch(pages)
+    memory.discard(pages)
+    memory.exit()
+    host.close()
+
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+_warm()
+gc.collect()
+gc.freeze()

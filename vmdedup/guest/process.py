@@ -1,0 +1,35 @@
+"""A process of a guest: text and libraries mapped from the page cache, and a heap of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vmdedup.guest.anonymous import Anonymous
+from vmdedup.guest.index import Numbers
+from vmdedup.guest.seeds import Words, below, keys, split_seed
+
+
+@dataclass(eq=False)
+class Process:
+    """program: stands for the program in seeds. seed: this process's own. text, slabs: frames. heap: its memory."""
+
+    program: int
+    seed: int
+    text: Numbers
+    slabs: Numbers
+    heap: Anonymous
+    _drawn: int = 0
+
+    def initial_keys(self, pages: int, common: float) -> Words:
+        """Keys of the heap right after the start: the same in all processes of the program for a share of common."""
+        numbers = np.arange(pages)
+        alike = below(keys(split_seed(self.program, "common?"), numbers), common)
+        return np.where(alike, keys(split_seed(self.program, "common"), numbers), self.own_keys(pages))
+
+    def own_keys(self, count: int) -> Words:
+        """Keys that no other process draws."""
+        first = self._drawn
+        self._drawn += count
+        return keys(split_seed(self.seed, "own"), np.arange(first, self._drawn))

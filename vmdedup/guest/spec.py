@@ -1,0 +1,65 @@
+"""What a guest is: everything that decides which bytes it stores, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vmdedup.errors import UsageError
+from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.guest.mixes import HeapMix
+from vmdedup.guest.parameters import Value, parameter, parameters_of, share
+from vmdedup.guest.physical import FREE_POLICIES, FreePages
+from vmdedup.guest.placement import ASLR_MODES, Aslr
+from vmdedup.guest.variant import Variant
+
+MIN_PAGES = 1024
+_PAGES_PER_MIB = 256
+
+
+@dataclass(frozen=True)
+class GuestSpec:
+    """A guest in a scenario. Picklable. Two guests with equal specs do the same, store by store.
+
+    memory_pages: of 4096 bytes. parameters: of the workload, by name. boot: of the boot that comes before any
+    workload, by name. seed: this guest's own, 64 bits, split from the scenario's.
+    """
+
+    name: str
+    memory_pages: int
+    disk: DiskSpec = field(default_factory=DiskSpec)
+    variant: Variant = field(default_factory=Variant)
+    workload: str = "idle"
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    boot: Mapping[str, Value] = field(default_factory=dict)
+    seed: int = 0
+    heap: HeapMix = field(default_factory=HeapMix)
+    free_pages: FreePages = parameter("left", "", "what a freed page holds", choices=FREE_POLICIES)
+    aslr: Aslr = parameter(
+        "off",
+        "",
+        "off: everything in its place; pages: the same pages elsewhere; "
+        "bytes: kernel image and heaps also at other alignments inside pages",
+        choices=ASLR_MODES,
+    )
+    jitter: float = share(0.1, "chunks of 64 KiB that a guest hands out out of turn, unlike its twins")
+    kernel_mib: int = parameter(16, "MiB", "size of the kernel image; at most an eighth of memory is used", low=1)
+    node: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError if the guest is too small, or if an option is unknown."""
+        if self.memory_pages < MIN_PAGES:
+            raise UsageError(
+                f"guest {self.name!r}: memory of {self.memory_pages / _PAGES_PER_MIB:g} MiB is too small; "
+                f"give at least {MIN_PAGES // _PAGES_PER_MIB} MiB"
+            )
+        for name, declared in parameters_of(GuestSpec).items():
+            try:
+                declared.checked(getattr(self, name))
+            except UsageError as refused:
+                raise UsageError(f"guest {self.name!r}: {refused}") from None
+
+    @property
+    def image_pages(self) -> int:
+        """Pages of the kernel image."""
+        return min(self.kernel_mib * _PAGES_PER_MIB, self.memory_pages // 8)

@@ -1,0 +1,123 @@
+"""The worker process of a guest: takes commands from a pipe until it is told to leave or its parent is gone.
+
+    parent → worker   (command, argument)
+    worker → parent   ("done", answer) or ("failed", class of the error, message): one for each command, in order
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from vmdedup.errors import VmdedupError
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.machine import Guest, GuestStats
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.host.logs import LogChannel
+from vmdedup.host.memory import Host
+
+ORPHANED = 17
+_EAGER_MS = 1.0
+_FREE_MS = 5.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is given: which guest, in which address space of which host, with which disk."""
+
+    spec: GuestSpec
+    host: Host
+    mm: int
+    disk: Disk
+    logs: LogChannel | None = None
+
+
+def serve(pipe: Connection, assignment: Assignment) -> None:
+    """The whole life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
+    if assignment.logs is not None:
+        assignment.logs.attach()
+    try:
+        _Worker(pipe, assignment).run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(ORPHANED)
+
+
+def _die_with_parent() -> None:
+    """End this process as soon as the parent's has ended, however it ended and whatever is going on here."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(ORPHANED)
+
+
+class _Worker:
+    def __init__(self, pipe: Connection, assignment: Assignment) -> None:
+        self._pipe = pipe
+        self._assignment = assignment
+        self._left = False
+        self._commands: dict[str, Callable[[Any], object]] = {
+            "boot": self._boot,
+            "tick": lambda ms: self._guest.tick(ms),
+            "stats": lambda _: self._guest.stats(),
+            "reboot": self._reboot,
+            "verify": lambda _: self._guest.verify(),
+            "free": self._run_free,
+            "leave": self._leave,
+        }
+
+    def run(self) -> None:
+        while not self._left:
+            command, argument = self._pipe.recv()
+            self._pipe.send(self._outcome(command, argument))
+
+    def _outcome(self, command: str, argument: object) -> tuple[object, ...]:
+        try:
+            return "done", self._commands[command](argument)
+        except VmdedupError as error:
+            return "failed", type(error).__name__, str(error)
+        except Exception as error:
+            _log.exception("guest %s broke down", self._assignment.spec.name)
+            name = self._assignment.spec.name
+            return "failed", "GuestError", f"guest {name!r} broke down: {type(error).__name__}: {error}"
+
+    def _boot(self, _: object) -> GuestStats:
+        given = self._assignment
+        self._guest = Guest(given.spec, given.host.memory(given.mm), given.disk)
+        self._guest.boot()
+        return self._guest.stats()
+
+    def _reboot(self, _: object) -> GuestStats:
+        self._guest.reboot()
+        return self._guest.stats()
+
+    def _leave(self, _: object) -> GuestStats:
+        self._guest.leave()
+        self._left = True
+        return self._guest.stats()
+
+    def _run_free(self, _: object) -> GuestStats:
+        """Live in wall time until the parent says stop; answer when it peeks."""
+        then = time.monotonic()
+        while True:
+            if self._pipe.poll(0):
+                command, _ = self._pipe.recv()
+                if command != "peek":
+                    return self._guest.stats()
+                self._pipe.send(("done", self._guest.stats()))
+            now = time.monotonic()
+            eager = self._guest.eager
+            self._guest.advance(_EAGER_MS if eager else 1000.0 * (now - then))
+            then = now
+            if not eager:
+                self._pipe.poll(max(0.0, then + _FREE_MS / 1000.0 - time.monotonic()))
