@@ -12,7 +12,8 @@ from oracle.objects import Frame, Ksm, RmapItem
 
 def into(ksm: Ksm, item: RmapItem, frame: Frame, merged: Frame | None) -> bool:
     """Let item's page map a merged page instead of frame; None: make frame itself a merged page."""
-    if item.mm.candidate(item.page) is not frame or not _one(item, frame, merged):
+    assert item.mm.candidate(item.page) is frame, "nobody unmaps while ksmd scans"
+    if not _one(item, frame, merged):
         return False
     rmap.remove(ksm, item)
     return True

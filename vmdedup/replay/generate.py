@@ -1,8 +1,8 @@
 """Random KSM scripts from a seed: every step, every tunable, refused values too, small and large.
 
 A script is drawn step by step with a small model beside it (who lives, what is still mapped), so that each
-step is one that the grammar allows; what ksmd makes of it is not looked at. None makes use of time: pruning of
-chains by age is always due or never. The same arguments give the same text.
+step is one that the grammar allows; what ksmd makes of it is not looked at. None makes use of time: pruning
+of chains by age is always due or never. The same arguments give the same text.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from vmdedup.replay.content import PAGE_SIZE
+from vmdedup.replay.stores import PRUNES, REFUSED, TAKEN
 
 FILE = "pages.bin"
 FILE_PAGES = 24
@@ -32,43 +33,10 @@ FEATURES = (
     "refused",
     "advisor",
     "file",
+    "corner",
     "long",
 )
-_RARE = {"long": 0.05, "advisor": 0.25}
-
-_NUMBERS = ("0", "1", "7", "+3", "100", "4294967295")
-_NO_NUMBERS = ("-1", "4294967296", "0x10", "1e3", "x", "99999999999999999999999")
-_TRUTHS = ("0", "1", "y", "n", "on", "off", "Y", "true", "false")
-_PRUNES = ("0", "3600000", "2147483647", "2147483648", "4294967295")
-
-_TAKEN = {
-    "smart_scan": _TRUTHS,
-    "use_zero_pages": _TRUTHS,
-    "max_page_sharing": ("2", "3", "4", "8", "256", "2147483647"),
-    "merge_across_nodes": ("0", "1"),
-    "pages_to_scan": _NUMBERS,
-    "sleep_millisecs": _NUMBERS,
-    "stable_node_chains_prune_millisecs": _PRUNES,
-    "advisor_max_cpu": (*_NUMBERS, "18446744073709551615"),
-    "advisor_min_pages_to_scan": _NUMBERS,
-    "advisor_max_pages_to_scan": _NUMBERS,
-    "advisor_target_scan_time": ("1", "200", "18446744073709551615"),
-}
-_REFUSED = {
-    "run": ("3", "-1", "on", "4294967296"),
-    "smart_scan": ("2", "-1", "o", "x"),
-    "use_zero_pages": ("2", "+1", "o", "x"),
-    "max_page_sharing": ("0", "1", "-5", "2147483648", "0x10", "-2147483649"),
-    "merge_across_nodes": ("2", "-1", "y", "18446744073709551616"),
-    "pages_to_scan": _NO_NUMBERS,
-    "sleep_millisecs": _NO_NUMBERS,
-    "stable_node_chains_prune_millisecs": _NO_NUMBERS,
-    "advisor_mode": ("0", "scan", "Scan-time", "none0"),
-    "advisor_max_cpu": ("-1", "y", "18446744073709551616"),
-    "advisor_min_pages_to_scan": ("-1", "0x10", "18446744073709551616"),
-    "advisor_max_pages_to_scan": ("-1", "1.0", "18446744073709551616"),
-    "advisor_target_scan_time": ("0", "-1", "18446744073709551616"),
-}
+_RARE = {"long": 0.05, "advisor": 0.25, "corner": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +90,11 @@ class _Space:
 
 
 class _Writer:
-    """Draws the steps. spaces: the living, by name; born: processes so far; running: whether ksmd scans."""
+    """Draws the steps.
+
+    spaces: the living, by name; born: processes so far; running: whether ksmd scans; stock: how many
+    different contents there are of a kind.
+    """
 
     def __init__(self, random: Random, size: _Size, files: dict[str, int]) -> None:
         self.random = random
@@ -132,6 +104,7 @@ class _Writer:
         self.born = 0
         self.running = True
         self.lines: list[str] = []
+        self.stock = random.choice((4, 15, 40) if size.most < 100 else (15, size.most))
         share = random.choice((0.25, 0.5, 0.8, 1.0))
         self.features = [name for name in FEATURES if random.random() < _RARE.get(name, share)]
         if not files and "file" in self.features:
@@ -177,11 +150,13 @@ class _Writer:
         """Set the tunables that the features ask for, and start the first processes."""
         if "chains" in self.features:
             self.say("set max_page_sharing", self.random.choice((2, 2, 3, 4, 8)))
-        self.say("set stable_node_chains_prune_millisecs", self.random.choice(_PRUNES))
+        self.say("set stable_node_chains_prune_millisecs", self.random.choice(PRUNES))
         if "smart" in self.features:
             self.say("set smart_scan 1")
         if "zero" in self.features:
             self.say("set use_zero_pages 1")
+        if "corner" in self.features:
+            self.corner()
         for _ in range(self.random.randint(1, 3)):
             self.vm()
 
@@ -236,8 +211,7 @@ class _Writer:
             return kind
         if kind == "file":
             return self.file(count)
-        stock = 40 if self.size.most < 100 else self.size.most
-        return f"{kind} {self.number(self.random.randrange(stock))}{self.random.choice(('', '+'))}"
+        return f"{kind} {self.number(self.random.randrange(self.stock))}{self.random.choice(('', '+'))}"
 
     def file(self, count: int) -> str:
         """Return pages of a file, if it has so many."""
@@ -282,11 +256,9 @@ class _Writer:
         """A new process, most of it filled with one content after the other."""
         if self.born >= self.size.processes and self.peopled():
             return self.fill()
-        name, pages = f"v{self.born}", self.random.randint(self.size.least, self.size.most)
-        self.born += 1
-        self.spaces[name] = _Space(list(range(pages)))
-        self.say("vm", name, self.number(pages))
-        page, longest = 0, max(7, pages // 12)
+        name = self.empty_vm()
+        page, pages = 0, len(self.spaces[name].mapped)
+        longest = max(7, pages // 12)
         while page < pages:
             last = min(pages - 1, page + self.random.randrange(longest))
             if self.random.random() < 0.9:
@@ -294,14 +266,46 @@ class _Writer:
             page = last + 1
         return None
 
+    def empty_vm(self) -> str:
+        """A new process that has touched nothing."""
+        pages = self.random.randint(self.size.least, self.size.most)
+        name = self.born_with(list(range(pages)))
+        self.say("vm", name, self.number(pages))
+        return name
+
+    def born_with(self, mapped: list[int]) -> str:
+        """Enter a new process into the model; return its name."""
+        name = f"v{self.born}"
+        self.born += 1
+        self.spaces[name] = _Space(mapped)
+        return name
+
     def fork(self) -> None:
         """A child; forks of forks as it happens."""
-        name = self.random.choice(list(self.spaces)) if self.spaces else None
-        if name and self.born < self.size.processes:
-            child = f"v{self.born}"
-            self.born += 1
-            self.spaces[child] = _Space(list(self.spaces[name].mapped))
-            self.say("fork", name, child)
+        if self.spaces and self.born < self.size.processes:
+            self.fork_of(self.random.choice(list(self.spaces)))
+
+    def fork_of(self, name: str) -> None:
+        """A child of that process."""
+        self.say("fork", name, self.born_with(list(self.spaces[name].mapped)))
+
+    def corner(self) -> None:
+        """A page that waits in the unstable tree is merged unnoticed, then a further page matches it.
+
+        The further page's merge is undone, and who shares it by fork is left with a merged page that no
+        stable node knows. Random steps find their way here only by a rare chance.
+        """
+        self.say("set max_page_sharing 2")
+        changed, waiting = self.empty_vm(), self.empty_vm()
+        self.say("fill", changed, "0 key", self.random.randrange(self.stock))
+        content = self.random.choice(("zero", "seed 3", "key 99"))
+        self.say("fill", waiting, 0, content)
+        self.fork_of(waiting)
+        further = self.empty_vm()
+        self.say("fill", further, 0, content)
+        self.fork_of(further)
+        for line in ("pass", "scan 2", f"fill {changed} 0 {content}", *["scan 1", "counters", "sharing"] * 3):
+            self.say(line)
 
     def exit(self) -> None:
         """An end, now and then that of everybody."""
@@ -354,13 +358,13 @@ class _Writer:
 
     def knob(self) -> None:
         """A tunable, to a value that it takes (or would, if nothing were merged)."""
-        knob = self.random.choice([*_TAKEN, "smart_scan", "use_zero_pages", "max_page_sharing"])
-        self.say("set", knob, self.random.choice(_TAKEN[knob]))
+        knob = self.random.choice([*TAKEN, "smart_scan", "use_zero_pages", "max_page_sharing"])
+        self.say("set", knob, self.random.choice(TAKEN[knob]))
 
     def refused(self) -> None:
         """A tunable, to a value that it does not take."""
-        knob = self.random.choice(list(_REFUSED))
-        self.say("set", knob, self.random.choice(_REFUSED[knob]))
+        knob = self.random.choice(list(REFUSED))
+        self.say("set", knob, self.random.choice(REFUSED[knob]))
 
     def advisor(self) -> None:
         """The advisor on or off, or a store that it refuses; the size of a batch stays the script's."""
