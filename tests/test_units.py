@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from vmdedup.errors import UsageError
 from vmdedup.units import (
+    exact_duration,
     format_duration,
     format_size,
     mib,
@@ -127,6 +128,12 @@ def test_what_is_written_can_be_read(number: int, unit: str) -> None:
 )
 def test_durations_written(duration: int, text: str) -> None:
     assert format_duration(duration) == text
+
+
+@given(st.integers(0, 1 << 60))
+@settings(derandomize=True, max_examples=200)
+def test_an_exact_duration_comes_back(duration: int) -> None:
+    assert parse_duration(exact_duration(duration)) == duration
 
 
 def test_sizes_written() -> None:

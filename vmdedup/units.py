@@ -5,9 +5,9 @@ Sizes are whole bytes, durations whole nanoseconds, shares fractions between 0 a
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 
 from vmdedup.errors import UsageError
 
@@ -16,12 +16,12 @@ MIB = 1 << 20
 GIB = 1 << 30
 SECOND_NS = 1_000_000_000
 
-_SIZES: dict[str, float] = {"": 1.0, "B": 1.0} | {
-    spelling: float(1 << (10 * power))
+_SIZES: dict[str, Fraction | int] = {"": 1, "B": 1} | {
+    spelling: 1 << (10 * power)
     for power, letter in enumerate("KMGT", start=1)
     for spelling in (letter, f"{letter}i", f"{letter}iB")
 }
-_DURATIONS: dict[str, float] = {
+_DURATIONS: dict[str, Fraction | int] = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,
@@ -32,7 +32,7 @@ _DURATIONS: dict[str, float] = {
     "min": 60 * SECOND_NS,
     "h": 3600 * SECOND_NS,
 }
-_SHARES: dict[str, float] = {"": 1.0, "%": 0.01}
+_SHARES: dict[str, Fraction | int] = {"": 1, "%": Fraction(1, 100)}
 _NUMBER = re.compile(r"\s*(?P<number>[+-]?\d[\d_]*(?:\.\d+)?)\s*(?P<unit>[^\s\d]*)\s*\Z")
 
 _SIZE_REMEDY = "write a size like 4096, 64KiB, 128MiB or 1.5GiB"
@@ -67,13 +67,13 @@ def parse_duration(value: str | int | float) -> int:
 def parse_share(value: str | int | float) -> float:
     """A fraction between 0 and 1 from "25%" or 0.25."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        number, unit = float(value), ""
+        number, unit = Fraction(value), ""
     else:
         number, unit = _split(value, "share", _SHARE_REMEDY)
     share = number * _factor(value, unit, _SHARES, "share", _SHARE_REMEDY)
     if not 0.0 <= share <= 1.0:
         raise UsageError(f"share {value!r} is not between 0% and 100%; {_SHARE_REMEDY}")
-    return share
+    return float(share)
 
 
 def format_size(size: int) -> str:
@@ -97,6 +97,13 @@ def format_duration(duration: int) -> str:
     return f"{hours}h {minutes}min" if minutes else f"{hours}h"
 
 
+def exact_duration(duration: int) -> str:
+    """Nanoseconds so that parse_duration gives them back, in the largest unit that divides them: 90s, 100ms."""
+    units = ((SECOND_NS, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns"))
+    factor, unit = next((factor, unit) for factor, unit in units if duration % factor == 0)
+    return f"{duration // factor}{unit}"
+
+
 def mib(size: float) -> float:
     """MiB in so many bytes."""
     return size / MIB
@@ -109,25 +116,27 @@ def _small_duration(duration: int) -> str:
     return f"{duration}ns" if duration else "0s"
 
 
-def _split(value: object, what: str, remedy: str) -> tuple[float, str]:
+def _split(value: object, what: str, remedy: str) -> tuple[Fraction, str]:
     match = _NUMBER.match(value) if isinstance(value, str) else None
     if match is None:
         raise UsageError(f"{what} {value!r} is not a number with a unit; {remedy}")
-    return float(match["number"].replace("_", "")), match["unit"]
+    return Fraction(match["number"].replace("_", "")), match["unit"]
 
 
-def _factor(value: object, unit: str, table: Mapping[str, float], what: str, remedy: str) -> float:
+def _factor(
+    value: object, unit: str, table: Mapping[str, Fraction | int], what: str, remedy: str
+) -> Fraction | int:
     if unit not in table:
         raise UsageError(f"{what} {value!r} has the unknown unit {unit!r}; {remedy}")
     return table[unit]
 
 
-def _refuse_negative(value: object, number: float, what: str, remedy: str) -> None:
+def _refuse_negative(value: object, number: Fraction, what: str, remedy: str) -> None:
     if number < 0:
         raise UsageError(f"{what} {value!r} is negative; {remedy}")
 
 
-def _whole(value: object, size: float) -> int:
-    if not math.isclose(size, round(size), abs_tol=1e-6):
+def _whole(value: object, size: Fraction) -> int:
+    if size.denominator != 1:
         raise UsageError(f"size {value!r} is not a whole number of bytes; {_SIZE_REMEDY}")
-    return round(size)
+    return size.numerator

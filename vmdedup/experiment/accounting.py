@@ -54,7 +54,7 @@ class Mappings:
             allocated=self.allocated.astype(np.float64),
             used=self._by_guest(own),
             zero=self._by_guest((self.copies - own) * self.is_zero) + placed,
-            within=self._by_guest((self.copies - 1) * kept),
+            within=self._by_guest((self.copies - 1.0) * kept),
             between=self._by_guest((1.0 - own) * kept),
         )
 
@@ -78,7 +78,8 @@ class Mappings:
         return common.astype(np.int64)
 
     def _by_guest(self, values: Floats) -> Floats:
-        return np.bincount(self.guest, weights=values, minlength=self.mms)
+        sums: Floats = np.bincount(self.guest, weights=values, minlength=self.mms).astype(np.float64)
+        return sums
 
 
 def _zero_frames(words: Ints, frames: Ints) -> NDArray[np.bool_]:

@@ -11,10 +11,22 @@ from vmdedup.experiment.scenario import PAGE_SIZE, GuestSection, Scenario
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.parameters import Parameter, parameters_of
+from vmdedup.guest.spec import MIN_PAGES, GuestSpec
 from vmdedup.guest.variant import Variant
-from vmdedup.units import MIB, SECOND_NS, format_duration, parse_duration, parse_share, parse_size
+from vmdedup.guest.workloads import WORKLOADS, workload_parameters
+from vmdedup.units import (
+    MIB,
+    SECOND_NS,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_share,
+    parse_size,
+)
 
 Parameters = Mapping[str, Parameter]
+
+OPTIONS: Parameters = parameters_of(GuestSpec)  # keys of a group that guest.spec declares
 
 
 def check(scenario: Scenario) -> list[Problem]:
@@ -41,22 +53,27 @@ def _check_times(scenario: Scenario) -> Iterator[Problem]:
 
 
 def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
-    if group.memory % PAGE_SIZE:
-        text = f"{group.memory} bytes are not a whole number of pages of {PAGE_SIZE}; round it"
+    if group.memory % PAGE_SIZE or group.memory < MIN_PAGES * PAGE_SIZE:
+        least = format_size(MIN_PAGES * PAGE_SIZE)
+        text = f"{format_size(group.memory)} will not do; give at least {least}, in whole pages of 4KiB"
         yield Problem((*path, "memory"), text)
     if isinstance(group.node, int) and group.node >= scenario.host.numa_nodes:
         text = f"the host has nodes 0 to {scenario.host.numa_nodes - 1}; give one of them"
         yield Problem((*path, "node"), text)
     if start_of(group, group.count - 1) >= scenario.duration:
         text = f"the last guest would start after {format_duration(scenario.duration)}, the end of the run"
-        yield Problem((*path, "start"), f"{text}; shorten the delay or lengthen the duration")
+        key = "start_at" if start_of(group, 0) >= scenario.duration else "delay"
+        yield Problem((*path, key), f"{text}; give less, or lengthen the duration")
     if group.workload not in WORKLOADS:
         yield Problem(
             (*path, "workload"), f"unknown workload {group.workload!r}; {suggest(group.workload, WORKLOADS)}"
         )
     yield from _check_events(scenario, group, path)
+    options = {name: value for name in OPTIONS if (value := getattr(group, name)) is not None}
+    yield from _check_declared(options, OPTIONS, path)
     for name, declared in sections(group).items():
-        yield from _check_declared(getattr(group, name), declared, (*path, name))
+        problems = list(_check_declared(getattr(group, name), declared, (*path, name)))
+        yield from problems or _check_whole(group, name, path)
 
 
 def _check_events(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
@@ -82,6 +99,7 @@ def sections(group: GuestSection) -> dict[str, Parameters]:
         "disk": {"path": path, **parameters_of(DiskSpec)},
         "variant": parameters_of(Variant),
         "heap": parameters_of(HeapMix),
+        "boot": workload_parameters("boot"),
         "parameters": workload_parameters(group.workload) if group.workload in WORKLOADS else {},
     }
 
@@ -98,6 +116,21 @@ def _check_declared(values: Mapping[str, Any], declared: Parameters, path: Path)
             yield Problem(place, str(error))
 
 
+def _check_whole(group: GuestSection, name: str, path: Path) -> Iterator[Problem]:
+    """What a table's declaration has against its values together."""
+    try:
+        build(group, name)
+    except UsageError as error:
+        yield Problem((*path, name), str(error))
+
+
+def build(group: GuestSection, name: str) -> Any:
+    """The table of that name as what it describes: a DiskSpec, a Variant, a HeapMix, or parameters."""
+    declared = sections(group)[name]
+    values = {key: declared_value(declared[key], value) for key, value in getattr(group, name).items()}
+    return _BUILDERS.get(name, dict)(**values)
+
+
 def declared_value(parameter: Parameter, value: Any) -> Any:
     """A value as its declaration has it; text with a unit is read by that unit. Raises UsageError."""
     if isinstance(parameter.default, str) and not parameter.choices:
@@ -110,6 +143,7 @@ def declared_value(parameter: Parameter, value: Any) -> Any:
     return parameter.checked(value)
 
 
+_BUILDERS: Mapping[str, Callable[..., Any]] = {"disk": DiskSpec, "variant": Variant, "heap": HeapMix}
 _READERS: Mapping[str, Callable[[str], float]] = {
     "share": parse_share,
     "MiB": lambda text: parse_size(text) / MIB,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from vmdedup.experiment.checks import OPTIONS, declared_value, sections, start_of
+from vmdedup.experiment.checks import OPTIONS, build, declared_value, start_of
 from vmdedup.experiment.scenario import PAGE_SIZE, GuestSection, Scenario
-from vmdedup.guest.diskspec import DiskSpec
-from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.seeds import split_seed
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.variant import Variant
@@ -57,30 +54,25 @@ def _events(group: GuestSection, first: int) -> list[Action]:
 
 
 def _spec(scenario: Scenario, group: GuestSection, number: int, first: int) -> GuestSpec:
-    values = {name: _values(group, name) for name in sections(group)}
-    variant = values["variant"]
-    if group.variants == "own":
-        variant["seed"] = split_seed(variant.get("seed", 0), group.name, number) >> 32
-    options = {name: declared_value(p, getattr(group, name)) for name, p in OPTIONS.items() if _said(group, name)}
+    options = {name: getattr(group, name) for name in OPTIONS if getattr(group, name) is not None}
     return GuestSpec(
         name=f"{group.name}-{number}" if group.count > 1 else group.name,
         memory_pages=group.memory // PAGE_SIZE,
-        disk=DiskSpec(**values["disk"]),
-        variant=Variant(**variant),
+        disk=build(group, "disk"),
+        variant=_variant(group, number),
         workload=group.workload,
-        parameters=values["parameters"],
-        boot=values["boot"],
+        parameters=build(group, "parameters"),
+        boot=build(group, "boot"),
         seed=split_seed(scenario.seed, group.name, number),
-        heap=HeapMix(**values["heap"]),
+        heap=build(group, "heap"),
         node=(first + number) % scenario.host.numa_nodes if group.node == "spread" else int(group.node),
-        **options,
+        **{name: declared_value(OPTIONS[name], value) for name, value in options.items()},
     )
 
 
-def _said(group: GuestSection, name: str) -> bool:
-    return getattr(group, name) is not None
-
-
-def _values(group: GuestSection, section: str) -> dict[str, Any]:
-    declared = sections(group)[section]
-    return {name: declared_value(declared[name], value) for name, value in getattr(group, section).items()}
+def _variant(group: GuestSection, number: int) -> Variant:
+    """The group's release, or one for each guest."""
+    variant: Variant = build(group, "variant")
+    if group.variants == "shared":
+        return variant
+    return replace(variant, seed=split_seed(variant.seed, group.name, number) >> 32)

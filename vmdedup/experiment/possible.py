@@ -17,8 +17,8 @@ def possible_pages(host: Host, allocated: int, zero_placed: int, zeros_are_free:
     """Pages that would be saved if each content were kept once.
 
     allocated, zero_placed: pages with content, and those of them that KSM made zero pages of. zeros_are_free:
-    all-zero content costs no frame (use_zero_pages), else one. Contents whose hashes collide count as one, which
-    among 2**20 contents happens one time in 10**7.
+    all-zero content costs no frame (use_zero_pages), else one. Contents whose hashes collide
+    count as one, which among 2**20 contents happens one time in 10**7.
     """
     hashes = np.zeros(len(host.arrays.frames), np.int64)
     contents = np.unique(hashes[: census.hash_frames(host.arrays, hashes)])

@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     create_model,
 )
@@ -24,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from vmdedup.errors import KnobError, UsageError
 from vmdedup.experiment.problems import Path, Problem, suggest
 from vmdedup.ksm.sysfs import TUNABLES, Tunable
-from vmdedup.units import parse_duration, parse_share, parse_size
+from vmdedup.units import exact_duration, parse_duration, parse_share, parse_size
 
 PAGE_SIZE = 4096
 
@@ -47,7 +48,7 @@ def refuse(complaint: str) -> PydanticCustomError:
 
 
 Size = Annotated[int, _read_by(parse_size)]
-Duration = Annotated[int, _read_by(parse_duration)]
+Duration = Annotated[int, _read_by(parse_duration), PlainSerializer(exact_duration, when_used="json")]
 Share = Annotated[float, _read_by(parse_share)]
 Declared = dict[str, Any]  # checked key by key against the declaration, in experiment.checks
 
@@ -96,7 +97,7 @@ class GuestSection(Section):
 
     name: Name = "vm"
     count: int = Field(1, ge=1, le=4096)
-    memory: Size = Field(128 << 20, ge=1 << 20)
+    memory: Size = 128 << 20
     workload: str = "boot"
     parameters: Declared = {}
     disk: Declared = {}
@@ -164,8 +165,8 @@ class Scenario(Section):
     seed: int = Field(1, ge=0, lt=1 << 63)
     duration: Duration = Field(60_000_000_000, gt=0)
     clock: Literal["lockstep", "wall"] = "lockstep"
-    host: HostSection = HostSection()
-    ksm: KsmSection = KsmSection()
+    host: HostSection = Field(default_factory=lambda: HostSection.model_validate({}))
+    ksm: KsmSection = Field(default_factory=lambda: KsmSection.model_validate({}))
     guests: list[GuestSection] = Field(min_length=1)
 
     @property
@@ -198,8 +199,15 @@ def _problem(details: Any) -> Problem:
         return Problem(path, details["msg"])
     if kind == "model_type":
         return Problem(path, f"{details['input']!r} is no table; write [{path[-1]}] and its keys below it")
-    wanted = str(details["msg"]).removeprefix("Input should be ").removeprefix("Input should ")
-    return Problem(path, f"{details['input']!r} will not do; give {wanted}")
+    return Problem(path, f"{details['input']!r} will not do; give {_wanted(details['msg'])}")
+
+
+def _wanted(message: str) -> str:
+    """What pydantic wants, in plain words."""
+    wanted = message.removeprefix("Input should be ").removeprefix("Input should ")
+    for theirs, ours in (("greater than or equal to", "at least"), ("greater than", "more than")):
+        wanted = wanted.replace(theirs, ours)
+    return wanted
 
 
 def _keys_at(path: Path) -> list[str]:
