@@ -64,7 +64,7 @@ class Anonymous:
         return frames
 
     def verify(self) -> int:
-        """Read every whole page back. Returns how many. Raises GuestError if one does not hold what was stored."""
+        """Read every whole page back. Returns how many. Raises GuestError if one holds anything else."""
         whole = np.flatnonzero(self.whole)
         for start in range(0, len(whole), CHUNK):
             some = whole[start : start + CHUNK]

@@ -1,7 +1,7 @@
 """Page contents made from keys: one 64-bit key, one page of 4096 bytes, always the same.
 
-A page is cut into 16 pieces of 256 bytes; the key draws what each piece holds by the shares of a HeapMix. Made in
-blocks that stay in a core's cache, with whole-array operations only.
+A page is cut into 16 pieces of 256 bytes; the key draws what each piece holds by the shares of a HeapMix.
+Made in blocks that stay in a core's cache, with whole-array operations only.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _HEAP_BASE: Final = np.uint64(0x0000_5581_A000_0000)
 _LIBRARY_BASE: Final = np.uint64(0x0000_7F3C_4000_0000)
 _TEXT_BYTES: Final = 1 << 16
-_SYLLABLES: Final = (
-    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they "
-    "which one you were all her she there would their we him been has when who will no more if out so up said what "
-    "its about than into them can only other time new some could these two may first then do any like my now over "
-    "such our man me even most made after also did many fore must through years where much your way well down should "
-    "error warning info debug request response user session GET POST HTTP/1.1 200 404 null true false id= name= "
-    "/usr/lib /var/log /etc /tmp .conf .so {\"key\": } 127.0.0.1 2024-01-01T00:00:00Z"
-).split()
+_WORDS: Final = (
+    "the", "of", "and", "to", "in", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not",
+    "he", "his", "but", "at", "are", "this", "have", "from", "or", "had", "an", "they", "which", "one",
+    "you", "were", "all", "her", "she", "there", "would", "their", "we", "him", "been", "has", "when",
+    "who", "will", "no", "more", "if", "out", "so", "up", "said", "what", "its", "about", "than", "into",
+    "them", "can", "only", "other", "time", "new", "some", "could", "these", "two", "may", "first", "then",
+    "do", "any", "like", "my", "now", "over", "such", "our", "man", "me", "even", "most", "made", "after",
+    "also", "did", "many", "before", "must", "through", "years", "where", "much", "your", "way", "well",
+    "down", "should", "error", "warning", "info", "debug", "request", "response", "user", "session", "GET",
+    "POST", "HTTP/1.1", "200", "404", "null", "true", "false", "id=", "name=", "/usr/lib", "/var/log",
+    "/etc", "/tmp", ".conf", ".so", '{"key":', "}", "127.0.0.1", "2024-01-01T00:00:00Z",
+)
 
 
 def heap_pages(page_keys: Words, heap: HeapMix) -> Pages:
@@ -78,7 +82,8 @@ def _fill(out: Pages, page_keys: Words, heap: HeapMix) -> None:
 def _kinds(seeds: Words, heap: HeapMix) -> NDArray[np.int64]:
     """What each piece holds: 0 pointers, 1 integers, 2 text, 3 freed, 4 random bytes."""
     edges = np.cumsum([heap.pointers, heap.integers, heap.text, heap.freed])
-    return np.searchsorted(edges, fractions(seeds) * max(1.0, edges[-1]), side="right").astype(np.int64)
+    kinds: NDArray[np.int64] = np.searchsorted(edges, fractions(seeds) * max(1.0, edges[-1]), side="right")
+    return kinds
 
 
 def _tail_words(draws: Words, zero_tail: float) -> NDArray[np.int64]:
@@ -130,6 +135,6 @@ def _freed(seeds: Words) -> Words:
 def _text_windows() -> Pages:
     """Every window of 256 bytes of a fixed text, as a view of shape (_TEXT_BYTES, 256)."""
     stream = Stream(0x7E87)
-    said = " ".join(_SYLLABLES[i] for i in stream.integers(_TEXT_BYTES // 3, len(_SYLLABLES)))
+    said = " ".join(_WORDS[i] for i in stream.integers(_TEXT_BYTES // 3, len(_WORDS)))
     text = np.frombuffer(said.encode()[: _TEXT_BYTES + _PIECE_BYTES - 1], dtype=np.uint8)
     return np.lib.stride_tricks.sliding_window_view(text, _PIECE_BYTES)

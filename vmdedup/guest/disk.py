@@ -28,7 +28,7 @@ class Disk(ABC):
 
     @abstractmethod
     def fill(self, file: int, offset: int, out: Pages) -> None:
-        """The file's bytes from offset on into out, a zeroed flat array; what lies past the end stays zero."""
+        """The file's bytes from offset on into out, a zeroed flat array; past the file's end it stays so."""
 
     def content_keys(self, files: Numbers) -> Words:
         """What stands for each file's content in seeds: alike on all disks where the file is the same."""

@@ -20,7 +20,8 @@ KINDS = ("auto", "tree", "raw", "ext4", "generated")
 class DiskSpec:
     """A disk in a scenario. Guests with equal specs share one disk.
 
-    kind "auto" looks at the path: a directory is a tree, a file with an ext4 superblock is ext4, any other file raw.
+    kind "auto" looks at the path: a directory is a tree, a file with an ext4 superblock is ext4, any other
+    file raw.
     """
 
     path: str = "/usr"
@@ -33,7 +34,7 @@ class DiskSpec:
         if self.kind not in KINDS:
             raise UsageError(f"disk kind {self.kind!r} is unknown; give one of {', '.join(KINDS)}")
         if not self.path and self.kind != "generated":
-            raise UsageError("disk path is empty; name a directory or an image file, or say kind = 'generated'")
+            raise UsageError("disk path is empty; name a directory or an image, or say kind = 'generated'")
         if self.mib < 1:
             raise UsageError(f"a generated disk of {self.mib} MiB is too small; give at least 1")
 
@@ -41,8 +42,8 @@ class DiskSpec:
 def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
     """The disk of a spec, ready to be handed to guests.
 
-    progress: called now and then with the number of files found so far (a tree of 100,000 files takes seconds).
-    Raises UsageError if there is no such disk, or nothing on it.
+    progress: called now and then with the number of files found so far (a tree of 100,000 files takes
+    seconds). Raises UsageError if there is no such disk, or nothing on it.
     """
     if spec.kind == "generated":
         return GeneratedDisk.make(spec.seed, spec.mib)
@@ -62,12 +63,12 @@ def _kind_of_path(spec: DiskSpec) -> str:
         raise UsageError(f"disk {spec.path!r} cannot be read ({error}); {remedy}") from None
     if os.path.isdir(spec.path):
         if spec.kind not in ("auto", "tree"):
-            raise UsageError(f"disk {spec.path!r} is a directory, not {spec.kind}; say kind = 'tree' or {remedy}")
+            raise UsageError(f"disk {spec.path!r} is a directory; say kind = 'tree' or {remedy}")
         if not os.access(spec.path, os.R_OK | os.X_OK):
             raise UsageError(f"disk {spec.path!r} cannot be read (Permission denied); check its permissions")
         return "tree"
     if spec.kind == "tree":
-        raise UsageError(f"disk {spec.path!r} is not a directory; say kind = 'raw' or 'ext4', or name a directory")
+        raise UsageError(f"disk {spec.path!r} is not a directory; say kind = 'auto' or {remedy}")
     if not os.path.isfile(spec.path):
         raise UsageError(f"disk {spec.path!r} is neither a directory nor a file; {remedy}")
     return spec.kind if spec.kind != "auto" else "ext4" if is_ext4(spec.path) else "raw"

@@ -1,8 +1,9 @@
 """An ext4 image as a disk: its directory tree, read only, without mounting it.
 
 Layout from the documentation of the on-disk format (Linux, Documentation/filesystems/ext4): superblock, group
-descriptors, inodes, extent trees, linear directory entries (hashed directories read the same way). Left out: files
-without extents (ext2 and ext3 block maps), inline and encrypted ones; a journal that was not replayed is not replayed.
+descriptors, inodes, extent trees, linear directory entries (hashed directories read the same way). Left
+out: files without extents (ext2 and ext3 block maps), inline and encrypted ones; a journal that was not
+replayed is not replayed.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Volume:
         self._groups_at = (struct.unpack_from("<I", head, 20)[0] + 1) * self.block_size
 
     def files(self) -> Iterator[tuple[str, int, list[Extent]]]:
-        """(path, size, extents) of every regular file that can be read, each inode once, sorted by directory."""
+        """(path, size, extents) of every file that can be read, each inode once, sorted by directory."""
         yield from self._walk(_ROOT_INODE, "", set())
 
     def _walk(self, number: int, prefix: str, seen: set[int]) -> Iterator[tuple[str, int, list[Extent]]]:
@@ -119,7 +120,8 @@ class Volume:
 class Ext4Disk(Disk):
     """The regular files of an ext4 image.
 
-    extents: (n, 3) numbers in shared memory, each the first block in the file, the first in the image, how many.
+    extents: (n, 3) numbers in shared memory, each the first block in the file, the first in the image, how
+    many.
     """
 
     def __init__(self, path: str, index: FileIndex, block_size: int, extents: Segment) -> None:
@@ -138,12 +140,13 @@ class Ext4Disk(Disk):
             volume = Volume(descriptor)
             listed = list(volume.files())
         except (ValueError, struct.error, OSError, RecursionError) as error:
-            raise UsageError(f"disk image {path!r} cannot be read as ext4 ({error}); say kind = 'raw'") from None
+            raise UsageError(f"disk image {path!r} is no sound ext4 ({error}); say kind = 'raw'") from None
         finally:
             os.close(descriptor)
         if not listed:
-            raise UsageError(f"disk image {path!r} holds no file with content; say kind = 'raw' or name another")
-        return cls(path, FileIndex.build((p, size) for p, size, _ in listed), volume.block_size, _pack(listed))
+            raise UsageError(f"disk image {path!r} holds no readable file; say kind = 'raw'")
+        index = FileIndex.build((name, size) for name, size, _ in listed)
+        return cls(path, index, volume.block_size, _pack(listed))
 
     def fill(self, file: int, offset: int, out: Pages) -> None:
         """Bytes of one file, extent by extent; holes read as zeros."""
@@ -155,7 +158,7 @@ class Ext4Disk(Disk):
             last = min(end, (logical + count) * self._block_size)
             if last > first:
                 place = physical * self._block_size + first - logical * self._block_size
-                os.preadv(self._descriptor, [out[first - offset : last - offset]], place)
+                os.preadv(self._descriptor, [out[first - offset : last - offset].data], place)
 
     def close(self) -> None:
         """Close the image file, if it is open."""

@@ -1,6 +1,7 @@
 """What the files of one guest hold: the disk's bytes, until the guest writes others.
 
-A written page is remembered by the key of its content, not by the content, so that it can be evicted and read again.
+A written page is remembered by the key of its content, not by the content, so that it can be evicted and
+read again.
 Writing back takes no time and is never behind: there is no dirty page to lose.
 """
 
@@ -17,7 +18,7 @@ from vmdedup.guest.seeds import Words
 
 
 class Filesystem:
-    """File pages: first those of the disk, by their numbers, then scratch pages for new files, used in a ring."""
+    """File pages: those of the disk, by their numbers, then scratch pages for new files, used in a ring."""
 
     def __init__(self, disk: Disk, scratch: int) -> None:
         self.disk = disk

@@ -35,8 +35,8 @@ _FIRMWARE_SEED = 0xF1
 class GuestKernel:
     """One boot of a guest.
 
-    memory: the guest's physical memory. disk: what its release of the disk holds. boots: how often it was booted
-    before; with the spec's seed it decides everything that is random.
+    memory: the guest's physical memory. disk: what its release of the disk holds. boots: how often it was
+    booted before; with the spec's seed it decides everything that is random.
     """
 
     def __init__(self, spec: GuestSpec, memory: Memory, disk: Disk, boots: int) -> None:
@@ -68,7 +68,7 @@ class GuestKernel:
     # Files
 
     def read(self, file_pages: Numbers) -> None:
-        """Read file pages, all different, through the page cache, in order. Raises GuestError without memory."""
+        """Read file pages, all different, through the page cache. Raises GuestError if memory runs out."""
         for start in range(0, len(file_pages), self._chunk):
             self._load(file_pages[start : start + self._chunk])
 
@@ -118,7 +118,7 @@ class GuestKernel:
     # Memory
 
     def allocate(self, count: int, overwritten: bool) -> Numbers:
-        """Free pages, made by eviction if need be; see PhysicalMemory.allocate. Raises GuestError if all is in use."""
+        """Free pages, by eviction if need be; see PhysicalMemory.allocate. Raises GuestError without any."""
         short = count - self.physical.free
         if short > 0:
             self.physical.release(self.cache.evict(max(short, self.spec.memory_pages // 128)))
@@ -134,7 +134,7 @@ class GuestKernel:
         memory.grow(self.allocate(len(content_keys), overwritten=True), content_keys)
 
     def kernel_pages(self, count: int, label: str | int) -> Numbers:
-        """Pages for the kernel's own objects, which fill three quarters of a page and leave the rest as it was."""
+        """Pages for the kernel's objects, which fill three quarters of each and leave the rest as it was."""
         frames = self.allocate(count, overwritten=False)
         numbers = np.arange(count)
         common = below(keys(split_seed(self.disk.identity, "slab?"), numbers), self.spec.heap.common)
@@ -164,7 +164,7 @@ class GuestKernel:
     # Processes
 
     def spawn(self, text: Numbers, program: int, heap_pages_wanted: int) -> Process:
-        """Start a process. text: different file pages that it maps. program: stands for what is started, in seeds.
+        """Start a process. text: file pages that it maps, all different. program: its name in seeds.
 
         Its initial heap is alike, for the share that the heap mix states, in all processes of that program.
         """
@@ -188,7 +188,7 @@ class GuestKernel:
     # Checks
 
     def verify(self) -> int:
-        """Read back all that can be made again. Returns pages verified. Raises GuestError on the first wrong one."""
+        """Read back all that can be made again. Returns how many pages. Raises GuestError on a wrong one."""
         file_pages, frames = self.cache.contents()
         for start in range(0, len(frames), self._chunk):
             some = slice(start, start + self._chunk)

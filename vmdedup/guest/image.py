@@ -42,7 +42,7 @@ class RawDisk(Disk):
         if self._descriptor < 0:
             self._descriptor = open_image(self.path)
         wanted = max(0, min(len(out), int(self.index.sizes[file]) - offset))
-        os.preadv(self._descriptor, [out[:wanted]], file * RANGE + offset)
+        os.preadv(self._descriptor, [out[:wanted].data], file * RANGE + offset)
 
     def close(self) -> None:
         """Close the image file, if it is open."""
@@ -59,4 +59,5 @@ def open_image(path: str) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise UsageError(f"disk image {path!r} cannot be read ({error.strerror}); check path and permissions") from None
+        why = error.strerror
+        raise UsageError(f"disk image {path!r} cannot be read ({why}); check path and permissions") from None

@@ -1,12 +1,13 @@
 """The list of a disk's files, made once and shared by all guests.
 
-A segment of shared memory, handed down by descriptor, holds the list as arrays: a guest that opens a disk of a hundred
-thousand files reads the pages of the list that it uses and copies none.
+A segment of shared memory, handed down by descriptor, holds the list as arrays: a guest that opens a disk
+of a hundred thousand files reads the pages of the list that it uses and copies none.
 
-    sizes int64[files] │ keys uint64[files] │ first_pages int64[files + 1] │ path_ends int64[files] │ kinds uint8 │ paths
+    sizes int64[files] │ keys uint64[files] │ first_pages int64[files + 1] │ path_ends int64[files] │
+    kinds uint8[files] │ paths
 
-Every page of every file has one number, its *disk page*: those of file f run from first_pages[f] up to, but not
-including, first_pages[f + 1].
+Every page of every file has one number, its *disk page*: those of file f run from first_pages[f] up to, but
+not including, first_pages[f + 1].
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class FileIndex:
         return np.searchsorted(self.first_pages, pages, side="right").astype(np.int64) - 1
 
     def of_kind(self, *kinds: FileKind) -> Numbers:
-        """The files of these kinds in an order that depends on their paths alone; all files if there are none.
+        """The files of these kinds, ordered by a hash of their paths; all files if there are none.
 
         The last makes every workload run on every disk, also on an image whose files are not known.
         """

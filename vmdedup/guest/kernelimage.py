@@ -1,7 +1,8 @@
 """The kernel image in a guest's memory.
 
-A disk holds its kernel packed, if at all, so the image is made up: code, read-only data, tables of pointers, from a key
-that stands for the disk's release. Guests of one release have the same bytes, at other alignments if so said.
+A disk holds its kernel packed, if at all, so the image is made up: code, read-only data, tables of
+pointers, from a key that stands for the disk's release. Guests of one release have the same bytes, at other
+alignments if so said.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ from vmdedup.host.memory import Memory
 class GuestStats:
     """What a guest says of itself. Pages are guest pages of 4096 bytes; counts are since power-on.
 
-    state: "off", "booting", "running" or "left". virtual_ms: virtual time lived. boots: how often it was booted.
+    state: "off", "booting", "running" or "left". virtual_ms: virtual time lived. boots: how often it was
+    booted.
     kernel_pages: firmware, image and kernel data. free_pages: free, touched or not.
     """
 
@@ -70,7 +71,7 @@ class Guest:
     def boot(self) -> None:
         """Power on: firmware and kernel are in memory at once, the rest of the boot takes virtual time."""
         if self.state != "off":
-            raise GuestError(f"guest {self.spec.name!r} is {self.state}; only a guest that is off can be powered on")
+            raise GuestError(f"guest {self.spec.name!r} is {self.state} and cannot be powered on")
         self._power_on()
 
     def _power_on(self) -> None:
@@ -113,7 +114,7 @@ class Guest:
         return self._workload is not None and self._workload.eager
 
     def reboot(self) -> None:
-        """Start again. Memory keeps what it held, as on real machines, but for what the option for free pages says."""
+        """Start again. As on real machines memory keeps what it held, unless pages are zeroed when freed."""
         self._need_power()
         if self.spec.free_pages == "zero_on_free":
             self.kernel.physical.clear(self.kernel.used())
@@ -126,7 +127,7 @@ class Guest:
         self.memory.exit()
 
     def verify(self) -> int:
-        """Read back everything whose content is known. Returns pages verified. Raises GuestError if any is wrong."""
+        """Read back all whose content is known. Returns pages verified. Raises GuestError on a wrong one."""
         self._need_power()
         return self.kernel.verify() + (self._workload.verify() if self._workload is not None else 0)
 

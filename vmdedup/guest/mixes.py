@@ -12,9 +12,10 @@ from vmdedup.guest.parameters import share
 class HeapMix:
     """Shares of a heap's pages and bytes, each from 0 to 1.
 
-    Pages first: a page is all zero or not, and the same in every process that starts the same program or private.
-    Of a page that is not all zero, zero_tail of the bytes are zeros at its end; the rest is cut into pieces of 256
-    bytes, of which so many hold pointers, integers, text and freed objects. What these four leave is random bytes.
+    Pages first: a page is all zero or not, and the same in every process that starts the same program or
+    private. Of a page that is not all zero, zero_tail of the bytes are zeros at its end; the rest is cut
+    into pieces of 256 bytes, of which so many hold pointers, integers, text and freed objects. What these
+    four leave is random bytes.
     """
 
     zero_pages: float = share(0.04, "pages that were asked for and never written, all zero")

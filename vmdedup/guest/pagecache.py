@@ -1,7 +1,7 @@
 """The guest's page cache: which file page lies in which frame, least recently used first out.
 
-Arrays, not objects: a guest of any size keeps 22 bytes for each page of memory, and 4 for each page of the disk that it
-has ever read (in pages of the array that it has touched).
+Arrays, not objects: a guest of any size keeps 22 bytes for each page of memory, and 4 for each page of the
+disk that it has ever read (in pages of the array that it has touched).
 """
 
 from __future__ import annotations

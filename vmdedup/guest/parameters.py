@@ -1,4 +1,4 @@
-"""Declared parameters: default, unit, meaning and range stand where the parameter is declared, and nowhere else."""
+"""Declared parameters: default, unit, meaning and range stand where the parameter is, and nowhere else."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 class Parameter:
     """One parameter of a workload or of a mix.
 
-    name: as written in a scenario. default: its value when nothing is said. unit: "MiB/s", "share", "" for counts
-    and names. meaning: one line. low, high: the accepted range, both included; None: open. choices: the accepted
-    words, empty if it is a number.
+    name: as written in a scenario. default: its value when nothing is said. unit: "MiB/s", "share", "" for
+    counts and names. meaning: one line. low, high: the accepted range, both included; None: open. choices:
+    the accepted words, empty if it is a number.
     """
 
     name: str
@@ -80,8 +80,8 @@ def parameter(
     choices: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field that carries its Parameter."""
-    described = {"default": default, "unit": unit, "meaning": meaning, "low": low, "high": high, "choices": choices}
-    return dataclasses.field(default=default, metadata=described)
+    described = {"unit": unit, "meaning": meaning, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata={"default": default, **described})
 
 
 def share(default: float, meaning: str) -> Any:
@@ -91,13 +91,15 @@ def share(default: float, meaning: str) -> Any:
 
 def parameters_of(declaration: type) -> dict[str, Parameter]:
     """The parameters that a dataclass declares, by name."""
-    return {f.name: Parameter(name=f.name, **f.metadata) for f in dataclasses.fields(declaration) if f.metadata}
+    fields = [field for field in dataclasses.fields(declaration) if field.metadata]
+    return {field.name: Parameter(name=field.name, **field.metadata) for field in fields}
 
 
 def fill(declaration: type[T], values: Mapping[str, object], what: str) -> T:
     """An instance of the declaring dataclass with values in place of defaults.
 
-    what: names the thing in messages, e.g. "workload 'build'". Raises UsageError for an unknown name or a bad value.
+    what: names the thing in messages, e.g. "workload 'build'". Raises UsageError for an unknown name or a
+    bad value.
     """
     declared = parameters_of(declaration)
     unknown = next((name for name in values if name not in declared), None)

@@ -1,7 +1,8 @@
 """The guest's page allocator: which pages are free, who gets which, and what a free page holds.
 
-Pages freed last are handed out first, and pages never used come last, as a buddy allocator with per-CPU lists does; so
-a guest that needs less than it has leaves the rest untouched, and untouched pages cost its host nothing.
+Pages freed last are handed out first, and pages never used come last, as a buddy allocator with per-CPU
+lists does; so a guest that needs less than it has leaves the rest untouched, and untouched pages cost its
+host nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _CLEAR_AT_ONCE = 256
 class PhysicalMemory:
     """Free pages as a stack. order: pages to hand out, the first first. policy: what a free page holds.
 
-    left: what it held when it was freed. zero_on_free: zeros (Linux: init_on_free). zero_on_alloc: what it held, and
-    zeros once it is handed out (Linux: init_on_alloc).
+    left: what it held when it was freed. zero_on_free: zeros (Linux: init_on_free). zero_on_alloc: what it
+    held, and zeros once it is handed out (Linux: init_on_alloc).
     """
 
     def __init__(self, memory: Memory, order: Numbers, policy: FreePages) -> None:
@@ -35,7 +36,8 @@ class PhysicalMemory:
     def allocate(self, count: int, overwritten: bool) -> Numbers:
         """count free pages, the caller having made sure that there are as many.
 
-        overwritten: the caller fills them from end to end at once, so that clearing them first would show nowhere.
+        overwritten: the caller fills them from end to end at once, so that clearing them first would show
+        nowhere.
         """
         pages = self._stack[self.free - count : self.free][::-1].astype(np.int64)
         self.free -= count

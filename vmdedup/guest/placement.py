@@ -3,9 +3,9 @@
     0      256        kernel base                                          pages
     │firmware│  …  │ kernel image │  …  everything else, in allocation order  │
 
-Without randomisation two guests of one size have the kernel at one place and hand out pages in one order but for the
-jitter that the races of a boot bring. With it the kernel lies elsewhere in each guest and at each boot, and so does all
-that comes after.
+Without randomisation two guests of one size have the kernel at one place and hand out pages in one order
+but for the jitter that the races of a boot bring. With it the kernel lies elsewhere in each guest and at
+each boot, and so does all that comes after.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Placement:
 
 
 def place(pages: int, image_pages: int, aslr: Aslr, jitter: float, seed: int) -> Placement:
-    """The placement of one boot. jitter: share of chunks of 16 pages handed out out of turn. seed: of this boot."""
+    """The placement of one boot. jitter: share of 16-page chunks that come out of turn. seed: of the boot."""
     stream = Stream(split_seed(seed, "placement"))
     low = min(LOW_PAGES, pages // 8)
     base = _kernel_base(pages, image_pages, low, aslr, stream)
@@ -68,7 +68,7 @@ def _kernel_base(pages: int, image_pages: int, low: int, aslr: Aslr, stream: Str
 
 
 def _order(pages: int, aslr: Aslr, jitter: float, stream: Stream) -> Numbers:
-    """All pages: 4 MiB blocks from the top of memory down, ascending inside a block, chunks astray as jitter says."""
+    """All pages: 4 MiB blocks from the top down, ascending inside a block, chunks astray as jitter says."""
     blocks = np.arange(-(-pages // _BLOCK))[::-1]
     if aslr != "off":
         blocks = blocks[stream.permutation(len(blocks))]

@@ -1,8 +1,8 @@
-"""What the fork server loads before it forks workers. Import it nowhere else: importing it changes the process.
+"""What the fork server loads before it forks workers. Not to be imported elsewhere: it changes its process.
 
-Compiled code, NumPy and the guest package are loaded and warm, so that starting a guest costs a fork. All objects that
-exist are put out of the garbage collector's sight, so that a worker's collections do not copy the pages they lie in.
-Ctrl-C is the parent's business from the first instruction of a worker on.
+Compiled code, NumPy and the guest package are loaded and warm, so that starting a guest costs a fork. All
+objects that exist are put out of the garbage collector's sight, so that a worker's collections do not copy
+the pages they lie in. Ctrl-C is the parent's business from the first instruction of a worker on.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from vmdedup.guest.seeds import Words, below, keys, split_seed
 
 @dataclass(eq=False)
 class Process:
-    """program: stands for the program in seeds. seed: this process's own. text, slabs: frames. heap: its memory."""
+    """program: its name in seeds. seed: this process's own. text, slabs: frames. heap: its own memory."""
 
     program: int
     seed: int
@@ -23,7 +23,7 @@ class Process:
     _drawn: int = 0
 
     def initial_keys(self, pages: int, common: float) -> Words:
-        """Keys of the heap right after the start: the same in all processes of the program for a share of common."""
+        """Keys of the heap at the start: for a share of common the same in all processes of the program."""
         numbers = np.arange(pages)
         alike = below(keys(split_seed(self.program, "common?"), numbers), common)
         return np.where(alike, keys(split_seed(self.program, "common"), numbers), self.own_keys(pages))

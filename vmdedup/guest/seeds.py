@@ -1,7 +1,7 @@
 """Randomness that is a function of names and counters: same bytes on any machine and with any NumPy.
 
-One 64-bit seed is split by hash: scenario → host → guest → workload. Everything drawn below a seed depends on that
-seed and on how much was drawn before, never on time or on what other processes do.
+One 64-bit seed is split by hash: scenario → host → guest → workload. Everything drawn below a seed depends
+on that seed and on how much was drawn before, never on time or on what other processes do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def split_seed(seed: int, *names: str | int) -> int:
 def mix(words: ArrayLike) -> Words:
     """Each word scattered over 64 bits, one to one.
 
-    Source: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA'14, Figure 16 (variant 13).
+    Source: mix64 of Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA'14, with
+    the constants of Stafford's variant 13.
     """
     return scatter(np.array(words, dtype=np.uint64, ndmin=1))
 
@@ -105,4 +106,5 @@ class Zipf:
     def draw(self, stream: Stream, count: int) -> NDArray[np.int64]:
         """count ranks."""
         places = stream.uniform(count) * self._cumulated[-1]
-        return np.searchsorted(self._cumulated, places, side="right").astype(np.int64)
+        ranks: NDArray[np.int64] = np.searchsorted(self._cumulated, places, side="right")
+        return ranks

@@ -34,8 +34,10 @@ class GuestSpec:
     boot: Mapping[str, Value] = field(default_factory=dict)
     seed: int = 0
     heap: HeapMix = field(default_factory=HeapMix)
-    free_pages: FreePages = parameter("left", "", "what a freed page holds", choices=FREE_POLICIES)
-    aslr: Aslr = parameter(
+    free_pages: FreePages = parameter(  # noqa: RUF009 - gives a field
+        "left", "", "what a freed page holds", choices=FREE_POLICIES
+    )
+    aslr: Aslr = parameter(  # noqa: RUF009 - gives a field
         "off",
         "",
         "off: everything in its place; pages: the same pages elsewhere; "
@@ -43,7 +45,7 @@ class GuestSpec:
         choices=ASLR_MODES,
     )
     jitter: float = share(0.1, "chunks of 64 KiB that a guest hands out out of turn, unlike its twins")
-    kernel_mib: int = parameter(16, "MiB", "size of the kernel image; at most an eighth of memory is used", low=1)
+    kernel_mib: int = parameter(16, "MiB", "size of the kernel image, but at most an eighth of memory", low=1)
     node: int = 0
 
     def __post_init__(self) -> None:

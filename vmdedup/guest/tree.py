@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class TreeDisk(Disk):
-    """The regular files below root: no links followed, hard links taken once, empty and unreadable ones left out."""
+    """The regular files below root: hard links once; symbolic links, empty and unreadable ones not at all."""
 
     def __init__(self, root: str, index: FileIndex) -> None:
         self.root = root
@@ -31,10 +31,10 @@ class TreeDisk(Disk):
 
     @classmethod
     def scan(cls, root: str, progress: Progress | None = None) -> TreeDisk:
-        """Walk the tree. progress: called now and then with the number of files found so far. Raises UsageError."""
+        """Walk the tree. progress: called now and then with the files found so far. Raises UsageError."""
         index = FileIndex.build(_files(os.path.realpath(root), progress))
         if not index.files:
-            raise UsageError(f"disk {root!r} holds no readable file with content; name a directory with files in it")
+            raise UsageError(f"disk {root!r} is empty: it holds no readable file; name another directory")
         return cls(os.path.realpath(root), index)
 
     def fill(self, file: int, offset: int, out: Pages) -> None:
@@ -43,7 +43,7 @@ class TreeDisk(Disk):
         if wanted <= 0:
             return
         try:
-            got = os.preadv(self._descriptor(file), [out[:wanted]], offset)
+            got = os.preadv(self._descriptor(file), [out[:wanted].data], offset)
         except OSError as error:
             _log.warning("disk file %s: %s; it reads as zeros", self.index.path(file), error.strerror)
             return

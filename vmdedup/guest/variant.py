@@ -1,8 +1,9 @@
 """Another release of the same disk: a stated share of its files differs, by seed.
 
-A file that differs is one of two kinds. *Rebuilt* files carry other version strings in place, in one page out of 16,
-as a new build of unchanged code does. *Shifted* files got some bytes more near their start, as changed code does, so
-that all that follows lies at other places inside its pages. The size of a file stays as it is.
+A file that differs is one of two kinds. *Rebuilt* files carry other version strings in place, in one page
+out of 16, as a new build of unchanged code does. *Shifted* files got some bytes more near their start, as
+changed code does, so that all that follows lies at other places inside its pages. The size of a file stays
+as it is.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Variant:
     """A release of a disk. Guests with equal variants read equal bytes."""
 
     differs: float = share(0.0, "files that are not as in the disk's own release")
-    shifted: float = share(0.6, "of those, files whose content lies at other places; the rest is rebuilt in place")
+    shifted: float = share(0.6, "of those, files whose content is shifted; the others are rebuilt in place")
     seed: int = parameter(0, "", "which release; other seeds, other files and other bytes")
 
 
@@ -83,7 +84,8 @@ class VariantDisk(Disk):
         self.base.fill(file, offset, out)
         at = draw % max(1, min(PAGE - _MARK_BYTES, int(self.index.sizes[file]) // 2))
         mark = _stamp(draw, _MARK_BYTES)
-        for page in range(offset // PAGE // _MARK_EVERY * _MARK_EVERY, (offset + len(out)) // PAGE + 1, _MARK_EVERY):
+        start = offset // PAGE // _MARK_EVERY * _MARK_EVERY
+        for page in range(start, (offset + len(out)) // PAGE + 1, _MARK_EVERY):
             first = max(offset, page * PAGE + at)
             last = min(offset + len(out), page * PAGE + at + _MARK_BYTES)
             if last > first:

@@ -64,8 +64,8 @@ class GuestProcess:
     spec: the guest. host, mm: its address space, spec.memory_pages large. disk: open_disk(spec.disk).
     state: "new", "running", "paused", "free", "left" or "dead". stats: what it said last.
 
-    A method that finds the worker dead sets the state to "dead" and raises GuestError; so does one whose command
-    failed in the worker, which is then ended. What a dead guest had is for the host to take back.
+    A method that finds the worker dead sets the state to "dead" and raises GuestError; so does one whose
+    command failed in the worker, which is then ended. What a dead guest had is for the host to take back.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class GuestProcess:
         self._context = context or worker_context()
         self._process: BaseProcess | None = None
         self._waiting = 0
+        self._verified = 0
 
     # Life
 
@@ -109,7 +110,7 @@ class GuestProcess:
         return self.stats
 
     def begin_tick(self, ms: float) -> None:
-        """Let the guest live for ms milliseconds of virtual time, in parallel with others; finish_tick() waits."""
+        """Let the guest live for ms milliseconds of virtual time, while others do; finish_tick() waits."""
         self._need("running")
         self.ready()
         self._send("tick", ms)
@@ -124,7 +125,7 @@ class GuestProcess:
         return self.finish_tick()
 
     def pause(self) -> None:
-        """The guest does nothing until it is resumed; its memory stays. A guest running free is stopped first."""
+        """The guest does nothing until it is resumed; its memory stays. If running free it is stopped."""
         if self.state == "free":
             self.stop_free()
         self._need("running")
@@ -178,7 +179,7 @@ class GuestProcess:
         return self.ready()
 
     def peek(self) -> GuestStats:
-        """What a guest that runs free says of itself; what was said last of any other. Finds out if it is dead."""
+        """What it says of itself if it runs free, or else what it said last. Finds out if it is dead."""
         if self.state == "free":
             self._send("peek")
             return self.ready()

@@ -40,8 +40,8 @@ class Workload(ABC, Generic[P]):
 
     name: as in a scenario. Parameters: the dataclass that declares its parameters. boot: parameters
     of the boot before it, where they differ from the boot's own defaults. eager: in free running, it does
-    not keep to virtual time but works as fast as it can. stream: its own random stream; shared: a seed that all guests
-    of the same disk have in common.
+    not keep to virtual time but works as fast as it can. stream: its own random stream; shared: a seed that
+    all guests of the same disk have in common.
     """
 
     name: ClassVar[str]
@@ -57,7 +57,7 @@ class Workload(ABC, Generic[P]):
         self._written = 0
         self.setup()
 
-    def setup(self) -> None:  # noqa: B027 - most workloads have nothing to prepare
+    def setup(self) -> None:
         """What is done once, when the workload starts."""
 
     @abstractmethod
@@ -86,7 +86,7 @@ def program_text(kernel: GuestKernel, files: Numbers, limit: int) -> Numbers:
 
 
 def start_program(kernel: GuestKernel, program: int, libraries: Numbers, limit: int, heap: int) -> Process:
-    """Start the program in a file. libraries: files. limit: pages mapped of each. heap: pages to begin with."""
+    """Start the program in a file. libraries: files. limit: pages mapped of each. heap: pages at first."""
     files = np.concatenate(([program], libraries)).astype(np.int64)
     name = int(kernel.disk.content_keys(files[:1])[0])
     return kernel.spawn(program_text(kernel, files, limit), name, heap)

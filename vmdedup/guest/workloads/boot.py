@@ -1,4 +1,4 @@
-"""boot: reads what a boot reads, in a reproducible order, and starts processes. Every guest begins with it."""
+"""boot: reads what a boot reads, in a reproducible order; starts processes. Every guest begins with it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Boot(Workload[BootParameters]):
             yield self._read(index.pages_of(file, min(room, _FILE_PAGES)))
 
     def _programs(self) -> list[tuple[int, int]]:
-        """(file, pages of heap) of each process, in the order of this guest: those started together may swap."""
+        """(file, pages of heap) of each process, in this guest's order: those started together may swap."""
         files = self.kernel.disk.index.of_kind(FileKind.PROGRAM)
         count = self._processes
         chosen = np.resize(files, count)

@@ -1,4 +1,4 @@
-"""build: compiles. Source files are read, short-lived processes churn anonymous memory, objects are written."""
+"""build: compiles. Sources are read, short-lived processes churn anonymous memory, objects are written."""
 
 from __future__ import annotations
 

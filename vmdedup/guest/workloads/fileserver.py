@@ -21,7 +21,7 @@ class FileServerParameters:
     """Parameters of fileserver."""
 
     files: int = parameter(2000, "", "files served", low=1)
-    zipf: float = parameter(1.0, "", "exponent: the file of rank r is asked for in proportion to 1 / r**zipf", high=5)
+    zipf: float = parameter(1.0, "", "the file of rank r is asked for in proportion to 1 / r**zipf", high=5)
     own_ranking: bool = parameter(False, "", "whether each guest serves other files most often", low=None)
     file_kib: int = parameter(1024, "KiB", "at most so much is read of one file", low=4)
     read_mib_s: float = parameter(20.0, "MiB/s", "read through the page cache")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import parameter
 from vmdedup.guest.process import Process
 from vmdedup.guest.workloads.base import Budget, Workload
@@ -46,7 +47,7 @@ class Idle(Workload[IdleParameters]):
         if count := self._log.due(ms):
             self.kernel.write_file(self.kernel.files.create(count), self.fresh_keys(count))
 
-    def _spread(self, count: int, hot: float) -> list[tuple[Process, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
+    def _spread(self, count: int, hot: float) -> list[tuple[Process, Numbers]]:
         """count random pages of the first share of every heap, by process."""
         processes = [process for process in self.kernel.processes if len(process.heap)]
         if not count or not processes:

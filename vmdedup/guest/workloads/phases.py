@@ -1,7 +1,7 @@
-"""phases: allocate pages of one kind, read them all, write a byte at 16 fixed offsets of each, free them; again.
+"""phases: allocate pages of one kind, read them, write a byte at 16 fixed offsets of each, free them; again.
 
-The micro-benchmark of Gupta et al., Difference Engine, OSDI'08, section 5.3 (kinds of pages: zero, random, identical,
-similar; 80 s between phases).
+The micro-benchmark of Gupta et al., Difference Engine, OSDI'08, section 5.3 (kinds of pages: zero, random,
+identical, similar; 80 s between phases).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class PhasesParameters:
     kind: str = parameter("mixed", "", "what the pages hold; mixed: a quarter of each", choices=KINDS)
     fill_share: float = share(0.6, "of memory that is allocated")
     same_share: float = share(0.95, "bytes of a similar page that are as in the base page")
-    between_guests: bool = parameter(True, "", "identical and similar pages have one base in all guests", low=None)
+    between_guests: bool = parameter(True, "", "identical and similar pages have one base in all guests")
     mib_s: float = parameter(100.0, "MiB/s", "how fast pages are allocated, read and written", low=0.001)
     pause_s: float = parameter(10.0, "s", "rest after each phase (80 in the paper)")
 
 
 class Phases(Workload[PhasesParameters]):
-    """Four phases in turn. phase: the one now going on, or that the pause follows. rounds: complete rounds so far."""
+    """Four phases in turn. phase: the one going on, or before the pause. rounds: complete ones so far."""
 
     name = "phases"
     Parameters = PhasesParameters

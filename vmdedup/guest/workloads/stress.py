@@ -1,8 +1,8 @@
 """stress: writes as fast as it can, reads back, and knows what every byte has to be.
 
-For each page it keeps the key of the last whole-page content and the small stores since then, at most four; from these
-the page can be made again. Contents come from a small pool that all guests share, so that pages merge, are written, and
-merge again.
+For each page it keeps the key of the last whole-page content and the small stores since then, at most four;
+from these the page can be made again. Contents come from a small pool that all guests share, so that pages
+merge, are written, and merge again.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class StressParameters:
     memory_share: float = share(0.5, "of memory that is written")
     stores_s: float = parameter(20_000.0, "1/s", "stores in virtual time; running free it does all it can")
     whole_share: float = share(0.4, "stores of a whole page; the others are of 8 bytes at any offset")
-    alike_share: float = share(0.8, "whole pages with a content from the pool; the others are like no other page")
-    pool: int = parameter(64, "", "contents in the pool, the same in all guests; one of them is all zero", low=1)
-    discard_share: float = share(0.02, "stores replaced by giving the page back, after which it reads as zeros")
+    alike_share: float = share(0.8, "whole pages with a content from the pool; the others are unlike any")
+    pool: int = parameter(64, "", "contents in the pool, the same in all guests; one is all zero", low=1)
+    discard_share: float = share(0.02, "stores replaced by giving the page back; it reads as zeros then")
     verify_share: float = share(0.25, "pages read back for each page stored")
 
 

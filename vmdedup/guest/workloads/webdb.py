@@ -1,4 +1,4 @@
-"""webdb: a web server and a database. A steady page cache, a growing heap, a hot set rewritten all the time."""
+"""webdb: a web server and a database. Steady page cache, growing heap, a hot set rewritten all the time."""
 
 from __future__ import annotations
 
