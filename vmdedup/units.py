@@ -16,12 +16,12 @@ MIB = 1 << 20
 GIB = 1 << 30
 SECOND_NS = 1_000_000_000
 
-_SIZES: dict[str, Fraction | int] = {"": 1, "B": 1} | {
+_SIZES: Mapping[str, Fraction | int] = {"": 1, "B": 1} | {
     spelling: 1 << (10 * power)
     for power, letter in enumerate("KMGT", start=1)
     for spelling in (letter, f"{letter}i", f"{letter}iB")
 }
-_DURATIONS: dict[str, Fraction | int] = {
+_DURATIONS: Mapping[str, Fraction | int] = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,
@@ -32,7 +32,7 @@ _DURATIONS: dict[str, Fraction | int] = {
     "min": 60 * SECOND_NS,
     "h": 3600 * SECOND_NS,
 }
-_SHARES: dict[str, Fraction | int] = {"": 1, "%": Fraction(1, 100)}
+_SHARES: Mapping[str, Fraction | int] = {"": 1, "%": Fraction(1, 100)}
 _NUMBER = re.compile(r"\s*(?P<number>[+-]?\d[\d_]*(?:\.\d+)?)\s*(?P<unit>[^\s\d]*)\s*\Z")
 
 _SIZE_REMEDY = "write a size like 4096, 64KiB, 128MiB or 1.5GiB"
@@ -98,7 +98,7 @@ def format_duration(duration: int) -> str:
 
 
 def exact_duration(duration: int) -> str:
-    """Nanoseconds so that parse_duration gives them back, in the largest unit that divides them: 90s, 100ms."""
+    """Nanoseconds as parse_duration reads them back, in the largest unit that divides them: 90s, 100ms."""
     units = ((SECOND_NS, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns"))
     factor, unit = next((factor, unit) for factor, unit in units if duration % factor == 0)
     return f"{duration // factor}{unit}"

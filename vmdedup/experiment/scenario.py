@@ -116,6 +116,9 @@ class GuestSection(Section):
     events: list[Event] = []
 
 
+_LAST = {"advisor_mode": 1, "run": 2}
+
+
 def _knob(tunable: Tunable) -> Any:
     """The annotation of one tunable: its text as the kernel's file takes it."""
 
@@ -147,7 +150,9 @@ class KsmBase(Section):
 
     def tunables(self) -> dict[str, str]:
         """Tunables that the scenario sets, as text for the kernel's files, in the order to write them."""
-        return {name: text for name in TUNABLES if (text := getattr(self, name)) is not None}
+        said = {name: text for name in TUNABLES if (text := getattr(self, name)) is not None}
+        # The advisor takes its start value when it is turned on, and ksmd starts when all is set.
+        return {name: said[name] for name in sorted(said, key=lambda name: _LAST.get(name, 0))}
 
 
 if TYPE_CHECKING:

@@ -14,16 +14,24 @@ Pairs = dict[tuple[str, str], float]
 
 def matrix_table(summary: Mapping[str, Any]) -> Table | None:
     """The matrix in MiB, or None if nobody shares anything."""
-    labels = {guest["name"]: guest["name"] for guest in summary["guests"]}
-    what = "guests"
-    if len(labels) > MOST_COLUMNS:
-        labels = {guest["name"]: guest["group"] for guest in summary["guests"]}
-        what = "groups, on average over their pairs of guests"
+    labels = _labels(summary)
     pairs = _pairs(summary, labels)
     names = list(dict.fromkeys(labels.values()))
     if len(labels) != len(names):
         pairs = _averages(pairs, labels)
-    return _triangle(pairs, names, what) if any(pairs.values()) else None
+    return _triangle(pairs, names) if any(pairs.values()) else None
+
+
+def caption(summary: Mapping[str, Any]) -> str:
+    """What the numbers of the matrix are."""
+    each = "" if len(summary["guests"]) <= MOST_COLUMNS else "; by group, the average of all pairs of guests"
+    return f"MiB that both map, zeros left out{each}"
+
+
+def _labels(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The row in which each guest is shown: its own, or its group's."""
+    key = "name" if len(summary["guests"]) <= MOST_COLUMNS else "group"
+    return {guest["name"]: guest[key] for guest in summary["guests"]}
 
 
 def _pairs(summary: Mapping[str, Any], labels: Mapping[str, str]) -> Pairs:
@@ -50,7 +58,7 @@ def _averages(pairs: Pairs, labels: Mapping[str, str]) -> Pairs:
     return averages
 
 
-def _triangle(pairs: Pairs, names: list[str], what: str) -> Table:
+def _triangle(pairs: Pairs, names: list[str]) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="cyan")
     table.add_column("shares with", no_wrap=True, style="cyan")
     for name in names:
@@ -58,6 +66,4 @@ def _triangle(pairs: Pairs, names: list[str], what: str) -> Table:
     for row, one in enumerate(names):
         cells = (pairs.get((two, one), pairs.get((one, two), 0.0)) for two in names[: row + 1])
         table.add_row(one, *(f"{cell:,.1f}" for cell in cells))
-    table.caption = f"MiB that both map, zeros left out; {what}"
-    table.caption_justify = "left"
     return table

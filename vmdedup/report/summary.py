@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vmdedup.report.matrix import matrix_table
+from vmdedup.report.matrix import caption, matrix_table
 from vmdedup.units import SECOND_NS, format_duration
 
 Document = Mapping[str, Any]
@@ -25,8 +25,11 @@ _HEADINGS = ("guest", "state", "allocated", "used", "saved", "%", "zero", "withi
 
 def render(summary: Document, console: Console) -> None:
     """Print the summary to the console."""
-    for part in _parts(summary):
-        console.print(part, highlight=False)
+    with console.capture() as captured:
+        for part in _parts(summary):
+            console.print(part, highlight=False)
+    # Tables fill their columns with blanks; what is piped into a file should not end in them.
+    console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
 
 def _parts(summary: Document) -> Iterator[RenderableType]:
@@ -35,10 +38,12 @@ def _parts(summary: Document) -> Iterator[RenderableType]:
     yield _answers(summary)
     yield ""
     yield guest_table(summary["guests"])
+    yield Text("MiB; a page that g guests share counts 1/g to each of them", style="dim")
     matrix = matrix_table(summary)
     if matrix is not None:
         yield ""
         yield matrix
+        yield Text(caption(summary), style="dim")
     if summary["events"]:
         yield ""
         yield Group(*(Text(f"{_seconds(e['time_s'])}: {e['text']}") for e in summary["events"][-8:]))
@@ -127,8 +132,6 @@ def guest_table(guests: list[Document]) -> Table:
     for row in rows:
         sizes = [f"{row[f'{part}_mib']:,.1f}" for part in _SIZES]
         table.add_row(row["name"], row["state"], *sizes[:3], f"{_percent(row):.1f}", *sizes[3:])
-    table.caption = "MiB; a page that g guests share counts 1/g to each of them"
-    table.caption_justify = "left"
     return table
 
 

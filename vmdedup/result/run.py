@@ -29,6 +29,10 @@ class Result:
     matrix: Table
     timing: Table
 
+    def __repr__(self) -> str:
+        saved, percent = self.summary["saved_mib"], self.summary["saved_percent"]
+        return f"<Result of {self.run['name']!r}: {len(self.guests)} guests, {saved:.1f} MiB saved ({percent:.1f} %)>"
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The answers, as `vmdedup run --json` prints them."""

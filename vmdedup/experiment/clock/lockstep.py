@@ -1,0 +1,44 @@
+"""Virtual time: in each tick all guests live their slice in parallel, then ksmd scans its share.
+
+    tick        guests ║ guests ║ guests   all at once, on as many cores as there are
+                └──────── all done ───────┘
+                ksmd scans until the end of the tick
+                every sample_interval: a row
+
+Nothing depends on real time or on who was faster: guests do not write what others read, and ksmd works alone.
+So the same scenario and seed give the same rows.
+"""
+
+from __future__ import annotations
+
+import time
+
+from vmdedup.experiment.clock.share import MILLISECOND, KsmdShare
+from vmdedup.experiment.emulation import Emulation
+from vmdedup.experiment.interrupt import Interrupt
+from vmdedup.experiment.recorder import Recorder
+from vmdedup.experiment.scenario import Scenario
+from vmdedup.units import SECOND_NS
+
+
+def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, interrupt: Interrupt) -> None:
+    """Run to the end, or to the end of the tick in which it is interrupted, or until no guest is left."""
+    share = KsmdShare(emulation.ksmd, scenario.ksm.page_cost)
+    tick, interval = scenario.host.tick, scenario.host.sample_interval
+    emulation.apply_until(0)
+    recorder.sample(emulation, 0.0)
+    while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
+        _tick(emulation, recorder, share, min(tick, scenario.duration - recorder.now))
+        if recorder.now % interval == 0 or recorder.now >= scenario.duration or interrupt.wanted:
+            recorder.sample(emulation, share.cpu / SECOND_NS)
+
+
+def _tick(emulation: Emulation, recorder: Recorder, share: KsmdShare, length: int) -> None:
+    began = time.monotonic()
+    emulation.apply_until(recorder.now)
+    emulation.run_slice(length / MILLISECOND)
+    recorder.now += length
+    between = time.monotonic()
+    share.scan_until(recorder.now)
+    recorder.waits["guests"] += between - began
+    recorder.waits["ksmd"] += time.monotonic() - between

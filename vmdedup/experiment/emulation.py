@@ -1,0 +1,141 @@
+"""A host at work: its memory, its guests and its ksmd, and what is done to them during a run.
+
+plan ──► start ─► GuestProcess ─► ticks ──► pause, resume, reboot, leave
+                      │ dies (killed, or broken down)
+                      ▼
+         its memory is taken back, the run goes on
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+from vmdedup.errors import GuestError
+from vmdedup.experiment.guests import Action, Plan
+from vmdedup.experiment.scanner import Scanner
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.guest.vm import GuestProcess
+from vmdedup.host.logs import LogChannel
+from vmdedup.host.memory import Host
+
+Note = Callable[[str], None]
+Command = Callable[[GuestProcess], object]
+_log = logging.getLogger(__name__)
+
+
+class Emulation:
+    """Guests on a host with a ksmd. note: told what happens, a line each. Ends every process on close()."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        host: Host,
+        ksmd: Scanner,
+        disks: Mapping[DiskSpec, Disk],
+        logs: LogChannel,
+        note: Note,
+    ) -> None:
+        self.plan = plan
+        self.host = host
+        self.ksmd = ksmd
+        self.guests: dict[int, GuestProcess] = {}
+        self._disks = disks
+        self._logs = logs
+        self._note = note
+        self._pending = list(plan.actions)
+
+    # Guests
+
+    def alive(self) -> Iterator[GuestProcess]:
+        """Guests that have started and have neither left nor died."""
+        return (guest for guest in self.guests.values() if guest.state not in ("left", "dead"))
+
+    @property
+    def over(self) -> bool:
+        """Whether no guest is alive and none will start."""
+        to_come = any(action.do == "start" for action in self._pending)
+        return not to_come and not any(True for _ in self.alive())
+
+    def apply_until(self, now: int) -> None:
+        """Do everything that is due at `now` (nanoseconds since the run began)."""
+        due = [action for action in self._pending if action.at <= now]
+        self._pending = self._pending[len(due) :]
+        for action in due:
+            self._apply(action)
+        self._bury(self._each(list(self.alive()), GuestProcess.ready))
+
+    def _apply(self, action: Action) -> None:
+        name = self.plan.specs[action.guest].name
+        guest = self.guests.get(action.guest)
+        if action.do == "start":
+            self._start(action.guest)
+        elif guest is None or guest.state in ("left", "dead"):
+            self._note(f"{name} cannot {action.do}: it is {'not started' if guest is None else guest.state}")
+        else:
+            self._note(f"{name}: {action.do}")
+            self._bury(self._each([guest], _COMMANDS[action.do]))
+            if guest.state == "left":
+                self.ksmd.exit(guest.mm)
+
+    def _start(self, number: int) -> None:
+        spec = self.plan.specs[number]
+        memory = self.host.add(spec.memory_pages, spec.name, spec.node)
+        self.ksmd.enter(memory.mm)
+        guest = GuestProcess(spec, self.host, memory.mm, self._disks[spec.disk], logs=self._logs)
+        self.guests[number] = guest
+        guest.start()
+
+    def run_slice(self, milliseconds: float) -> None:
+        """Let every running guest live for so long, all in parallel."""
+        running = [guest for guest in self.alive() if guest.state == "running"]
+        dead = self._each(running, lambda guest: guest.begin_tick(milliseconds))
+        dead += self._each([guest for guest in running if guest.state == "running"], GuestProcess.finish_tick)
+        self._bury(dead)
+
+    def _each(self, guests: list[GuestProcess], command: Command) -> list[GuestProcess]:
+        """Do something with each guest. Returns those that were found dead, or died of it."""
+        dead = []
+        for guest in guests:
+            try:
+                command(guest)
+            except GuestError as error:
+                if guest.state != "dead":
+                    raise
+                self._note(f"{error}; the run goes on without it")
+                _log.warning("%s; the run goes on without it", error)
+                dead.append(guest)
+        return dead
+
+    def _bury(self, dead: list[GuestProcess]) -> None:
+        """Take back what dead guests had, while nobody runs."""
+        for guest in dead:
+            self.host.bury(guest.mm)
+            self.ksmd.exit(guest.mm)
+        if dead:
+            self.host.recover()
+
+    def close(self) -> None:
+        """End every process, whatever it is doing."""
+        for guest in self.guests.values():
+            guest.kill()
+        self.ksmd.close()
+
+
+def _pause(guest: GuestProcess) -> None:
+    if guest.state != "paused":
+        guest.pause()
+
+
+def _resume(guest: GuestProcess) -> None:
+    if guest.state == "paused":
+        guest.resume()
+
+
+_COMMANDS: Mapping[str, Command] = {
+    "pause": _pause,
+    "resume": _resume,
+    "reboot": GuestProcess.reboot,
+    "leave": GuestProcess.leave,
+}

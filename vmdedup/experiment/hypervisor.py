@@ -1,0 +1,74 @@
+"""The Python face of a run: a host with a ksmd, guests added one group after another, a Result."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Self
+
+from vmdedup.errors import UsageError
+from vmdedup.experiment.checks import check
+from vmdedup.experiment.recorder import Watcher
+from vmdedup.experiment.run import run_scenario
+from vmdedup.experiment.sampler import Row
+from vmdedup.experiment.scenario import Scenario, validate
+from vmdedup.result.run import Result
+
+
+class Silent:
+    """A watcher that does not look."""
+
+    def sample(self, row: Row) -> None:
+        """Nothing."""
+
+    def event(self, text: str) -> None:
+        """Nothing."""
+
+
+class Hypervisor:
+    """A host and its ksmd. Every keyword is a key of a scenario, in the same units.
+
+    Keys of [host] and of the scenario itself (memory, tick, sample_interval, numa_nodes, seed, clock, name) go
+    there; every other is a key of [ksm]: a tunable by the kernel's name, or page_cost. ksmd runs unless run=0.
+    """
+
+    _HOST = ("memory", "tick", "sample_interval", "numa_nodes")
+    _SCENARIO = ("seed", "clock", "name", "title")
+
+    def __init__(self, **keys: Any) -> None:
+        self._data: dict[str, Any] = {"host": {}, "ksm": {"run": 1}, "guests": []}
+        for key, value in keys.items():
+            if key in self._HOST:
+                self._data["host"][key] = value
+            elif key in self._SCENARIO:
+                self._data[key] = value
+            else:
+                self._data["ksm"][key] = value
+
+    def add(self, count: int = 1, **keys: Any) -> Self:
+        """Add a group of alike guests; every keyword is a key of [[guests]]. Returns the hypervisor."""
+        name = "vm" if not self._data["guests"] else f"vm{len(self._data['guests']) + 1}"
+        self._data["guests"].append({"name": name, "count": count, **keys})
+        return self
+
+    def scenario(self, duration: str = "60s") -> Scenario:
+        """What would be run. Raises UsageError with the key and the remedy."""
+        scenario, problems = validate({"name": "notebook", **self._data, "duration": duration})
+        if scenario is not None:
+            problems = check(scenario)
+        if scenario is None or problems:
+            raise UsageError(f"{problems[0].key}: {problems[0].text}")
+        return scenario
+
+    def run(self, duration: str = "60s", watcher: Watcher | None = None) -> Result:
+        """Run it for so long. The same guests, keys and seed give the same result (lockstep).
+
+        watcher: sees every sample and event. Warnings go to the logger "vmdedup.run".
+        """
+        return run_scenario(self.scenario(duration), watcher or Silent(), _ToLogging())
+
+
+class _ToLogging(logging.Handler):
+    """Passes records of all processes on to the caller's own logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger().handle(record)

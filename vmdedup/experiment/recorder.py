@@ -1,0 +1,94 @@
+"""What a run finds, row by row, and in the end the Result."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from vmdedup.experiment.accounting import Mappings
+from vmdedup.experiment.emulation import Emulation
+from vmdedup.experiment.provenance import machine, versions
+from vmdedup.experiment.sampler import Row, sample
+from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
+from vmdedup.experiment.tally import guest_rows, matrix_rows
+from vmdedup.result import columns
+from vmdedup.result.run import Result
+from vmdedup.result.tables import table
+from vmdedup.units import SECOND_NS
+
+
+class Watcher(Protocol):
+    """Whoever wants to see a run while it goes on."""
+
+    def sample(self, row: Row) -> None:
+        """A new row of the series."""
+
+    def event(self, text: str) -> None:
+        """Something worth a line has happened."""
+
+
+class Recorder:
+    """Takes samples and notes events. Times are nanoseconds since the run began."""
+
+    def __init__(self, scenario: Scenario, watcher: Watcher) -> None:
+        self.now = 0
+        self.waits = {"guests": 0.0, "ksmd": 0.0}  # real seconds spent waiting since the last sample
+        self._scenario = scenario
+        self._watcher = watcher
+        self._series: list[Row] = []
+        self._timing: list[Row] = []
+        self._events: list[dict[str, Any]] = []
+        self._began = time.time()
+        self._clock = time.monotonic()
+
+    def event(self, text: str) -> None:
+        """Note that something has happened now."""
+        self._events.append({"time_s": self.now / SECOND_NS, "text": text})
+        self._watcher.event(text)
+
+    def sample(self, emulation: Emulation, ksmd_cpu: float) -> None:
+        """Add a row. ksmd_cpu: CPU seconds to be shown for ksmd."""
+        before = time.monotonic()
+        alive = sum(1 for _ in emulation.alive())
+        row = sample(emulation.host, emulation.ksmd, self.now / SECOND_NS, alive, ksmd_cpu)
+        self._series.append(row)
+        self._timing.append(
+            {
+                "time_s": row["time_s"],
+                "wall_s": before - self._clock,
+                "guests_wall_s": self.waits["guests"],
+                "ksmd_wall_s": self.waits["ksmd"],
+                "sample_wall_s": time.monotonic() - before,
+                "ksmd_cpu_measured_s": emulation.ksmd.cpu_seconds(),
+            }
+        )
+        self.waits = dict.fromkeys(self.waits, 0.0)
+        self._watcher.sample(row)
+
+    def result(self, emulation: Emulation, ended: str) -> Result:
+        """Everything so far; guests and matrix as they are now. ended: complete, interrupted, …"""
+        mappings = Mappings(emulation.host)
+        return Result(
+            run=self._run(ended),
+            series=table(self._series, columns.SERIES),
+            guests=table(guest_rows(emulation, mappings), columns.GUESTS),
+            matrix=table(matrix_rows(emulation, mappings), columns.MATRIX),
+            timing=table(self._timing, columns.TIMING),
+        )
+
+    def _run(self, ended: str) -> dict[str, Any]:
+        scenario = self._scenario
+        return {
+            "schema_version": 1,
+            "name": scenario.name,
+            "seed": scenario.seed,
+            "clock": scenario.clock,
+            "page_size": PAGE_SIZE,
+            "ended": ended,
+            "events": self._events,
+            "scenario": scenario.model_dump(mode="json", exclude_none=True),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._began)),
+            "wall_seconds": round(time.monotonic() - self._clock, 3),
+            "versions": versions(),
+            "machine": machine(),
+        }

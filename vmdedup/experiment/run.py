@@ -1,0 +1,68 @@
+"""One run: host, ksmd and guests built from a scenario, driven by its clock, and taken down again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from vmdedup.experiment.clock.lockstep import run_lockstep
+from vmdedup.experiment.clock.wall import run_wall
+from vmdedup.experiment.disks import open_disks
+from vmdedup.experiment.emulation import Emulation
+from vmdedup.experiment.guests import Plan, plan
+from vmdedup.experiment.interrupt import Interrupt
+from vmdedup.experiment.recorder import Recorder, Watcher
+from vmdedup.experiment.room import host_frames
+from vmdedup.experiment.scenario import Scenario
+from vmdedup.host.logs import Logs
+from vmdedup.host.memory import Host
+from vmdedup.ksm.daemon import KsmdProcess
+from vmdedup.result.run import Result
+
+Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
+_CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
+
+
+def run_scenario(
+    scenario: Scenario, watcher: Watcher, log_handler: logging.Handler, log_level: int = logging.WARNING
+) -> Result:
+    """Run a scenario to its end, or until Ctrl-C. watcher: sees every sample and event.
+
+    log_handler gets the log records of all processes, in order. VmdedupError: one line; nothing is left behind.
+    """
+    planned = plan(scenario)
+    with Logs(log_handler, log_level) as logs:
+        recorder = Recorder(scenario, watcher)
+        disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
+        watcher.event("starting")
+        with _host(scenario, planned) as host:
+            ksmd = KsmdProcess(host, logs=logs.channel())
+            emulation = Emulation(planned, host, ksmd, disks, logs.channel(), recorder.event)
+            try:
+                return _run(scenario, emulation, recorder)
+            finally:
+                emulation.close()
+
+
+def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result:
+    for knob, text in scenario.ksm.tunables().items():
+        emulation.ksmd.set(knob, text)
+    with Interrupt() as interrupt:
+        _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
+        ended = "interrupted" if interrupt.wanted else "complete"
+        return recorder.result(emulation, ended)
+
+
+@contextmanager
+def _host(scenario: Scenario, planned: Plan) -> Iterator[Host]:
+    host = Host.create(
+        pages=scenario.pages,
+        frames=host_frames(scenario),
+        mms=len(planned.specs),
+        nodes=scenario.host.numa_nodes,
+    )
+    try:
+        yield host
+    finally:
+        host.close()
