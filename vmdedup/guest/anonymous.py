@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from vmdedup.errors import GuestError
 from vmdedup.guest.content import Pages
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.seeds import Words
-from vmdedup.host.memory import Memory
+
+if TYPE_CHECKING:
+    from vmdedup.host.memory import Memory
 
 Make = Callable[[Words], Pages]
 CHUNK = 256

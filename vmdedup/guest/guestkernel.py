@@ -1,10 +1,12 @@
 """The small kernel of a guest: it owns the guest's physical memory and gives it to files and processes.
 
-    guest pages = firmware + kernel image + kernel data + page cache + anonymous memory + free
-                  └─── placement.py ────┘                └ pagecache.py ┘└ process.py ┘└ physical.py ┘
+guest pages = firmware + kernel image + kernel data + page cache + anonymous memory + free
+              └─── placement.py ────┘                └ pagecache.py ┘└ process.py ┘└ physical.py ┘
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,9 @@ from vmdedup.guest.placement import place
 from vmdedup.guest.process import Process
 from vmdedup.guest.seeds import Words, below, keys, split_seed
 from vmdedup.guest.spec import GuestSpec
-from vmdedup.host.memory import Memory
+
+if TYPE_CHECKING:
+    from vmdedup.host.memory import Memory
 
 _CHUNK = 512
 _OBJECT_BYTES = 3072
@@ -30,6 +34,7 @@ _KERNEL_DATA_SHARE = 32
 _KERNEL_STACK_PAGES = 8
 _SCRATCH_SHARE = 2
 _FIRMWARE_SEED = 0xF1
+_NONE: Numbers = np.empty(0, dtype=np.int64)
 
 
 class GuestKernel:
@@ -55,7 +60,6 @@ class GuestKernel:
         self.pages_missed = 0
         self.pages_written = 0
         self._started = 0
-        self._data: Numbers = np.empty(0, dtype=np.int64)
 
     def start(self) -> None:
         """Place firmware, kernel image and kernel data."""
@@ -63,7 +67,7 @@ class GuestKernel:
         self.memory.write_pages(firmware, heap_pages(keys(_FIRMWARE_SEED, firmware), self.spec.heap))
         for pages, content in image_blocks(self.disk, self.placement):
             self.memory.write_pages(pages, content)
-        self._data = self.kernel_pages(self.memory.pages // _KERNEL_DATA_SHARE, "data")
+        self.kernel_pages(self.memory.pages // _KERNEL_DATA_SHARE, "data")
 
     # Files
 
@@ -81,14 +85,10 @@ class GuestKernel:
             self.memory.write_pages(frames, self.files.read(some))
         self.pages_written += len(file_pages)
 
-    def map_file(self, file_pages: Numbers) -> Numbers:
-        """Read and map file pages for a process; they stay until they are unmapped. Returns their frames."""
-        mapped = []
+    def map_file(self, file_pages: Numbers) -> None:
+        """Read and map file pages, all different, for a process; such pages are the last to be evicted."""
         for start in range(0, len(file_pages), self._chunk):
-            frames = self._load(file_pages[start : start + self._chunk])
-            self.cache.map(frames)
-            mapped.append(frames)
-        return np.concatenate(mapped) if mapped else np.empty(0, dtype=np.int64)
+            self.cache.map(self._load(file_pages[start : start + self._chunk]))
 
     def _load(self, file_pages: Numbers) -> Numbers:
         frames, missing = self._frames_for(file_pages)
@@ -109,19 +109,17 @@ class GuestKernel:
         self.cache.use(frames[present])
         missing = np.flatnonzero(~present)
         if len(missing):
-            self.cache.map(frames[present])
-            frames[missing] = self.allocate(len(missing), overwritten=True)
-            self.cache.unmap(frames[present])
+            frames[missing] = self.allocate(len(missing), overwritten=True, keep=frames[present])
             self.cache.insert(file_pages[missing], frames[missing])
         return frames, missing
 
     # Memory
 
-    def allocate(self, count: int, overwritten: bool) -> Numbers:
+    def allocate(self, count: int, overwritten: bool, keep: Numbers = _NONE) -> Numbers:
         """Free pages, by eviction if need be; see PhysicalMemory.allocate. Raises GuestError without any."""
         short = count - self.physical.free
         if short > 0:
-            self.physical.release(self.cache.evict(max(short, self.spec.memory_pages // 128)))
+            self.physical.release(self.cache.evict(max(short, self.memory.pages // 128), keep))
         if count > self.physical.free:
             raise GuestError(
                 f"guest {self.spec.name!r} is out of memory: {self.memory.pages} pages, of which "
@@ -170,9 +168,9 @@ class GuestKernel:
         """
         self._started += 1
         own = split_seed(self.seed, "process", self._started)
-        frames = self.map_file(text)
+        self.map_file(text)
         slabs = self.kernel_pages(_KERNEL_STACK_PAGES, self._started)
-        process = Process(program, own, frames, slabs, self.anonymous())
+        process = Process(program, own, text, slabs, self.anonymous())
         self.processes.append(process)
         self.grow(process.heap, process.initial_keys(heap_pages_wanted, self.spec.heap.common))
         return process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import GuestError, UsageError
 from vmdedup.guest.content import PAGE
@@ -14,7 +14,9 @@ from vmdedup.guest.variant import in_release
 from vmdedup.guest.workloads import check_parameters, make_boot, make_workload
 from vmdedup.guest.workloads.base import Workload
 from vmdedup.guest.workloads.boot import Boot
-from vmdedup.host.memory import Memory
+
+if TYPE_CHECKING:
+    from vmdedup.host.memory import Memory
 
 
 @dataclass(frozen=True)

@@ -40,28 +40,39 @@ class PageCache:
         self.size += len(frames)
         self.use(frames)
 
-    def evict(self, count: int) -> Numbers:
-        """Forget the count least recently used frames that no process maps; fewer if there are fewer.
+    def evict(self, count: int, keep: Numbers) -> Numbers:
+        """Forget count frames, but none of keep; fewer if there are fewer. Returns them, the first first.
 
-        Returns them, the least recently used first.
+        The least recently used go first, but those that a process maps only after all others.
         """
-        unmapped = np.flatnonzero((self._owner >= 0) & (self._mapped == 0))
-        if count < len(unmapped):
-            unmapped = unmapped[np.argpartition(self._used[unmapped], count)[:count]]
-        frames = unmapped[np.argsort(self._used[unmapped])]
+        cached = self._owner >= 0
+        cached[keep] = False
+        frames = self._oldest(np.flatnonzero(cached & (self._mapped == 0)), count)
+        if len(frames) < count:
+            mapped = self._oldest(np.flatnonzero(cached & (self._mapped > 0)), count - len(frames))
+            frames = np.concatenate((frames, mapped))
         self._slot[self._owner[frames]] = 0
         self._owner[frames] = -1
+        self._mapped[frames] = 0
         self.size -= len(frames)
         self.evicted += len(frames)
         return frames
+
+    def _oldest(self, frames: Numbers, count: int) -> Numbers:
+        """The count least recently used of the frames, in that order."""
+        if count < len(frames):
+            frames = frames[np.argpartition(self._used[frames], count)[:count]]
+        return frames[np.argsort(self._used[frames])]
 
     def map(self, frames: Numbers) -> None:
         """One more process maps each of the frames, which must differ."""
         self._mapped[frames] += 1
 
-    def unmap(self, frames: Numbers) -> None:
-        """One process less maps each of the frames."""
-        self._mapped[frames] -= 1
+    def unmap(self, file_pages: Numbers) -> None:
+        """One process less maps each of the file pages, which must differ; evicted ones are not mapped."""
+        frames = self.lookup(file_pages)
+        frames = frames[frames >= 0]
+        self._mapped[frames] = np.maximum(self._mapped[frames] - 1, 0)
 
     def contents(self) -> tuple[Numbers, Numbers]:
         """(file pages, frames) of all that is cached."""

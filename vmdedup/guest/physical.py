@@ -7,13 +7,15 @@ host nothing.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from vmdedup.guest.content import PAGE
 from vmdedup.guest.index import Numbers
-from vmdedup.host.memory import Memory
+
+if TYPE_CHECKING:
+    from vmdedup.host.memory import Memory
 
 FreePages = Literal["left", "zero_on_free", "zero_on_alloc"]
 FREE_POLICIES: tuple[FreePages, ...] = ("left", "zero_on_free", "zero_on_alloc")

@@ -13,7 +13,7 @@ from vmdedup.guest.seeds import Words, below, keys, split_seed
 
 @dataclass(eq=False)
 class Process:
-    """program: its name in seeds. seed: this process's own. text, slabs: frames. heap: its own memory."""
+    """program: its name in seeds. seed: this process's own. text: file pages. slabs: frames. heap: memory."""
 
     program: int
     seed: int

@@ -22,7 +22,8 @@ _MASK: Final = (1 << 64) - 1
 
 def split_seed(seed: int, *names: str | int) -> int:
     """The 64-bit seed of the part that names say, below seed."""
-    digest = hashlib.blake2b(repr((seed & _MASK, *names)).encode(), digest_size=8)
+    path = [int(seed) & _MASK, *(name if isinstance(name, str) else int(name) for name in names)]
+    digest = hashlib.blake2b(repr(path).encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "little")
 
 

@@ -1,0 +1,73 @@
+"""Page contents from keys: stated shares, and the same bytes for the same key."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vmdedup.guest.content import PAGE, heap_pages, random_pages, rolled
+from vmdedup.guest.mixes import FILE_MIX, TEXT_MIX, HeapMix
+from vmdedup.guest.seeds import keys
+
+NOTHING = replace(TEXT_MIX, text=0.0)
+SOME = keys(11, np.arange(3000))
+
+
+def test_the_same_key_makes_the_same_page_wherever_it_stands() -> None:
+    pages = heap_pages(SOME[:300], HeapMix())
+    order = np.random.default_rng(1).permutation(300)
+    assert np.array_equal(heap_pages(SOME[:300][order], HeapMix()), pages[order])
+    assert len(np.unique(pages[pages.any(axis=1)], axis=0)) == np.count_nonzero(pages.any(axis=1))
+
+
+def test_contents_are_the_same_on_every_machine() -> None:
+    digest = hashlib.sha256(heap_pages(SOME[:200], HeapMix()).tobytes() + random_pages(SOME[:20]).tobytes())
+    assert digest.hexdigest() == "06a0f8819084d79d8757fa3b15eb7986d1c70c59190a268be33066e268d3ba9b"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_zero_pages(share: float) -> None:
+    pages = heap_pages(SOME, replace(FILE_MIX, zero_pages=share))
+    assert (~pages.any(axis=1)).mean() == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_zero_tails(share: float) -> None:
+    words = heap_pages(SOME[:1000], replace(NOTHING, zero_tail=share)).view(np.uint64) != 0
+    tails = np.argmax(words[:, ::-1], axis=1) / 512
+    assert tails.mean() == pytest.approx(share, abs=0.03)
+    filled = [row[: int(np.flatnonzero(row)[-1]) + 1].mean() for row in words if row.any()]
+    assert np.mean(filled) > 0.99
+
+
+@pytest.mark.parametrize("kind", ["pointers", "integers", "text", "freed"])
+def test_pieces_come_in_the_stated_share(kind: str) -> None:
+    pieces = heap_pages(SOME[:500], replace(NOTHING, **{kind: 0.4})).reshape(-1, 256)
+    assert np.mean([looks_like(kind, piece) for piece in pieces]) == pytest.approx(0.4, abs=0.03)
+
+
+def looks_like(kind: str, piece: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> bool:
+    """Whether all of a piece is of one kind; random bytes are of none."""
+    words = piece.view(np.uint64)
+    if kind == "pointers":
+        return bool(np.all((words == 0) | (words >> np.uint64(40) == 0x55) | (words >> np.uint64(40) == 0x7F)))
+    if kind == "integers":
+        return bool(np.all(piece.view(np.uint32) < 4096))
+    if kind == "text":
+        return bool(np.all((piece >= 32) & (piece < 127)))
+    return bool(np.all(piece[8:] == 0x6B))
+
+
+def test_random_pages_do_not_compress() -> None:
+    counts = np.bincount(random_pages(SOME[:256]).reshape(-1), minlength=256)
+    assert counts.std() / counts.mean() < 0.03
+
+
+def test_rolling_keeps_bytes_and_moves_them() -> None:
+    pages = random_pages(SOME[:4])
+    moved = rolled(pages, 48)
+    assert np.array_equal(moved[:, 48:], pages[:, : PAGE - 48])
+    assert np.array_equal(rolled(pages, 0), pages)
