@@ -1,4 +1,4 @@
-"""vmdedup replay: stdout holds the JSON lines and nothing else, and two machines that differ are told apart."""
+"""vmdedup replay: stdout holds the JSON lines and nothing else, and what differs is shown."""
 
 from __future__ import annotations
 

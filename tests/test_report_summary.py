@@ -81,7 +81,17 @@ def test_every_question_has_its_line() -> None:
     assert "6,173 pages and 0.0625 CPU s a saved MiB" in line(out, "cost")
     assert "+18.0 MiB by general_profit" in line(out, "profit")
     assert "metadata 1.5 MiB; 17 copy-on-write breaks" in line(out, "profit")
-    assert line(out, "vm-0").split() == "vm-0 running 40.0 30.0 10.0 25.0 2.0 3.0 5.0".split()
+    assert line(out, "vm-0").split() == [
+        "vm-0",
+        "running",
+        "40.0",
+        "30.0",
+        "10.0",
+        "25.0",
+        "2.0",
+        "3.0",
+        "5.0",
+    ]
     assert line(out[out.index("shares with") :], "vm-1").split() == ["vm-1", "9.5", "0.0"]
 
 

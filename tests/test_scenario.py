@@ -124,6 +124,12 @@ delay = "5s"
         (SMALL + "[ksm]\npages_to_scan = -1\n", 4, "ksm.pages_to_scan", "EINVAL"),
         (SMALL + "[ksm]\nmax_page_sharing = 1\n", 4, "ksm.max_page_sharing", "from 2"),
         (SMALL + '[ksm]\nadvisor_mode = "on"\n', 4, "ksm.advisor_mode", "none or scan-time"),
+        (
+            SMALL + '[ksm]\nadvisor_mode="scan-time"\npages_to_scan=9\n',
+            5,
+            "ksm.pages_to_scan",
+            "leave it out",
+        ),
         ("host = 3\n" + SMALL, 1, "host", "[host]"),
         ('guests = "many"\n', 1, "guests", "list"),
         ("seed = 1\n", 1, "guests", "missing"),
@@ -184,7 +190,8 @@ def test_flags_change_what_the_file_says(tmp_path: Path) -> None:
     assert scenario.guests[0].memory == 64 << 20
     assert (scenario.guests[0].workload, scenario.guests[0].parameters) == ("webdb", {})
     assert (scenario.seed, scenario.duration, scenario.clock) == (9, 90 * SECOND, "wall")
-    assert scenario.ksm.tunables() == {"run": "1", "pages_to_scan": "5000"}
+    assert scenario.ksm.tunables() == {"pages_to_scan": "5000", "run": "1"}
+    assert list(scenario.ksm.tunables()) == ["pages_to_scan", "run"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
     from vmdedup.result.run import Result
 
-INTERRUPTED = 130
+# How a run ended: the exit status, and what is said before the directory of its results.
+_ENDS = {
+    "interrupted": (130, "interrupted; the results so far are in"),
+    "no guest survived": (1, "no guest survived; the results so far are in"),
+}
 
 HELP = """Emulate a host of guests and ksmd, then say what was saved, for whom, how soon and at what cost.
 
@@ -80,11 +84,10 @@ def _run(
         result = run_scenario(scenario, view, ConsoleHandler(err), log_level(verbose, quiet))
     _show(result, as_json, no_color)
     result.save(path)
-    interrupted = result.run["ended"] == "interrupted"
-    if interrupted or not quiet:
-        begin = "interrupted; the results so far are in" if interrupted else "results:"
+    status, begin = _ENDS.get(result.run["ended"], (0, "results:"))
+    if status or not quiet:
         err.print(f"{begin} {path}", highlight=False, soft_wrap=True)
-    return INTERRUPTED if interrupted else 0
+    return status
 
 
 def _show(result: Result, as_json: bool, no_color: bool) -> None:

@@ -7,6 +7,7 @@ frame, guest: int64[n]; copies: how often that guest maps that frame; sharers: h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,21 +49,21 @@ class Mappings:
 
     def shares(self) -> Shares:
         """What each guest has allocated, uses, and saves in which way."""
-        own, kept = 1.0 / self.sharers, ~self.is_zero
-        placed = self.zero_placed.astype(np.float64)
+        kept = ~self.is_zero
+        zero_own, kept_own = self._parts(self.is_zero), self._parts(kept)
         return Shares(
             allocated=self.allocated.astype(np.float64),
-            used=self._by_guest(own),
-            zero=self._by_guest((self.copies - own) * self.is_zero) + placed,
-            within=self._by_guest((self.copies - 1.0) * kept),
-            between=self._by_guest((1.0 - own) * kept),
+            used=zero_own + kept_own,
+            zero=self._by_guest(self.copies * self.is_zero) - zero_own + self.zero_placed,
+            within=self._by_guest((self.copies - 1) * kept).astype(np.float64),
+            between=self._by_guest(kept) - kept_own,
         )
 
     def matrix(self, zero: bool) -> Ints:
         """Frames that both guests map, int64[mms, mms]; the diagonal: frames mapped more than once."""
         wanted = self.is_zero == zero
         common = self._common_frames(wanted & (self.sharers > 1))
-        np.fill_diagonal(common, self._by_guest((wanted & (self.copies > 1)).astype(np.float64)))
+        np.fill_diagonal(common, self._by_guest(wanted & (self.copies > 1)))
         return common
 
     def _common_frames(self, wanted: NDArray[np.bool_]) -> Ints:
@@ -77,9 +78,20 @@ class Mappings:
                 common += incidence.T @ incidence
         return common.astype(np.int64)
 
-    def _by_guest(self, values: Floats) -> Floats:
-        sums: Floats = np.bincount(self.guest, weights=values, minlength=self.mms).astype(np.float64)
-        return sums
+    def _by_guest(self, values: NDArray[Any]) -> Ints:
+        """Sums of whole numbers."""
+        return np.bincount(self.guest, weights=values, minlength=self.mms).astype(np.int64)
+
+    def _parts(self, wanted: NDArray[np.bool_]) -> Floats:
+        """Each guest's part of the frames: 1/g of one that g guests map.
+
+        Frames are counted by g first: the sum must not depend on frame numbers, which a race decides.
+        """
+        columns = self.mms + 1
+        places = self.guest[wanted] * columns + self.sharers[wanted]
+        counts = np.bincount(places, minlength=self.mms * columns).reshape(self.mms, columns)
+        parts: Floats = (counts[:, 1:] / np.arange(1, columns)).sum(axis=1)
+        return parts
 
 
 def _zero_frames(words: Ints, frames: Ints) -> NDArray[np.bool_]:

@@ -58,6 +58,11 @@ class Emulation:
         to_come = any(action.do == "start" for action in self._pending)
         return not to_come and not any(True for _ in self.alive())
 
+    @property
+    def survivors(self) -> int:
+        """Guests that have not died: still alive, or gone as they were told to."""
+        return sum(guest.state != "dead" for guest in self.guests.values())
+
     def apply_until(self, now: int) -> None:
         """Do everything that is due at `now` (nanoseconds since the run began)."""
         due = [action for action in self._pending if action.at <= now]
@@ -93,6 +98,24 @@ class Emulation:
         dead = self._each(running, lambda guest: guest.begin_tick(milliseconds))
         dead += self._each([guest for guest in running if guest.state == "running"], GuestProcess.finish_tick)
         self._bury(dead)
+
+    # Real time
+
+    def run_free(self) -> None:
+        """Let every running guest live in real time."""
+        self._bury(self._each([g for g in self.alive() if g.state == "running"], GuestProcess.run_free))
+
+    def stop_free(self) -> None:
+        """Have every guest stand between two operations; those found dead are buried."""
+        self._bury(self._each([g for g in self.alive() if g.state == "free"], GuestProcess.stop_free))
+
+    def is_due(self, now: int) -> bool:
+        """Whether something is to be done at `now`."""
+        return bool(self._pending) and self._pending[0].at <= now
+
+    def fallen(self) -> bool:
+        """Whether a guest's process has ended by itself."""
+        return any(not guest.is_alive() for guest in self.alive())
 
     def _each(self, guests: list[GuestProcess], command: Command) -> list[GuestProcess]:
         """Do something with each guest. Returns those that were found dead, or died of it."""

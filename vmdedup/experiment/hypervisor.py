@@ -27,8 +27,8 @@ class Silent:
 class Hypervisor:
     """A host and its ksmd. Every keyword is a key of a scenario, in the same units.
 
-    Keys of [host] and of the scenario itself (memory, tick, sample_interval, numa_nodes, seed, clock, name) go
-    there; every other is a key of [ksm]: a tunable by the kernel's name, or page_cost. ksmd runs unless run=0.
+    memory, tick, sample_interval and numa_nodes are keys of [host]; seed, clock and name are the scenario's
+    own; every other is a key of [ksm]: a tunable by the kernel's name, or page_cost. ksmd runs unless run=0.
     """
 
     _HOST = ("memory", "tick", "sample_interval", "numa_nodes")

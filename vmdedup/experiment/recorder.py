@@ -38,6 +38,7 @@ class Recorder:
         self._series: list[Row] = []
         self._timing: list[Row] = []
         self._events: list[dict[str, Any]] = []
+        self._last = -1  # when the last row was taken
         self._began = time.time()
         self._clock = time.monotonic()
 
@@ -46,8 +47,13 @@ class Recorder:
         self._events.append({"time_s": self.now / SECOND_NS, "text": text})
         self._watcher.event(text)
 
+    def is_due(self, interval: int) -> bool:
+        """Whether a row of the next interval has not been taken yet."""
+        return self.now // interval * interval > self._last
+
     def sample(self, emulation: Emulation, ksmd_cpu: float) -> None:
         """Add a row. ksmd_cpu: CPU seconds to be shown for ksmd."""
+        self._last = self.now
         before = time.monotonic()
         alive = sum(1 for _ in emulation.alive())
         row = sample(emulation.host, emulation.ksmd, self.now / SECOND_NS, alive, ksmd_cpu)
@@ -64,6 +70,11 @@ class Recorder:
         )
         self.waits = dict.fromkeys(self.waits, 0.0)
         self._watcher.sample(row)
+
+    def sample_last(self, emulation: Emulation, ksmd_cpu: float) -> None:
+        """Add a row for the end, unless the latest one is for now."""
+        if self._last != self.now:
+            self.sample(emulation, ksmd_cpu)
 
     def result(self, emulation: Emulation, ended: str) -> Result:
         """Everything so far; guests and matrix as they are now. ended: complete, interrupted, …"""

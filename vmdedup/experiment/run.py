@@ -15,10 +15,13 @@ from vmdedup.experiment.interrupt import Interrupt
 from vmdedup.experiment.recorder import Recorder, Watcher
 from vmdedup.experiment.room import host_frames
 from vmdedup.experiment.scenario import Scenario
+from vmdedup.experiment.warm import warm_up
 from vmdedup.host.logs import Logs
 from vmdedup.host.memory import Host
 from vmdedup.ksm.daemon import KsmdProcess
 from vmdedup.result.run import Result
+
+COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
 
 Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
@@ -29,13 +32,14 @@ def run_scenario(
 ) -> Result:
     """Run a scenario to its end, or until Ctrl-C. watcher: sees every sample and event.
 
-    log_handler gets the log records of all processes, in order. VmdedupError: one line; nothing is left behind.
+    log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
     """
     planned = plan(scenario)
     with Logs(log_handler, log_level) as logs:
         recorder = Recorder(scenario, watcher)
         disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
-        watcher.event("starting")
+        watcher.event("starting (the first run compiles its kernels, which takes a minute)")
+        warm_up()
         with _host(scenario, planned) as host:
             ksmd = KsmdProcess(host, logs=logs.channel())
             emulation = Emulation(planned, host, ksmd, disks, logs.channel(), recorder.event)
@@ -50,8 +54,13 @@ def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result
         emulation.ksmd.set(knob, text)
     with Interrupt() as interrupt:
         _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
-        ended = "interrupted" if interrupt.wanted else "complete"
-        return recorder.result(emulation, ended)
+        return recorder.result(emulation, _ended(emulation, interrupt))
+
+
+def _ended(emulation: Emulation, interrupt: Interrupt) -> str:
+    if interrupt.wanted:
+        return INTERRUPTED
+    return COMPLETE if emulation.survivors else ALL_DEAD
 
 
 @contextmanager

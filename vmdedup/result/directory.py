@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ def check_free(path: Path) -> None:
     if path.is_dir() and any(path.iterdir()):
         raise UsageError(f"{path} is not empty; choose another directory with --output")
     parent = next(p for p in path.absolute().parents if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise UsageError(f"{parent} is not a writable directory; choose another directory with --output")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".vmdedup-", dir=parent))
+    except OSError as error:
+        reason = f"nothing can be made in {parent} ({error.strerror})"
+        raise UsageError(f"{reason}; choose another directory with --output") from None
 
 
 def write_directory(path: Path, files: Mapping[str, bytes]) -> None:

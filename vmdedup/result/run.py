@@ -30,8 +30,8 @@ class Result:
     timing: Table
 
     def __repr__(self) -> str:
-        saved, percent = self.summary["saved_mib"], self.summary["saved_percent"]
-        return f"<Result of {self.run['name']!r}: {len(self.guests)} guests, {saved:.1f} MiB saved ({percent:.1f} %)>"
+        saved = f"{self.summary['saved_mib']:.1f} MiB saved ({self.summary['saved_percent']:.1f} %)"
+        return f"<Result of {self.run['name']!r}: {len(self.guests)} guests, {saved}>"
 
     @cached_property
     def summary(self) -> dict[str, Any]:

@@ -29,8 +29,9 @@ def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, i
     recorder.sample(emulation, 0.0)
     while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
         _tick(emulation, recorder, share, min(tick, scenario.duration - recorder.now))
-        if recorder.now % interval == 0 or recorder.now >= scenario.duration or interrupt.wanted:
+        if recorder.now % interval == 0:
             recorder.sample(emulation, share.cpu / SECOND_NS)
+    recorder.sample_last(emulation, share.cpu / SECOND_NS)
 
 
 def _tick(emulation: Emulation, recorder: Recorder, share: KsmdShare, length: int) -> None:

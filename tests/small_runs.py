@@ -1,0 +1,64 @@
+"""Runs that take a second or two: small guests on a generated disk, the same on every machine."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmdedup.experiment.load import load_scenario
+from vmdedup.experiment.overrides import Overrides
+from vmdedup.experiment.run import run_scenario
+from vmdedup.experiment.sampler import Row
+from vmdedup.result.run import Result
+
+SMALL = """\
+name = "small"
+duration = "3s"
+[ksm]
+run = 1
+pages_to_scan = 1000
+[[guests]]
+count = 3
+memory = "8MiB"
+workload = "idle"
+disk = { kind = "generated", mib = 16 }
+"""
+
+
+@dataclass
+class Watching:
+    """Keeps what a watcher is told; `act` is called with each row."""
+
+    rows: list[Row] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    def sample(self, row: Row) -> None:
+        self.rows.append(row)
+
+    def event(self, text: str) -> None:
+        self.events.append(text)
+
+
+class Keeping(logging.Handler):
+    """Keeps log messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def write(folder: Path, text: str = SMALL) -> Path:
+    path = folder / "small.toml"
+    path.write_text(text)
+    return path
+
+
+def run(
+    folder: Path, text: str = SMALL, overrides: Overrides | None = None, watcher: Watching | None = None
+) -> Result:
+    """Run a scenario given as text."""
+    return run_scenario(load_scenario(write(folder, text), overrides), watcher or Watching(), Keeping())

@@ -1,0 +1,52 @@
+"""vmdedup scenario list, show and check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmdedup.cli import run_command
+from vmdedup.experiment.load import builtin_names
+
+
+def test_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["scenario", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == builtin_names()
+    assert lines[0].startswith("identical ")
+
+
+def test_what_is_shown_can_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["scenario", "show", "mixed"]) == 0
+    path = tmp_path / "mine.toml"
+    path.write_text(capsys.readouterr().out)
+    assert run_command(["scenario", "check", str(path)]) == 0
+    assert "2 × 128MiB fileserver (files)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["check", "nonesuch"], "no scenario 'nonesuch'"),
+        (["show", "identicall"], "did you mean 'identical'?"),
+        (["check", "none.toml"], "none.toml: No such file or directory"),
+        (["check"], "see vmdedup scenario check --help"),
+        (["dance"], "see vmdedup scenario --help"),
+    ],
+)
+def test_what_is_not_there(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["scenario", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert complaint in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", ["missing", "empty", "image.raw"])
+def test_check_opens_the_disks(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "image.raw").write_bytes(b"")
+    (tmp_path / "mine.toml").write_text(f"[[guests]]\ndisk.path = '{path}'\n")
+    assert run_command(["scenario", "check", str(tmp_path / "mine.toml")]) == 2
+    assert str(tmp_path / path) in capsys.readouterr().err

@@ -1,0 +1,201 @@
+"""Guests and ksmd that are killed in mid-run, runs that are interrupted, parents that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from small_runs import SMALL, Watching, run, write
+
+from vmdedup.experiment import run as run_module
+from vmdedup.experiment.emulation import Emulation
+from vmdedup.experiment.overrides import Overrides
+from vmdedup.experiment.run import ALL_DEAD, COMPLETE, INTERRUPTED
+from vmdedup.experiment.sampler import Row
+
+DEADLINE_S = 60.0
+
+
+class Acting(Watching):
+    """A watcher that does something once, when the given row has been taken; it can see the emulation."""
+
+    def __init__(self, row: int, act: Callable[[Emulation], None], monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self._row, self._act = row, act
+        self._emulation: Emulation | None = None
+
+        def build(*arguments: Any) -> Emulation:
+            self._emulation = Emulation(*arguments)
+            return self._emulation
+
+        monkeypatch.setattr(run_module, "Emulation", build)
+
+    def sample(self, row: Row) -> None:
+        super().sample(row)
+        if len(self.rows) == self._row + 1:
+            assert self._emulation is not None
+            self._act(self._emulation)
+
+
+def kill_guest(number: int) -> Callable[[Emulation], None]:
+    def kill(emulation: Emulation) -> None:
+        pid = emulation.guests[number].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    return kill
+
+
+@pytest.mark.parametrize("clock", ["lockstep", "wall"])
+def test_a_killed_guest_is_reported_and_the_run_goes_on(
+    clock: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def checked(emulation: Emulation) -> None:
+        real = Emulation._bury
+
+        def bury(self: Emulation, dead: list[Any]) -> None:
+            real(self, dead)
+            if dead:
+                self.host.check()
+
+        monkeypatch.setattr(Emulation, "_bury", bury)
+        kill_guest(1)(emulation)
+
+    watcher = Acting(1, checked, monkeypatch)
+    result = run(tmp_path, overrides=Overrides(clock=clock), watcher=watcher)
+    assert result.run["ended"] == COMPLETE
+    assert [e["text"] for e in result.run["events"] if "SIGKILL" in e["text"]]
+    assert result.guests["state"].to_list() == ["running", "dead", "running"]
+    assert result.guests["allocated_pages"][1] == 0
+    last = result.series.row(-1, named=True)
+    assert last["guests"] == 2
+    assert last["saved_pages"] > 0.9 * last["possible_pages"] > 0
+    assert last["saved_pages"] == last["allocated_pages"] - last["used_pages"]
+
+
+def test_a_killed_ksmd_is_started_again_and_savings_recover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(emulation: Emulation) -> None:
+        os.kill(emulation.ksmd.pid, signal.SIGKILL)
+
+    watcher = Acting(2, kill, monkeypatch)
+    result = run(tmp_path, overrides=Overrides(duration="6s"), watcher=watcher)
+    assert result.run["ended"] == COMPLETE
+    assert any("ksmd" in event["text"] for event in result.run["events"])
+    last = result.series.row(-1, named=True)
+    assert last["pages_to_scan"] == 1000
+    assert last["saved_pages"] > 0.9 * last["possible_pages"] > 0
+
+
+def test_when_every_guest_dies_the_run_ends_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill_all(emulation: Emulation) -> None:
+        for number in emulation.guests:
+            kill_guest(number)(emulation)
+
+    result = run(tmp_path, watcher=Acting(1, kill_all, monkeypatch))
+    assert result.run["ended"] == ALL_DEAD
+    assert result.series["used_pages"][-1] == 0
+
+
+def test_an_interrupt_keeps_the_results_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Acting(2, lambda emulation: signal.raise_signal(signal.SIGINT), monkeypatch)
+    result = run(tmp_path, overrides=Overrides(duration="1h"), watcher=watcher)
+    assert result.run["ended"] == INTERRUPTED
+    assert 2.0 <= result.series["time_s"][-1] < 10.0
+    assert result.guests.filter(pl.col("state") == "running").height == 3
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "vmdedup", "run", str(write(folder)), *arguments]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def descendants(pid: int) -> set[int]:
+    """Every process below pid."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def long_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run of an hour in a process of its own, past its start (all guests and ksmd are there)."""
+    process = subprocess.Popen(
+        command(tmp_path, "--duration", "1h", "--output", str(tmp_path / "out"), "-vv", "--clock", "wall"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: len(descendants(process.pid)) >= 6 or process.poll() is not None)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_ctrl_c_ends_in_order_with_status_130(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
+    below = descendants(long_run.pid)
+    os.killpg(long_run.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    out, err = long_run.communicate(timeout=DEADLINE_S)
+    assert long_run.returncode == 130, err
+    assert f"interrupted; the results so far are in {tmp_path / 'out'}" in err
+    assert "Traceback" not in err
+    assert "(interrupted)" in out
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["ended"] == INTERRUPTED
+    wait_for(lambda: not any(running(pid) for pid in below))
+
+
+def test_a_killed_parent_leaves_nothing_behind(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
+    below = descendants(long_run.pid)
+    assert len(below) >= 6
+    long_run.kill()
+    long_run.wait()
+    wait_for(lambda: not any(running(pid) for pid in below))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]
+
+
+def test_a_guest_that_cannot_get_on_dies_alone(tmp_path: Path) -> None:
+    text = (
+        SMALL + '[[guests]]\nname = "tight"\nmemory = "4MiB"\nworkload = "stress"\ndisk.kind = "generated"\n'
+    )
+    text += "boot.processes = 4\nboot.heap_share = 1.0\n"
+    result = run(tmp_path, text)
+    states = dict(zip(result.guests["guest"], result.guests["state"], strict=True))
+    assert states["vm-0"] == "running"
+    assert states["tight"] in ("dead", "running")
