@@ -21,7 +21,7 @@ PAGE = 4096
 
 
 class Ram:
-    """Fills the interface of host.memory.Memory. log: every store since the last clear, (page, how many bytes)."""
+    """Fills the interface of host.memory.Memory. log: every store since it was cleared, (page, bytes)."""
 
     def __init__(self, pages: int) -> None:
         self.pages = pages
@@ -38,7 +38,9 @@ class Ram:
         self._record(pages, data)
         self.bytes[pages] = data
 
-    def write_bytes(self, pages: NDArray[np.int64], places: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
+    def write_bytes(
+        self, pages: NDArray[np.int64], places: NDArray[np.int64], data: NDArray[np.uint8]
+    ) -> None:
         self._record(pages, data)
         for page, place, run in zip(pages, places, data, strict=True):
             assert 0 <= place <= PAGE - len(run)
@@ -71,7 +73,8 @@ class Ram:
 
 def spec(name: str = "g", mib: int = 16, **options: Any) -> GuestSpec:
     """A small guest on the generated disk."""
-    return GuestSpec(name, mib * 256, **({"disk": DISK, "kernel_mib": 2} | options))
+    given: dict[str, Any] = {"disk": DISK, "kernel_mib": 2} | options
+    return GuestSpec(name, mib * 256, **given)
 
 
 def guest(given: GuestSpec, disk: Disk | None = None) -> tuple[Guest, Ram]:

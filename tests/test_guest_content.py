@@ -53,7 +53,8 @@ def looks_like(kind: str, piece: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> 
     """Whether all of a piece is of one kind; random bytes are of none."""
     words = piece.view(np.uint64)
     if kind == "pointers":
-        return bool(np.all((words == 0) | (words >> np.uint64(40) == 0x55) | (words >> np.uint64(40) == 0x7F)))
+        high = words >> np.uint64(40)
+        return bool(np.all((words == 0) | (high == 0x55) | (high == 0x7F)))
     if kind == "integers":
         return bool(np.all(piece.view(np.uint32) < 4096))
     if kind == "text":

@@ -64,8 +64,8 @@ def _kind_of_path(spec: DiskSpec) -> str:
     if os.path.isdir(spec.path):
         if spec.kind not in ("auto", "tree"):
             raise UsageError(f"disk {spec.path!r} is a directory; say kind = 'tree' or {remedy}")
-        if not os.access(spec.path, os.R_OK | os.X_OK):
-            raise UsageError(f"disk {spec.path!r} cannot be read (Permission denied); check its permissions")
+        if not os.access(spec.path, os.R_OK | os.X_OK, effective_ids=True):
+            raise UsageError(f"disk {spec.path!r} cannot be read (Permission denied); {remedy}")
         return "tree"
     if spec.kind == "tree":
         raise UsageError(f"disk {spec.path!r} is not a directory; say kind = 'auto' or {remedy}")

@@ -33,6 +33,7 @@ _FLAG_EXTENTS = 0x80000
 _FLAG_UNREADABLE = 0x10000800
 _UNWRITTEN = 1 << 15
 _MAX_DEPTH = 5
+_LARGEST_FILE = 1 << 44
 
 Extent = tuple[int, int, int]
 
@@ -52,10 +53,10 @@ class Volume:
         self._descriptor = descriptor
         head = self._at(1024, 1024)
         self.block_size = 1024 << struct.unpack_from("<I", head, 24)[0]
-        self._inodes_per_group, self._inode_size = (
-            struct.unpack_from("<I", head, 40)[0],
-            struct.unpack_from("<H", head, 88)[0] or 128,
-        )
+        self._inodes_per_group = struct.unpack_from("<I", head, 40)[0]
+        self._inode_size = struct.unpack_from("<H", head, 88)[0] or 128
+        if not self._inodes_per_group:
+            raise ValueError("the superblock is broken")
         incompat = struct.unpack_from("<I", head, 96)[0]
         if incompat & _INCOMPAT_META_BG:
             raise ValueError("group descriptors are scattered (meta_bg)")
@@ -86,6 +87,8 @@ class Volume:
             table |= struct.unpack_from("<I", entry, 40)[0] << 32
         raw = self._at(table * self.block_size + index * self._inode_size, 128)
         size = struct.unpack_from("<I", raw, 4)[0] | struct.unpack_from("<I", raw, 108)[0] << 32
+        if size > _LARGEST_FILE:
+            raise ValueError("an inode is broken")
         mode, flags = struct.unpack_from("<H", raw)[0], struct.unpack_from("<I", raw, 32)[0]
         return _Inode(mode, size, flags, raw[40:100])
 

@@ -99,7 +99,7 @@ def _counts(path: str, status: os.stat_result, linked: set[tuple[int, int]]) -> 
         if inode in linked:
             return False
         linked.add(inode)
-    return os.access(path, os.R_OK)
+    return os.access(path, os.R_OK, effective_ids=True)
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

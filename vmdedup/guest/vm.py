@@ -258,7 +258,7 @@ class GuestProcess:
             self._died()
         try:
             answer = self._pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             self._died()
         self._waiting -= 1
         if answer[0] == "failed":
