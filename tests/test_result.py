@@ -58,7 +58,12 @@ def result() -> Result:
         sample(3.0, 90, 27, 30),
         sample(4.0, 120, 30, 40),
     ]
-    pair = {"guest_a": "vm-0", "guest_b": "vm-1", "shared_frames": 256, "zero_frames": 0}
+    pair: dict[str, int | str] = {
+        "guest_a": "vm-0",
+        "guest_b": "vm-1",
+        "shared_frames": 256,
+        "zero_frames": 0,
+    }
     timing: dict[str, int | float] = dict.fromkeys(columns.TIMING, 0.5)
     return Result(
         RUN,

@@ -32,7 +32,8 @@ OPTIONS: Parameters = parameters_of(GuestSpec)  # keys of a group that guest.spe
 def check(scenario: Scenario) -> list[Problem]:
     """Everything that is wrong with a scenario whose keys and values are all acceptable by themselves."""
     problems = list(_check_times(scenario))
-    if scenario.ksm.advisor_mode == "scan-time" and scenario.ksm.pages_to_scan is not None:
+    knobs = scenario.ksm.tunables()
+    if knobs.get("advisor_mode") == "scan-time" and "pages_to_scan" in knobs:
         text = "the advisor sets it (EINVAL); leave it out, or set advisor_mode to none"
         problems.append(Problem(("ksm", "pages_to_scan"), text))
     names = [group.name for group in scenario.guests]

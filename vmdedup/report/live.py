@@ -46,7 +46,9 @@ class LiveView:
         self._shown = shown and console.is_terminal
 
     def sample(self, row: Row) -> None:
-        """A new row of the series."""
+        """A new row of the series; with the first, what was said of the start has had its time."""
+        if self._row is None:
+            self._note = ""
         self._row = row
 
     def event(self, text: str) -> None:
