@@ -16,6 +16,8 @@ from vmdedup.host.layout import (
     CTL_HEADS,
     CTL_NODES,
     CTL_PER_NODE,
+    CTL_STALE,
+    NO_NODE,
     NODE_SHIFT,
     TAG_MASK,
     TAG_STEP,
@@ -119,6 +121,13 @@ def get_frame(h: Any, pfn: int) -> bool:
 
 
 @kernel
+def _announce_stale(h: Any, node: int) -> None:
+    """Before a KSM frame is freed: its node is about to become stale. Before, so that a crash leaves one too many."""
+    if node != 0 and node != NO_NODE:
+        fetch_add(h.ctl, CTL_STALE, 1)
+
+
+@kernel
 def put_frame(h: Any, pfn: int) -> None:
     """Drop a reference; the last one frees the frame, and with it its mark as KSM frame."""
     if pfn == 0:
@@ -126,6 +135,7 @@ def put_frame(h: Any, pfn: int) -> None:
     while True:
         word = load(h.frames, pfn)
         if word & COUNT_MASK == 1:
+            _announce_stale(h, word >> NODE_SHIFT)
             if cas(h.frames, pfn, word, 0):
                 push_free(h, pfn)
                 return

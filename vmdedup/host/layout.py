@@ -63,6 +63,7 @@ CTL_PER_NODE = 1  # frames of one NUMA node
 CTL_NODES = 2  # NUMA nodes
 CTL_NEXT_ENTRY = 3  # first page table entry that no address space has had
 CTL_MMS = 4  # address spaces that have been made
+CTL_STALE = 5  # KSM frames freed whose stable node has not noticed yet (never too few)
 CTL_HEADS = 8  # + node: free list head, tag in the high half, frame in the low half
 CTL_FRESH = 24  # + node: next frame that nobody has had
 CTL_FREE = 40  # + node: length of the free list

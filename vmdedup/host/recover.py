@@ -16,6 +16,7 @@ from vmdedup.host.layout import (
     CTL_HEADS,
     CTL_NODES,
     CTL_PER_NODE,
+    CTL_STALE,
     FRAME_MASK,
     FRAME_SHIFT,
     MM_FREE,
@@ -63,6 +64,8 @@ def rebuild(h: Any, counts: Any) -> None:
         free = 0
         for pfn in range(h.ctl[CTL_FRESH + node] - 1, first - 1, -1):
             if counts[pfn] == 0:
+                if h.frames[pfn] & COUNT_MASK and h.frames[pfn] >> NODE_SHIFT:
+                    h.ctl[CTL_STALE] += 1
                 h.frames[pfn] = head << NODE_SHIFT
                 head = pfn
                 free += 1
@@ -71,4 +74,3 @@ def rebuild(h: Any, counts: Any) -> None:
                 h.frames[pfn] = node_bits | counts[pfn]
         h.ctl[CTL_HEADS + node] = head
         h.ctl[CTL_FREE + node] = free
-

@@ -21,8 +21,13 @@ KEPT_CACHES = 6
 
 
 def kernel(function: F) -> F:
-    """Compile a function of arrays and scalars; in Python mode return it unchanged."""
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    """Compile a function of arrays and scalars; in Python mode return it unchanged.
+
+    Kernels allocate nothing, so Numba's reference counting is left out (_nrt): counting array references with atomic
+    instructions took more than half of ksmd's time. Kernels call each other by the dozen for each page and hand on some
+    hundred words of array descriptors each time, which took half of the rest: so callees are inlined (forceinline).
+    """
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
     return compiled
 
 

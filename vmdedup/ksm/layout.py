@@ -42,16 +42,16 @@ DUP = 2  # in a chain, not in the tree
 
 stable_node_dtype = np.dtype(
     [
-        ("parent", "i4"),  # parent in the tree; DUP: its chain; free node: the next free one
-        ("left", "i4"),  # left child; DUP: next dup of the chain
-        ("right", "i4"),  # right child; DUP: dup before
-        ("kpfn", "i4"),  # the KSM frame; CHAIN: first dup
-        ("hlist", "i4"),  # first rmap_item that shares the frame, newest first
-        ("rmap_hlist_len", "i4"),  # how many there are
         ("flags", "u1"),
         ("unused", "u1", 3),
+        ("parent", "i4"),  # parent in the tree; DUP: its chain; free node: the next free one
+        ("hlist", "i4"),  # first rmap_item that shares the frame, newest first
+        ("rmap_hlist_len", "i4"),  # how many there are
+        ("left", "i4"),  # left child; DUP: next dup of the chain
+        ("right", "i4"),  # right child; DUP: dup before
+        ("key", "i8"),  # order key of the content; what a search touches stands together
+        ("kpfn", "i4"),  # the KSM frame; CHAIN: first dup
         ("prune_time", "i4"),  # CHAIN: when it was last pruned, in ms of ksmd's clock, modulo 2**31
-        ("key", "i8"),  # order key of the content
     ]
 )
 
@@ -89,10 +89,14 @@ state_dtype = np.dtype(
         ("free_node", "i8"),  # head of the list of free stable nodes
         ("fresh_node", "i8"),  # next stable node never used
         ("walked", "i8"),  # tree position of the last chain walk (a collapse changes it)
+        ("looked_ahead", "i8"),  # sum of what the last look ahead touched; keeps the compiler from leaving it out
         ("compares", "i8"),  # comparisons that looked at keys, and those whose keys were equal though the pages
         ("ties", "i8"),  # were not: how good the order's base page is
     ]
 )
+
+
+AHEAD = 8  # pages that are looked up ahead of the scan (ahead.py)
 
 
 class KsmArrays(NamedTuple):
@@ -105,6 +109,7 @@ class KsmArrays(NamedTuple):
     stable: npt.NDArray[np.int64]  # root of the stable tree of each NUMA node
     unstable: npt.NDArray[np.int64]  # root of the unstable tree of each NUMA node
     base: npt.NDArray[np.int64]  # (1, words): the page that order keys are relative to
+    ahead: npt.NDArray[np.int64]  # (AHEAD, 3): key, place in the stable and in the unstable tree (ahead.py)
 
 
 def make(entries: int, mms: int, nodes: int, words: int) -> KsmArrays:
@@ -117,6 +122,7 @@ def make(entries: int, mms: int, nodes: int, words: int) -> KsmArrays:
         stable=np.zeros(nodes, np.int64),
         unstable=np.zeros(nodes, np.int64),
         base=np.zeros((1, words), np.int64),
+        ahead=np.zeros((AHEAD, 3), np.int64),
     )
     k.st["fresh_node"] = 1
     return k

@@ -11,7 +11,8 @@ from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import checksum
-from vmdedup.ksm.layout import EXISTS, HASHED, STABLE
+from vmdedup.ksm.ahead import look_ahead
+from vmdedup.ksm.layout import AHEAD, EXISTS, HASHED, STABLE
 from vmdedup.ksm.merge import merge_into, merge_two, merge_with_zero_page
 from vmdedup.ksm.mm_list import HEAD, drop_slot, is_alive
 from vmdedup.ksm.order import KEY_BITS, KEY_VALID, base_is_bad, page_key, rebase
@@ -30,6 +31,8 @@ def ksm_do_scan(h: Any, k: Any, pages: int) -> int:
         entry = scan_get_next_rmap_item(h, k)
         if entry == NONE:
             return done
+        if entry % AHEAD == 0:
+            look_ahead(h, k, entry)
         cmp_and_merge_page(h, k, entry)
         k.st[0]["pages_scanned"] += 1
     return pages
@@ -177,11 +180,12 @@ def _has_changed(h: Any, k: Any, entry: int, pfn: int) -> bool:
         return False
     quiet = not pte & PIN and cas(h.pte, entry, pte, pte & ~SOFT)
     value = checksum(h.words, pfn)
-    item["key"] = 0
     if quiet:
         item["flags"] |= HASHED
+        item["key"] = page_key(h, k, pfn) | KEY_VALID
     else:
         item["flags"] &= ~HASHED & 255
+        item["key"] = 0
     changed = value != item["oldchecksum"]
     item["oldchecksum"] = value
     return changed
@@ -189,7 +193,7 @@ def _has_changed(h: Any, k: Any, entry: int, pfn: int) -> bool:
 
 @kernel
 def _key_of(h: Any, k: Any, entry: int, pfn: int) -> int:
-    """The page's order key; kept with its item for as long as nobody stores to the page."""
+    """The page's order key: its item's if it has a valid one, which holds until somebody stores to the page."""
     item = k.items[entry]
     if item["key"] & KEY_VALID:
         return item["key"] & KEY_BITS

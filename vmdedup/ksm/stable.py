@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.frames import node_of
+from vmdedup.host.layout import CTL_STALE
 from vmdedup.jit import rbtree
+from vmdedup.jit.atomic import load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.rbtree import NIL
 from vmdedup.ksm.layout import CHAIN
@@ -31,6 +33,12 @@ CHANGED = 0  # a chain walk met a stale node and has changed the tree
 def nid_of(h: Any, k: Any, pfn: int) -> int:
     """Which NUMA node's trees a frame belongs to. Source: mm/ksm.c:get_kpfn_nid."""
     return 0 if k.st[0]["merge_across_nodes"] else node_of(h, pfn)
+
+
+@kernel
+def needs_walk(h: Any, k: Any, position: int) -> bool:
+    """Whether a tree position may be anything but a plain node whose frame is alive: spares most calls of walk_chain."""
+    return k.nodes[position]["flags"] & CHAIN != 0 or load(h.ctl, CTL_STALE) != 0
 
 
 @kernel
@@ -94,15 +102,17 @@ def stable_tree_search(h: Any, k: Any, pfn: int, key: int) -> int:
     root = nid_of(h, k, pfn)
     x = k.stable[root]
     while x != NIL:
-        node = walk_chain(h, k, x, True)
-        if node == CHANGED:
-            x = k.stable[root]
-            continue
+        node = x
+        if needs_walk(h, k, x):
+            node = walk_chain(h, k, x, True)
+            if node == CHANGED:
+                x = k.stable[root]
+                continue
+            x = k.st[0]["walked"]
         sign = compare_keyed(h, k, pfn, key, k.nodes[node]["kpfn"], k.nodes[node]["key"])
         if sign == 0:
             return node if can_share(k, node, 0) else 0
-        position = k.nodes[k.st[0]["walked"]]
-        x = position["left"] if sign < 0 else position["right"]
+        x = k.nodes[x]["left"] if sign < 0 else k.nodes[x]["right"]
     return 0
 
 
@@ -122,13 +132,16 @@ def stable_tree_insert(h: Any, k: Any, pfn: int) -> int:
     sign = 0
     x = k.stable[root]
     while x != NIL:
-        other = walk_chain(h, k, x, False)
-        if other == CHANGED:
-            x = k.stable[root]
-            parent = NIL
-            continue
+        other = x
+        if needs_walk(h, k, x):
+            other = walk_chain(h, k, x, False)
+            if other == CHANGED:
+                x = k.stable[root]
+                parent = NIL
+                continue
+            x = k.st[0]["walked"]
         sign = compare_keyed(h, k, pfn, key, k.nodes[other]["kpfn"], k.nodes[other]["key"])
-        parent = k.st[0]["walked"]
+        parent = x
         if sign == 0:
             return _join_equal(h, k, node, parent)
         x = k.nodes[parent]["left"] if sign < 0 else k.nodes[parent]["right"]

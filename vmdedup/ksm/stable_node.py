@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.frames import set_stable_node
-from vmdedup.host.layout import COUNT_MASK, NO_NODE, NODE_SHIFT
+from vmdedup.host.layout import COUNT_MASK, CTL_STALE, NO_NODE, NODE_SHIFT
 from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit import rbtree
-from vmdedup.jit.atomic import load
+from vmdedup.jit.atomic import fetch_add, load
 from vmdedup.jit.kernel import kernel
 from vmdedup.ksm.layout import CHAIN, DUP, NID_MASK, NID_SHIFT, NOT_TREE, STABLE
 from vmdedup.ksm.order import page_key
@@ -22,7 +22,12 @@ NO_ROOM = 0
 
 @kernel
 def is_stale(h: Any, k: Any, node: int) -> bool:
-    """Whether the node's frame has been freed. Source: mm/ksm.c:ksm_get_folio."""
+    """Whether the node's frame has been freed. Source: mm/ksm.c:ksm_get_folio.
+
+    As long as host memory knows of no freed KSM frame, no frame word needs to be looked at.
+    """
+    if load(h.ctl, CTL_STALE) == 0:
+        return False
     word = load(h.frames, k.nodes[node]["kpfn"])
     return word & COUNT_MASK == 0 or word >> NODE_SHIFT != node
 
@@ -122,6 +127,7 @@ def unlink_item(h: Any, k: Any, entry: int) -> None:
 @kernel
 def remove_node(h: Any, k: Any, node: int) -> None:
     """Forget a stale node and all that its sharers counted. Source: mm/ksm.c:remove_node_from_stable_tree."""
+    fetch_add(h.ctl, CTL_STALE, -1)
     while k.nodes[node]["hlist"] != 0:
         unlink_item(h, k, k.nodes[node]["hlist"])
     if k.nodes[node]["flags"] & DUP:
@@ -168,6 +174,7 @@ def make_chain(k: Any, node: int) -> int:
         return NO_ROOM
     k.nodes[chain]["kpfn"] = 0
     k.nodes[chain]["flags"] = CHAIN | (k.nodes[node]["flags"] & NID_MASK)
+    k.nodes[chain]["key"] = k.nodes[node]["key"]
     k.nodes[chain]["prune_time"] = k.st[0]["now"] & 0x7FFFFFFF
     rbtree.replace(k.nodes, k.stable, (k.nodes[node]["flags"] & NID_MASK) >> NID_SHIFT, node, chain)
     k.st[0]["stable_node_chains"] += 1

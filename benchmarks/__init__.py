@@ -1,0 +1,1 @@
+"""Speed as ratios on the same work in one run. `python -m benchmarks.NAME --help` tells what each compares."""

@@ -1,0 +1,72 @@
+"""Looking the next pages up in both trees together, so that what a search will touch is in the processor's cache. Kernels only.
+
+A search in a tree of many nodes waits for memory at every level, since each step needs the one before. Here the steps of
+several pages alternate, so their waits overlap. Nothing is decided: the walks follow keys alone, without side effects, and
+where they end is not used. A wrong turn (an old key, a chain) costs time, never an answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.jit.kernel import kernel
+from vmdedup.ksm.layout import AHEAD, STABLE
+from vmdedup.ksm.order import KEY_BITS, KEY_VALID
+
+DEEPEST = 64  # levels; a red-black tree of 2**31 nodes has no more
+WORTH_WHILE = 1 << 11  # nodes; a smaller tree is in the cache anyway
+
+
+@kernel
+def look_ahead(h: Any, k: Any, entry: int) -> None:
+    """Walk both trees for the AHEAD pages from entry on."""
+    st = k.st[0]
+    if st["pages_shared"] + st["pages_unshared"] < WORTH_WHILE:
+        return
+    some = 0
+    for q in range(AHEAD):
+        key = 0
+        if entry + q < len(k.items) and not k.items[entry + q]["flags"] & STABLE:
+            key = k.items[entry + q]["key"]
+        wanted = key & KEY_VALID != 0
+        k.ahead[q, 0] = key & KEY_BITS
+        k.ahead[q, 1] = k.stable[0] if wanted else 0
+        k.ahead[q, 2] = k.unstable[0] if wanted else 0
+        some |= key
+    if some & KEY_VALID:
+        st["looked_ahead"] = _walk_stable(k) + _walk_unstable(h, k)
+
+
+@kernel
+def _walk_stable(k: Any) -> int:
+    for _ in range(DEEPEST):
+        left_over = 0
+        for q in range(AHEAD):
+            node = k.nodes[k.ahead[q, 1]]
+            left = node["left"]
+            right = node["right"]
+            x = left if k.ahead[q, 0] < node["key"] else right
+            k.ahead[q, 1] = x
+            left_over |= x
+        if left_over == 0:
+            break
+    return left_over
+
+
+@kernel
+def _walk_unstable(h: Any, k: Any) -> int:
+    touched = 0
+    for _ in range(DEEPEST):
+        left_over = 0
+        for q in range(AHEAD):
+            x = k.ahead[q, 2]
+            touched += h.pte[x]
+            item = k.items[x]
+            left = item["left"]
+            right = item["right"]
+            x = left if k.ahead[q, 0] < item["key"] & KEY_BITS else right
+            k.ahead[q, 2] = x
+            left_over |= x
+        if left_over == 0:
+            break
+    return touched
