@@ -89,7 +89,7 @@ def test_steps(text: str, step: steps.Step) -> None:
         ("fill a 0 zero 1", "no content 'zero 1'; use zero, key K[+], seed S[+] or file PATH [PAGE]"),
         ("fill a 0 seed", "no content 'seed'; use zero, key K[+], seed S[+] or file PATH [PAGE]"),
         ("fill a 0 seed +7", "number '+7' is no number; write it in decimal or as 0x-hexadecimal"),
-        ("fill a 0 key 0x1ffffffffffffffff", "number 0x1ffffffffffffffff is out of range; give 0 to 184467440"),
+        ("fill a 0 key 0x1ffffffffffffffff", "number 0x1ffffffffffffffff is out of range; give 0 to 1844"),
         ("fill a 0..1 key 0xffffffffffffffff+", "key 0xffffffffffffffff+ does not fit in 8 bytes on page 1"),
         ("set speed 1", "unknown knob 'speed'; use one of run, pages_to_scan, "),
         ("set run", "'set' with 1 words after it; write: set KNOB VALUE"),
