@@ -101,6 +101,20 @@ class Guest:
                 self._begin_workload()
         elif self._workload is not None:
             self._workload.step(ms)
+        self._boot_again()
+
+    def live(self, ms: float) -> bool:
+        """As advance, for ms milliseconds of wall time. Returns whether it is too eager to rest now."""
+        workload = self._workload
+        if workload is None or not workload.eager:
+            self.advance(ms)
+            return False
+        self._virtual_ms += ms
+        workload.burst()
+        self._boot_again()
+        return True
+
+    def _boot_again(self) -> None:
         again = 1000.0 * self._boot.parameters.again_s
         if again and self._virtual_ms - self._booted_ms >= again:
             self.reboot()
@@ -109,11 +123,6 @@ class Guest:
         self.state = "running"
         if self.spec.workload != "boot":
             self._workload = make_workload(self.spec.workload, self.kernel, self.spec.parameters)
-
-    @property
-    def eager(self) -> bool:
-        """Whether, running free, it works as fast as it can instead of keeping to virtual time."""
-        return self._workload is not None and self._workload.eager
 
     def reboot(self) -> None:
         """Start again. As on real machines memory keeps what it held, unless pages are zeroed when freed."""

@@ -26,7 +26,6 @@ from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
 
 ORPHANED = 17
-_EAGER_MS = 1.0
 _FREE_MS = 5.0
 _log = logging.getLogger(__name__)
 
@@ -117,8 +116,7 @@ class _Worker:
                     return self._guest.stats()
                 self._pipe.send(("done", self._guest.stats()))
             now = time.monotonic()
-            eager = self._guest.eager
-            self._guest.advance(_EAGER_MS if eager else 1000.0 * (now - then))
+            eager = self._guest.live(1000.0 * (now - then))
             then = now
             if not eager:
                 self._pipe.poll(max(0.0, then + _FREE_MS / 1000.0 - time.monotonic()))

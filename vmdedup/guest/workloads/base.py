@@ -64,6 +64,10 @@ class Workload(ABC, Generic[P]):
     def step(self, ms: float) -> None:
         """Do the work of ms milliseconds of virtual time."""
 
+    def burst(self) -> None:
+        """A few milliseconds' worth of work at full speed. Only for workloads that are eager."""
+        raise NotImplementedError
+
     def verify(self) -> int:
         """Read back what only this workload knows. Returns pages verified. Raises GuestError."""
         return 0

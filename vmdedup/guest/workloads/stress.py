@@ -20,6 +20,7 @@ from vmdedup.guest.seeds import Words, below, keys
 from vmdedup.guest.workloads.base import SMALL_BOOT, Budget, Workload
 
 _BATCH = 128
+_BURST = 256
 _LOG = 4
 _RUN = 8
 
@@ -65,6 +66,10 @@ class Stress(Workload[StressParameters]):
         due = self._stores.due(ms)
         for start in range(0, due, _BATCH):
             self._batch(min(_BATCH, due - start))
+
+    def burst(self) -> None:
+        """One batch, whatever the time."""
+        self._batch(_BURST)
 
     def verify(self) -> int:
         """Read back all of the memory."""
