@@ -19,9 +19,11 @@ from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
+from vmdedup.units import MIB
 
 Note = Callable[[str], None]
 Command = Callable[[GuestProcess], object]
+_WORTH_RETURNING = 64 * MIB
 _log = logging.getLogger(__name__)
 
 
@@ -98,6 +100,12 @@ class Emulation:
         dead = self._each(running, lambda guest: guest.begin_tick(milliseconds))
         dead += self._each([guest for guest in running if guest.state == "running"], GuestProcess.finish_tick)
         self._bury(dead)
+
+    def give_back(self) -> None:
+        """Return the memory of free frames to the system if it is much, while nobody runs."""
+        resident, page = self.host.segment.resident(), self.host.page_size
+        if resident - self.host.frames_in_use() * page > max(_WORTH_RETURNING, resident // 8):
+            self.host.trim()
 
     # Real time
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from vmdedup.experiment.possible import possible_pages
+from vmdedup.host import census
 from vmdedup.host.memory import Host
 
 Row = dict[str, int | float | str]
@@ -27,7 +30,7 @@ def sample(host: Host, ksmd: Counting, seconds: float, guests: int, ksmd_cpu: fl
     """A row for the series (result.columns). guests: how many are alive. ksmd_cpu: seconds so far."""
     allocated_by_guest, placed_by_guest = host.allocated()
     allocated, placed = int(allocated_by_guest.sum()), int(placed_by_guest.sum())
-    zero, within, between = (int(part) for part in host.sharing()[1].sum(axis=0))
+    zero, within, between = saved_pages(host)
     knobs = {name: ksmd.get(name) for name in SHOWN_KNOBS}
     used = host.frames_in_use()
     return {
@@ -45,6 +48,14 @@ def sample(host: Host, ksmd: Counting, seconds: float, guests: int, ksmd_cpu: fl
         **ksmd.counters(),
         **knobs,
     }
+
+
+def saved_pages(host: Host) -> tuple[int, int, int]:
+    """Pages saved that are zero-filled (those that KSM placed left out), within one guest, between guests."""
+    scratch = np.zeros((3, len(host.arrays.frames)), np.int32)
+    totals = np.zeros(3, np.int64)
+    census.share_totals(host.arrays, *scratch, totals)
+    return int(totals[0]), int(totals[1]), int(totals[2])
 
 
 def cow_breaks(host: Host) -> int:

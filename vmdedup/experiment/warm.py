@@ -6,6 +6,7 @@ import numpy as np
 
 from vmdedup.experiment.accounting import Mappings
 from vmdedup.experiment.possible import possible_pages
+from vmdedup.experiment.sampler import saved_pages
 from vmdedup.host.memory import Host
 
 
@@ -19,7 +20,7 @@ def warm_up() -> None:
         host.recover()
         mappings = Mappings(host)
         mappings.shares()
-        host.sharing()
+        saved_pages(host)
         possible_pages(host, int(mappings.allocated.sum()), 0, zeros_are_free=False)
     finally:
         host.close()

@@ -126,3 +126,30 @@ def hash_frames(h: Any, hashes: Any) -> int:
             hashes[n] = hash_page(h.words, pfn)
             n += 1
     return n
+
+
+@kernel
+def share_totals(h: Any, maps: Any, guests: Any, last: Any, totals: Any) -> None:
+    """Pages saved that are zero-filled, within guests, between guests: share_matrix's split, summed up.
+
+    maps, guests, last: int32[frames], zeroed: how often a frame is mapped, by how many guests, by which last.
+    totals: int64[3], zeroed.
+    """
+    for mm in range(1, len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                e = h.pte[entry]
+                pfn = (e >> FRAME_SHIFT) & FRAME_MASK
+                if e & PRESENT and pfn != 0:
+                    maps[pfn] += 1
+                    if last[pfn] != mm:
+                        last[pfn] = mm
+                        guests[pfn] += 1
+    for pfn in range(1, len(maps)):
+        if maps[pfn] > 1:
+            if same_page(h.words, pfn, h.words, 0):
+                totals[0] += maps[pfn] - 1
+            else:
+                totals[1] += maps[pfn] - guests[pfn]
+                totals[2] += guests[pfn] - 1
