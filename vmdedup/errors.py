@@ -6,6 +6,7 @@
     │   └── ScriptError          a KSM script: FILE:LINE, what, remedy
     ├── HostError                host memory: exhausted, or not to be had from the system
     ├── GuestError               a guest could not be started, or broke down
+    ├── WorkerDiedError          a process of ours was killed
     ├── InvariantError           host/check or ksm/check found the memory inconsistent
     ├── KnobError                a tunable refused a value; .errno_name is the kernel's own name
     └── EnvironmentLacksError    root, an idle KSM, a kernel feature is missing; exit status 4
@@ -42,6 +43,10 @@ class GuestError(VmdedupError):
     """A guest could not be started, or broke down."""
 
 
+class WorkerDiedError(VmdedupError):
+    """A process of ours was killed, or broke down."""
+
+
 class InvariantError(VmdedupError):
     """A consistency check found host or ksmd state that must not exist."""
 
@@ -56,6 +61,9 @@ class KnobError(VmdedupError):
         self.knob = knob
         self.value = value
         self.errno_name = errno_name
+
+    def __reduce__(self) -> tuple[type[KnobError], tuple[str, str, str]]:
+        return KnobError, (self.knob, self.value, self.errno_name)
 
 
 class EnvironmentLacksError(VmdedupError):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from vmdedup.errors import KnobError
 from vmdedup.host.layout import CTL_NODES
 from vmdedup.host.memory import Host
 from vmdedup.jit.page import checksum
-from vmdedup.ksm import layout, mm_list, scan, stable, unmerge
+from vmdedup.ksm import adopt, layout, mm_list, scan, stable, unmerge
 from vmdedup.ksm.advisor import Advisor
+from vmdedup.ksm.check import check_ksm
 from vmdedup.ksm.sysfs import COUNTERS, RMAP_ITEM_BYTES, TUNABLES
 
 RUN_STOP, RUN_MERGE, RUN_UNMERGE = 0, 1, 2
@@ -38,7 +37,7 @@ class Ksmd:
         self._h = host.arrays
         nodes = int(self._h.ctl[CTL_NODES])
         self.arrays = layout.make(len(self._h.pte), len(self._h.mms), nodes, self._h.words.shape[1])
-        self._knobs = {name: knob.default for name, knob in TUNABLES.items()}
+        self._knobs = self.defaults()
         self._advisor = Advisor()
         self.cpu_ms = 0
         self._state("zero_checksum", checksum(self._h.words, 0))
@@ -58,6 +57,34 @@ class Ksmd:
     @now_ms.setter
     def now_ms(self, now: int) -> None:
         self._state("now", now)
+
+    @staticmethod
+    def defaults() -> dict[str, int]:
+        """Every tunable's value in a new ksmd."""
+        return {name: knob.default for name, knob in TUNABLES.items()}
+
+    def knobs(self) -> dict[str, int]:
+        """Every tunable's value now."""
+        return dict(self._knobs)
+
+    def charge(self, now_ms: int, cpu_ms: int) -> None:
+        """Tell it the time, and the CPU time that it has had."""
+        self.now_ms = now_ms
+        self.cpu_ms = cpu_ms
+
+    def take_over(self, totals: dict[str, int]) -> None:
+        """Go on, with new records, from a ksmd that has died on this host. totals: counters that it had reached.
+
+        Nobody may run meanwhile; the host has been recovered.
+        """
+        adopt.adopt_ksm_frames(self._h, self.arrays)
+        self._state("seqnr", totals["full_scans"])
+        self._state("pages_scanned", totals["pages_scanned"])
+        self._state("pages_skipped", totals["pages_skipped"])
+
+    def check(self) -> None:
+        """Verify trees, lists and counters against each other; raises InvariantError. See ksm.check."""
+        check_ksm(self._h, self.arrays)
 
     def enter(self, mm: int) -> None:
         """An address space has mergeable memory from now on. Source: mm/ksm.c:__ksm_enter."""
@@ -187,7 +214,7 @@ class Ksmd:
             "ksm_process_profit": (merging + zero) * self.host.page_size - items * RMAP_ITEM_BYTES,
         }
 
-    def metadata_bytes(self) -> dict[str, Any]:
+    def metadata_bytes(self) -> dict[str, int]:
         """Bytes that ksmd's own records really take, by kind."""
         return {
             "rmap_items": self._state("rmap_items") * layout.rmap_item_dtype.itemsize,

@@ -2,83 +2,41 @@
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.ksm.daemon import KsmdProcess
 from vmdedup.ksm.ksmd import Ksmd
-from vmdedup.ksm.sysfs import COUNTERS
-from vmdedup.replay.content import Content, pages_of
+from vmdedup.replay.content import Content
+from vmdedup.replay.process import LocalProcess, Process, WorkerProcess
 from vmdedup.replay.script import Script
 
 # The start state of a script, where it differs from the kernel's defaults.
 START = {"run": "1", "smart_scan": "0"}
 
 
-class LocalProcess:
-    """A script's process, played in this process."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-
-    def fill(self, lo: int, hi: int, content: Content) -> None:
-        """Store content in pages lo to hi."""
-        for first, block in pages_of(content, lo, hi):
-            self.memory.write_pages(np.arange(first, first + len(block)), block)
-
-    def poke(self, page: int, offset: int, byte: int) -> None:
-        """Store one byte."""
-        self.memory.write(page, bytes([byte]), offset)
-
-    def read(self, lo: int, hi: int) -> None:
-        """Load a byte of each page."""
-        self.memory.touch(np.arange(lo, hi + 1))
-
-    def discard(self, lo: int, hi: int) -> None:
-        """madvise(MADV_DONTNEED)."""
-        self.memory.discard(np.arange(lo, hi + 1))
-
-    def unmap(self, lo: int, hi: int) -> None:
-        """munmap."""
-        self.memory.unmap(lo, hi)
-
-    def mergeable(self, lo: int, hi: int) -> None:
-        """madvise(MADV_MERGEABLE)."""
-        self.memory.mergeable(lo, hi)
-
-    def unmergeable(self, lo: int, hi: int) -> None:
-        """madvise(MADV_UNMERGEABLE)."""
-        self.memory.unmergeable(lo, hi)
-
-    def fork(self, child: str) -> LocalProcess:
-        """fork(2)."""
-        return LocalProcess(self.memory.fork(child))
-
-    def digest(self) -> str:
-        """SHA-256 of the mapped pages."""
-        return self.memory.digest()
-
-    def exit(self) -> None:
-        """End; the memory is given back."""
-        self.memory.exit()
-
-
 class EmulatedMachine:
-    """Fills replay.machine.Machine."""
+    """Fills replay.machine.Machine. workers: each process of the script, and ksmd, in a process of its own.
 
-    def __init__(self, script: Script) -> None:
-        self.host = Host.create(script.pages(), mms=script.mms() + 1)
-        self.ksmd = Ksmd(self.host)
+    Without workers everything is played in this process: the same engine, for tests and for many small scripts.
+    """
+
+    def __init__(self, script: Script, workers: bool = True) -> None:
+        self.host = Host.create(max(1, script.pages()), mms=script.mms() + 1)
+        self.ksmd: Ksmd | KsmdProcess = KsmdProcess(self.host) if workers else Ksmd(self.host)
+        self._kind: type[LocalProcess | WorkerProcess] = WorkerProcess if workers else LocalProcess
+        self._processes: dict[str, Process] = {}
         for knob, value in START.items():
             self.ksmd.set(knob, value)
-        self._processes: dict[str, LocalProcess] = {}
 
     def vm(self, name: str, pages: int) -> None:
         """Start a process; see replay.machine."""
         memory = self.host.add(pages, name)
-        self._processes[name] = LocalProcess(memory)
+        self._processes[name] = self._kind(memory)
         self.ksmd.enter(memory.mm)
 
     def fork(self, name: str, child: str) -> None:
@@ -92,38 +50,39 @@ class EmulatedMachine:
     def exit(self, name: str) -> None:
         """End a process."""
         process = self._processes.pop(name)
-        process.exit()
+        process.do("exit")
+        process.close()
         self.ksmd.exit(process.memory.mm)
 
     def fill(self, name: str, lo: int, hi: int, content: Content) -> None:
         """Store content in a range."""
-        self._processes[name].fill(lo, hi, content)
+        self._processes[name].do("fill", lo, hi, content)
 
     def poke(self, name: str, page: int, offset: int, byte: int) -> None:
         """Store one byte."""
-        self._processes[name].poke(page, offset, byte)
+        self._processes[name].do("poke", page, offset, byte)
 
     def read(self, name: str, lo: int, hi: int) -> None:
         """Load one byte of each page."""
-        self._processes[name].read(lo, hi)
+        self._processes[name].do("read", lo, hi)
 
     def discard(self, name: str, lo: int, hi: int) -> None:
         """madvise(MADV_DONTNEED)."""
-        self._processes[name].discard(lo, hi)
+        self._processes[name].do("discard", lo, hi)
 
     def unmap(self, name: str, lo: int, hi: int) -> None:
         """munmap."""
-        self._processes[name].unmap(lo, hi)
+        self._processes[name].do("unmap", lo, hi)
 
     def mergeable(self, name: str, lo: int, hi: int) -> None:
         """madvise(MADV_MERGEABLE)."""
         process = self._processes[name]
         self.ksmd.enter(process.memory.mm)
-        process.mergeable(lo, hi)
+        process.do("mergeable", lo, hi)
 
     def unmergeable(self, name: str, lo: int, hi: int) -> None:
         """madvise(MADV_UNMERGEABLE)."""
-        self._processes[name].unmergeable(lo, hi)
+        self._processes[name].do("unmergeable", lo, hi)
 
     def set(self, knob: str, value: str) -> None:
         """Write a tunable."""
@@ -140,7 +99,7 @@ class EmulatedMachine:
 
     def counters(self) -> dict[str, Any]:
         """The counters, and each living process's."""
-        values: dict[str, Any] = {name: self.ksmd.counters()[name] for name in COUNTERS}
+        values: dict[str, Any] = dict(self.ksmd.counters())
         values["vms"] = {name: self.ksmd.ksm_stat(p.memory.mm) for name, p in self._processes.items()}
         return values
 
@@ -149,15 +108,27 @@ class EmulatedMachine:
         groups: dict[int, list[str]] = {}
         for name, process in self._processes.items():
             entries = process.memory.entries
-            for page in np.flatnonzero(entries & PRESENT):
+            for page in np.flatnonzero(entries & PRESENT).tolist():
                 pfn = int(entries[page] >> FRAME_SHIFT) & FRAME_MASK
                 groups.setdefault(pfn, []).append(f"{name}:{page}")
         return sorted(sorted(group) for group in groups.values() if len(group) > 1)
 
     def digest(self) -> dict[str, str]:
         """SHA-256 of each living process's memory."""
-        return {name: process.digest() for name, process in self._processes.items()}
+        return {name: process.do("digest") for name, process in self._processes.items()}
 
     def close(self) -> None:
-        """Give back the host's memory."""
+        """End all processes and give back the host's memory."""
+        while self._processes:
+            self._processes.popitem()[1].close()
+        if isinstance(self.ksmd, KsmdProcess):
+            self.ksmd.close()
         self.host.close()
+
+    def __enter__(self) -> EmulatedMachine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,131 @@
+"""Worker processes: forked from a server that has everything loaded, commanded over a pipe, ending with their parent.
+
+    parent                      fork server                     worker
+    Worker(...)  ── spawn ───►  imported, compiled  ── fork ──► commands[name](*arguments)
+    call(name, ...)  ──────────────── pipe ───────────────────► ("done", answer) or ("failed", error)
+
+There is one fork server in a process; what it loads is settled when the first worker starts. A worker whose parent ends,
+however that happens, ends within a moment: a thread of its waits for nothing else.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
+from types import ModuleType
+from typing import Any
+
+from vmdedup.errors import VmdedupError, WorkerDiedError
+
+ORPHANED = 17
+_JOIN_SECONDS = 5.0
+_preload: list[str] = ["vmdedup.host.workers"]
+
+Commands = Mapping[str, Callable[..., Any]]
+
+
+def fork_server(*modules: str) -> ForkServerContext:
+    """The context that workers come from; modules are what its server shall import besides what it was told before."""
+    _preload.extend(module for module in modules if module not in _preload)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_preload))
+    return context
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Start a process without its importing the caller's main module, which a worker has no use for.
+
+    So scripts and notebooks need no guard around what they do, and a worker is no larger than it must be.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def settle() -> None:
+    """To be called first in a worker: Ctrl-C is the parent's business, and the parent's end is the worker's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(ORPHANED)
+
+
+def serve(pipe: Connection, commands: Commands) -> None:
+    """Obey commands until the parent closes the pipe. A VmdedupError goes to the parent; any other ends the worker."""
+    try:
+        while True:
+            name, arguments = pipe.recv()
+            try:
+                answer: tuple[Any, ...] = ("done", commands[name](*arguments))
+            except VmdedupError as error:
+                answer = ("failed", error)
+            pipe.send(answer)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)
+
+
+class Worker:
+    """A process that runs target(pipe, *arguments), which must come to serve()."""
+
+    def __init__(self, name: str, target: Callable[..., None], *arguments: Any, preload: str) -> None:
+        context = fork_server(preload)
+        self.name = name
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=target, args=(theirs, *arguments), name=f"vmdedup-{name}", daemon=True)
+        with without_main():
+            self._process.start()
+        theirs.close()
+
+    def call(self, command: str, *arguments: Any) -> Any:
+        """Have a command done. Raises what it raised, or WorkerDiedError if the process is gone."""
+        try:
+            self._pipe.send((command, arguments))
+            kind, answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(_JOIN_SECONDS)
+            raise WorkerDiedError(f"{self.name} has died ({self._fate()})") from None
+        if kind == "failed":
+            raise answer
+        return answer
+
+    def _fate(self) -> str:
+        code = self._process.exitcode
+        if code is None:
+            return "it does not answer"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return int(self._process.pid or 0)
+
+    @property
+    def sentinel(self) -> int:
+        """A descriptor that becomes readable when it ends."""
+        return int(self._process.sentinel)
+
+    def is_alive(self) -> bool:
+        """Whether the process is still there."""
+        return bool(self._process.is_alive())
+
+    def close(self) -> None:
+        """End it, whatever it is doing."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.join(_JOIN_SECONDS)
