@@ -174,11 +174,15 @@ def test_a_unique_page_is_skipped_more_and_more() -> None:
     assert (machine.ksm.pages_scanned, skipped, state.age) == (12, 48, 60)
 
 
-@pytest.mark.parametrize(("now", "dups"), [(1999, 3), (2000, 2)])
-def test_chains_are_pruned_when_their_time_has_come(now: int, dups: int) -> None:
+@pytest.mark.parametrize(
+    ("period", "now", "dups"),
+    [(2000, 1999, 3), (2000, 2000, 2), (0, 0, 2), ((1 << 31) - 1, 1 << 40, 2), (1 << 31, 1 << 40, 3)],
+)
+def test_chains_are_pruned_when_their_time_has_come(period: int, now: int, dups: int) -> None:
     clock = [0]
     machine = OracleMachine(lambda: clock[0])
     machine.set("max_page_sharing", "2")
+    machine.set("stable_node_chains_prune_millisecs", str(period))
     for name, pages in (("old", 2), ("new", 5)):
         machine.vm(name, pages)
         machine.fill(name, 0, pages - 1, Key(1))
