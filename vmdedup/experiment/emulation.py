@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from vmdedup.errors import GuestError
 from vmdedup.experiment.guests import Action, Plan
@@ -116,6 +117,15 @@ class Emulation:
     def stop_free(self) -> None:
         """Have every guest stand between two operations; those found dead are buried."""
         self._bury(self._each([g for g in self.alive() if g.state == "free"], GuestProcess.stop_free))
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Guests that run free stand between two operations inside, and run on afterwards."""
+        free = [guest for guest in self.alive() if guest.state == "free"]
+        dead = self._each(free, GuestProcess.stop_free)
+        yield
+        self._bury(dead)
+        self._bury(self._each([guest for guest in free if guest.state == "running"], GuestProcess.run_free))
 
     def is_due(self, now: int) -> bool:
         """Whether something is to be done at `now`."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from vmdedup.experiment.accounting import Mappings
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.provenance import machine, versions
-from vmdedup.experiment.sampler import Row, sample
+from vmdedup.experiment.sampler import BreakCounter, Row, sample
 from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
 from vmdedup.experiment.tally import guest_rows, matrix_rows
 from vmdedup.result import columns
@@ -38,6 +38,7 @@ class Recorder:
         self._series: list[Row] = []
         self._timing: list[Row] = []
         self._events: list[dict[str, Any]] = []
+        self._breaks = BreakCounter()
         self._last = -1  # when the last row was taken
         self._began = time.time()
         self._clock = time.monotonic()
@@ -56,7 +57,8 @@ class Recorder:
         self._last = self.now
         before = time.monotonic()
         alive = sum(1 for _ in emulation.alive())
-        row = sample(emulation.host, emulation.ksmd, self.now / SECOND_NS, alive, ksmd_cpu)
+        breaks = self._breaks.total(emulation.host)
+        row = sample(emulation.host, emulation.ksmd, self.now / SECOND_NS, alive, breaks, ksmd_cpu)
         self._series.append(row)
         self._timing.append(
             {

@@ -10,14 +10,18 @@ from vmdedup.experiment.clock.lockstep import run_lockstep
 from vmdedup.experiment.clock.wall import run_wall
 from vmdedup.experiment.disks import open_disks
 from vmdedup.experiment.emulation import Emulation
+from vmdedup.experiment.guarded import GuardedKsmd
 from vmdedup.experiment.guests import Plan, plan
 from vmdedup.experiment.interrupt import Interrupt
 from vmdedup.experiment.recorder import Recorder, Watcher
 from vmdedup.experiment.room import host_frames
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.experiment.warm import warm_up
+from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.logs import Logs
 from vmdedup.host.memory import Host
+from vmdedup.host.workers import fork_server
+from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
 from vmdedup.ksm.daemon import KsmdProcess
 from vmdedup.result.run import Result
 
@@ -41,8 +45,10 @@ def run_scenario(
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         warm_up()
         with _host(scenario, planned) as host:
-            ksmd = KsmdProcess(host, logs=logs.channel())
+            fork_server(KSMD_PRELOAD, *GUEST_PRELOAD)
+            ksmd = GuardedKsmd(KsmdProcess(host, logs.channel()))
             emulation = Emulation(planned, host, ksmd, disks, logs.channel(), recorder.event)
+            ksmd.standing, ksmd.note = emulation.standing, recorder.event
             try:
                 return _run(scenario, emulation, recorder)
             finally:

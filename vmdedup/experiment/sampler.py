@@ -26,8 +26,11 @@ class Counting(Protocol):
         """A tunable's value."""
 
 
-def sample(host: Host, ksmd: Counting, seconds: float, guests: int, ksmd_cpu: float) -> Row:
-    """A row for the series (result.columns). guests: how many are alive. ksmd_cpu: seconds so far."""
+def sample(host: Host, ksmd: Counting, seconds: float, guests: int, breaks: int, ksmd_cpu: float) -> Row:
+    """A row for the series (result.columns).
+
+    guests: how many are alive. breaks: copy-on-write breaks so far. ksmd_cpu: seconds so far.
+    """
     allocated_by_guest, placed_by_guest = host.allocated()
     allocated, placed = int(allocated_by_guest.sum()), int(placed_by_guest.sum())
     zero, within, between = saved_pages(host)
@@ -43,7 +46,7 @@ def sample(host: Host, ksmd: Counting, seconds: float, guests: int, ksmd_cpu: fl
         "within_guest_pages": within,
         "between_guests_pages": between,
         "possible_pages": possible_pages(host, allocated, placed, bool(knobs["use_zero_pages"])),
-        "cow_breaks": cow_breaks(host),
+        "cow_breaks": breaks,
         "ksmd_cpu_s": ksmd_cpu,
         **ksmd.counters(),
         **knobs,
@@ -58,6 +61,20 @@ def saved_pages(host: Host) -> tuple[int, int, int]:
     return int(totals[0]), int(totals[1]), int(totals[2])
 
 
-def cow_breaks(host: Host) -> int:
-    """Writes that found a merged page, or a zero page that KSM placed, and got a copy; the dead included."""
-    return int(host.arrays.mms["cow_ksm"].sum() + host.arrays.mms["zero_cow"].sum())
+class BreakCounter:
+    """Writes that found a merged page, or a zero page that KSM placed, and got a copy; of all guests, dead or not.
+
+    An address space's own count starts anew when its record is used again, so what was counted is kept here.
+    """
+
+    def __init__(self) -> None:
+        self._seen = np.zeros(0, np.int64)
+        self._gone = 0
+
+    def total(self, host: Host) -> int:
+        """The breaks since the run began."""
+        now = host.arrays.mms["cow_ksm"] + host.arrays.mms["zero_cow"]
+        before = self._seen if len(self._seen) else np.zeros_like(now)
+        self._gone += int(before[now < before].sum())
+        self._seen = now
+        return self._gone + int(now.sum())

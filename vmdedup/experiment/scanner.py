@@ -35,5 +35,9 @@ class Scanner(Protocol):
     def cpu_seconds(self) -> float:
         """CPU time that its process has really had."""
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
     def close(self) -> None:
         """End it."""

@@ -1,0 +1,82 @@
+"""A ksmd that is started again when its process dies: the call that found it dead is made again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+from vmdedup.errors import WorkerDiedError
+from vmdedup.ksm.daemon import KsmdProcess
+
+A = TypeVar("A")
+_log = logging.getLogger(__name__)
+
+
+class GuardedKsmd:
+    """Fills experiment.scanner.Scanner.
+
+    standing: gives a context in which every guest stands between two operations; note: told of each death.
+    Both are set by the emulation that the ksmd works for.
+    """
+
+    def __init__(self, ksmd: KsmdProcess) -> None:
+        self._ksmd = ksmd
+        self.standing: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.note: Callable[[str], None] = _log.info
+
+    def enter(self, mm: int) -> None:
+        """An address space has mergeable memory from now on."""
+        self._call(lambda: self._ksmd.enter(mm))
+
+    def exit(self, mm: int) -> None:
+        """An address space has ended."""
+        self._call(lambda: self._ksmd.exit(mm))
+
+    def scan(self, pages: int) -> int:
+        """One batch; returns the pages scanned."""
+        return self._call(lambda: self._ksmd.scan(pages))
+
+    def charge(self, now_ms: int, cpu_ms: int) -> None:
+        """Its clock, and the CPU time that it has had."""
+        self._call(lambda: self._ksmd.charge(now_ms, cpu_ms))
+
+    def get(self, knob: str) -> int:
+        """A tunable's value."""
+        return self._ksmd.get(knob)
+
+    def set(self, knob: str, text: str) -> None:
+        """Write a tunable. Raises KnobError."""
+        self._call(lambda: self._ksmd.set(knob, text))
+
+    def counters(self) -> dict[str, int]:
+        """The counters of /sys/kernel/mm/ksm by name."""
+        return self._call(self._ksmd.counters)
+
+    def ksm_stat(self, mm: int) -> dict[str, int]:
+        """The figures of /proc/PID/ksm_stat."""
+        return self._call(lambda: self._ksmd.ksm_stat(mm))
+
+    def cpu_seconds(self) -> float:
+        """CPU time that its processes have really had."""
+        return self._call(self._ksmd.cpu_seconds)
+
+    @property
+    def pid(self) -> int:
+        """Its process id now."""
+        return self._ksmd.pid
+
+    def close(self) -> None:
+        """End it."""
+        self._ksmd.close()
+
+    def _call(self, call: Callable[[], A]) -> A:
+        while True:
+            try:
+                return call()
+            except WorkerDiedError as death:
+                self.note(f"{death}; it is started again")
+                _log.warning("%s; it is started again", death)
+                with self.standing():
+                    self._ksmd.revive()
