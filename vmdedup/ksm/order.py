@@ -40,7 +40,7 @@ def page_key(h: Any, k: Any, pfn: int) -> int:
         return size << RANK_SHIFT
     value = 0
     for b in range(at, at + KEY_BYTES):
-        value = (value << 8) | (h.bytes[pfn, b] if b < size else 0)
+        value = (value << 8) | (int(h.bytes[pfn, b]) if b < size else 0)
     base_byte = (k.base[0, at >> 3] >> ((at & 7) << 3)) & 255
     rank = at if h.bytes[pfn, at] < base_byte else 2 * size - at
     return (rank << RANK_SHIFT) | value
