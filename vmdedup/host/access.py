@@ -17,8 +17,8 @@ from vmdedup.host.fault import (
     unpin,
     unshare,
 )
-from vmdedup.host.layout import VMA_BITS
-from vmdedup.jit.atomic import fetch_add, store
+from vmdedup.host.layout import MERGEABLE, VMA_BITS
+from vmdedup.jit.atomic import fetch_add, load, store
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import copy_page
 
@@ -104,7 +104,8 @@ def advise_range(h: Any, mm: int, lo: int, hi: int, mergeable: bool) -> int:
     first = h.mms[mm]["first"]
     for page in range(lo, hi + 1):
         entry = first + page
-        if not mergeable and unshare(h, mm, entry) != 0:
+        # What is not mergeable now is left alone, even if it maps a KSM frame, as a fork's sharer can.
+        if not mergeable and load(h.pte, entry) & MERGEABLE and unshare(h, mm, entry) != 0:
             return page - lo
         set_mergeable(h, entry, mergeable)
     return hi + 1 - lo

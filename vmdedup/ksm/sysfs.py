@@ -24,7 +24,7 @@ class Tunable:
     default: int
     meaning: str
     unit: str = ""
-    kind: str = "unsigned"  # unsigned; truncated to 32 bits; integer (signed); boolean; mode
+    kind: str = "unsigned"  # unsigned; long (64 bits); truncated to 32 bits; integer (signed); boolean; mode
     low: int = 0
     high: int = U32
 
@@ -53,7 +53,7 @@ class Tunable:
         if not digits.isascii() or not digits.isdigit():
             raise KnobError(self.name, word, "EINVAL")
         value = -int(digits) if word[:1] == "-" else int(digits)
-        if signed and not -I32 - 1 <= value <= I32:
+        if (signed and not -I32 - 1 <= value <= I32) or (self.kind == "long" and value > U64):
             raise KnobError(self.name, word, "ERANGE")
         if not self.low <= value <= self.high:
             raise KnobError(self.name, word, "EINVAL")
@@ -79,7 +79,7 @@ _TUNABLES = (
     Tunable("run", 0, "0: ksmd stops; 1: it runs; 2: it stops and everything merged is unmerged", high=2),
     Tunable("pages_to_scan", 100, "pages that ksmd scans before it sleeps", "pages"),
     Tunable("sleep_millisecs", 20, "how long ksmd sleeps between two batches", "ms"),
-    Tunable("merge_across_nodes", 1, "whether pages of different NUMA nodes are merged", high=1),
+    Tunable("merge_across_nodes", 1, "whether pages of different NUMA nodes are merged", kind="long", high=1),
     Tunable("use_zero_pages", 0, "whether empty pages are replaced by the zero page", kind="boolean"),
     Tunable("max_page_sharing", 256, "how many pages one KSM page may stand for", "pages", "integer", 2, I32),
     Tunable("stable_node_chains_prune_millisecs", 2000, "how often a chain is searched for stale copies", "ms"),
