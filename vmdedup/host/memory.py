@@ -38,6 +38,7 @@ from vmdedup.host.segment import Segment
 
 MAX_MMS = 65535
 DIGEST_PAGES = 1024
+SPARE = 16
 
 
 class Host:
@@ -59,13 +60,14 @@ class Host:
     ) -> Host:
         """A new host.
 
-        pages: page table entries for all guests together. frames: host memory in pages (default: as many as the guests
-        have). mms: address spaces at a time. page_size: bytes, 4096, or 8 for fingerprint pages. nodes: NUMA nodes.
+        pages: page table entries for all guests together. frames: host memory in pages (default: enough for all that
+        the guests have). mms: address spaces at a time. page_size: bytes, 4096, or 8 for fingerprint pages. nodes: NUMA nodes.
         """
         if not 1 <= mms < MAX_MMS or not 1 <= nodes <= MAX_NODES or page_size % 8 or pages < 1:
             raise HostError(f"a host of {pages} pages of {page_size} bytes, {mms} guests and {nodes} nodes cannot be")
         entries = pages + BLOCK * (mms + 2)
-        total = (frames if frames is not None else pages) + 1
+        # Whoever copies a page needs one frame more than there will be in the end.
+        total = (frames if frames is not None else pages + mms + SPARE) + 1
         per_node = -(-total // nodes)
         segment = Segment(offsets(mms + 1, entries, total, page_size)[1])
         host = cls(segment, entries, total, mms + 1, page_size)
