@@ -7,6 +7,7 @@ and calls revive(): host memory is counted afresh, a new ksmd takes over what wa
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from vmdedup.host.layout import MM_DEAD
@@ -19,14 +20,25 @@ PRELOAD = "vmdedup.ksm.preload"
 CARRIED = ("full_scans", "pages_scanned", "pages_skipped")
 
 
-def run_ksmd(pipe: Connection, host: Host, logs: LogChannel | None, carried: dict[str, int] | None) -> None:
-    """The whole life of the process. carried: totals of the ksmd that it takes over from."""
+@dataclass(frozen=True)
+class Legacy:
+    """What a ksmd that has died leaves to the next: tunables that had been written, in order, and totals."""
+
+    written: dict[str, str]
+    totals: dict[str, int]
+
+
+def run_ksmd(pipe: Connection, host: Host, logs: LogChannel | None, legacy: Legacy | None) -> None:
+    """The whole life of the process. legacy: of the ksmd that it takes over from."""
     settle()
     if logs is not None:
         logs.attach()
     ksmd = Ksmd(host)
-    if carried is not None:
-        ksmd.take_over(carried)
+    if legacy is not None:
+        # Tunables first: some are refused once there are merged pages.
+        for knob, text in legacy.written.items():
+            ksmd.set(knob, text)
+        ksmd.take_over(legacy.totals)
     serve(
         pipe,
         {
@@ -97,7 +109,7 @@ class KsmdProcess:
     def set(self, knob: str, text: str) -> None:
         """Write a tunable. Raises KnobError with the kernel's refusal."""
         self._knobs = self._worker.call("set", knob, text)
-        # Written again in this order to a ksmd that takes over; run comes last, wherever it was written.
+        # In the order of the last writes, for a ksmd that takes over.
         self._written.pop(knob, None)
         self._written[knob] = text
 
@@ -147,11 +159,10 @@ class KsmdProcess:
         for mm in [m for m, state in enumerate(self.host.arrays.mms["state"]) if state == MM_DEAD]:
             self.host.release(mm)
         self._cpu_before = self._cpu_seen
-        self._worker = Worker("ksmd", run_ksmd, self.host, self._logs, self._totals, preload=PRELOAD)
+        legacy = Legacy(self._written, self._totals)
+        self._worker = Worker("ksmd", run_ksmd, self.host, self._logs, legacy, preload=PRELOAD)
         for mm in self._entered:
             self._worker.call("enter", mm)
-        for knob, text in sorted(self._written.items(), key=lambda written: written[0] == "run"):
-            self._knobs = self._worker.call("set", knob, text)
 
     def close(self) -> None:
         """End the process."""
