@@ -1,0 +1,116 @@
+"""What every test has: fixed random numbers, and a look at the end whether anything was left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from vmdedup.errors import EnvironmentLacksError
+from vmdedup.jit import PYTHON_MODE
+from vmdedup.live.lock import KsmLock
+from vmdedup.live.session import KsmSession
+from vmdedup.live.sysfs import KSM, KsmFiles
+
+settings.register_profile(
+    "vmdedup",
+    derandomize=True,
+    deadline=None,
+    print_blob=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("vmdedup")
+
+# Every process that the tests start inherits this, orphans included.
+MARK = "VMDEDUP_TESTS"
+GRACE = 15.0  # seconds that what is ending may take
+# What multiprocessing keeps until this process ends. A worker has its fork server's command line, but another
+# parent.
+SERVERS = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Python mode has no atomic operations, and is slow."""
+    if PYTHON_MODE:
+        reason = pytest.mark.skip(reason="needs compiled kernels; this is Python mode")
+        for item in items:
+            if item.get_closest_marker("compiled"):
+                item.add_marker(reason)
+
+
+@pytest.fixture(scope="module")
+def require_kernel_ksm() -> Iterator[KsmSession]:
+    """The host kernel's KSM for this module alone; skips, saying why, where it cannot be had."""
+    try:
+        session = KsmSession(wait=120)
+    except EnvironmentLacksError as lacking:
+        if os.environ.get("VMDEDUP_REQUIRE_KERNEL"):
+            raise
+        pytest.skip(str(lacking))
+    with session:
+        yield session
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Fails the run if it leaves processes, shared memory, or changed tunables of the kernel's KSM."""
+    os.environ[MARK] = mark = uuid.uuid4().hex
+    shared_memory, tunables = _shared_memory(), _tunables(wait=0)
+    yield
+    assert not _wait_for_none(lambda: _processes(mark)), "processes are left"
+    assert not _wait_for_none(lambda: sorted(_shared_memory() - shared_memory)), "/dev/shm has more files"
+    if tunables is not None:
+        assert _tunables(wait=60) in (tunables, None), "the kernel's KSM has other tunables than before"
+
+
+def _wait_for_none(look: Callable[[], list[str]]) -> list[str]:
+    """What is there still when the time of grace is over."""
+    end = time.monotonic() + GRACE
+    while (found := look()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def _shared_memory() -> set[str]:
+    folder = Path("/dev/shm")
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _processes(mark: str) -> list[str]:
+    """The processes that this run has started, children of children and orphans too, by their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            environment, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has ended, or is somebody else's
+        is_child = parent == os.getpid()
+        is_server = is_child and any(name in command for name in SERVERS)
+        if (is_child or f"{MARK}={mark}".encode() in environment) and not is_server:
+            found.append(f"{folder.name}: {command.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
+    return found
+
+
+def _tunables(wait: float) -> dict[str, str] | None:
+    """The tunables as they are while nobody uses the kernel's KSM; None if that cannot be seen."""
+    if os.geteuid() != 0 or not (KSM / "run").exists():
+        return None
+    try:
+        lock = KsmLock(wait=wait)
+    except EnvironmentLacksError:
+        return None
+    files = KsmFiles()
+    try:
+        return files.save()
+    finally:
+        files.close()
+        lock.close()
