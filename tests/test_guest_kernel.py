@@ -118,6 +118,19 @@ def test_more_is_read_than_fits() -> None:
     assert parts == stats.memory_pages
 
 
+def test_reading_does_not_evict_what_it_has_just_found() -> None:
+    made, _ = boot(spec(mib=4, boot={"processes": 1, "cache_share": 0.0, "heap_share": 0.0}), SHARED)
+    kernel = made.kernel
+    room = kernel.physical.free + kernel.cache.size
+    kernel.map_file(np.arange(1000, 1000 + room - 16))
+    before = np.arange(3000, 3016)
+    kernel.read(before)
+    kernel.physical.allocate(kernel.physical.free, overwritten=True)
+    kernel.read(np.arange(3000, 3032))
+    assert (kernel.cache.lookup(before) >= 0).all()
+    assert made.verify() == kernel.cache.size
+
+
 def test_written_files_are_read_again_as_written() -> None:
     made, ram = boot(spec(mib=8), SHARED)
     kernel, pages = made.kernel, np.arange(100, 140)

@@ -193,6 +193,20 @@ def test_a_worker_adds_little_memory_of_its_own(start: Callable[..., GuestProces
     assert 0 < private_kib(guest.pid) < PRIVATE_LIMIT_KIB
 
 
+@pytest.mark.slow
+def test_a_worker_on_a_disk_of_many_files_adds_little_memory_of_its_own() -> None:
+    disk, host = open_disk(DiskSpec("/usr")), Host.create(32768)
+    given = spec(mib=128, disk=DiskSpec("/usr"), workload="fileserver", parameters={"read_mib_s": 100})
+    guest = GuestProcess(given, host, host.add(given.memory_pages).mm, disk)
+    guest.start()
+    try:
+        ticks(guest, 50)
+        assert guest.pid is not None
+        assert 0 < private_kib(guest.pid) < PRIVATE_LIMIT_KIB
+    finally:
+        guest.kill()
+
+
 def private_kib(pid: int) -> int:
     """Memory that a process shares with nobody, host memory and other segments left out."""
     total, counted = 0, True
