@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ Pages = NDArray[np.uint8]
 PAGE = 4096
 SEED = 7
 FILES = Path("/usr")
+CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 
 
 def random(pages: int) -> Pages:
@@ -28,14 +31,32 @@ def prefix(pages: int) -> Pages:
 
 
 def real(pages: int) -> Pages:
-    """Memory of four real guests if GUEST_MEMORY names a folder with them, else pages of this machine's files twice."""
+    """Memory of real guests if there is any, else pages of this machine's files, each twice.
+
+    Guests: raw images in the folder that GUEST_MEMORY names, or a corpus beside the checkout (CORPUS): every
+    distinct page once in pages.bin.zst, and for each guest the numbers of its pages there (NAME.idx.u32).
+    """
     folder = os.environ.get("GUEST_MEMORY")
     if folder:
-        return np.concatenate([np.fromfile(p, np.uint8).reshape(-1, PAGE) for p in sorted(Path(folder).glob("*.raw"))])
+        images = sorted(Path(folder).glob("*.raw"))
+        memory: Pages = np.concatenate([np.fromfile(image, np.uint8).reshape(-1, PAGE) for image in images])
+        return memory
+    if (CORPUS / "pages.bin.zst").exists() and shutil.which("zstd"):
+        return _corpus()
     distinct = np.zeros((pages // 2, PAGE), np.uint8)
     for row, page in zip(distinct, _file_pages(), strict=False):
         row[: len(page)] = np.frombuffer(page, np.uint8)
-    return np.concatenate([distinct, distinct])[: pages]
+    twice: Pages = np.concatenate([distinct, distinct])
+    return twice[:pages]
+
+
+def _corpus() -> Pages:
+    command = ["zstd", "-dcq", "--long=27", str(CORPUS / "pages.bin.zst")]
+    packed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    store: Pages = np.frombuffer(packed, np.uint8).reshape(-1, PAGE)
+    rows = np.concatenate([np.fromfile(guest, "<u4") for guest in sorted(CORPUS.glob("*.idx.u32"))])
+    memory: Pages = store[rows]
+    return memory
 
 
 def _random_words(count: int) -> NDArray[np.int64]:

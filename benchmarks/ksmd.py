@@ -3,11 +3,11 @@
     python -m benchmarks.ksmd --json
     python -m benchmarks.ksmd --pages 65536 --rounds 3 --only prefix
 
-Both are given the same pages in one process's mergeable memory and do full scans, each in one batch: the first (only checksums
-are taken), the second (everything is merged) and two more (nothing is left to do; their mean is `steady`). Emulator and
-kernel take turns; a figure is the median over the rounds, in pages a second of ksmd's own CPU time; a ratio is emulator over
-kernel. The emulated ksmd runs in a process that maps the host's memory for the first time, as ksmd does in a run. Needs root
-and an idle KSM.
+Both are given the same pages in one process's mergeable memory and do full scans, each in one batch: the
+first (only checksums are taken), the second (everything is merged) and two more (nothing is left to do; their
+mean is `steady`). Emulator and kernel take turns; a figure is the median over the rounds, in pages a second
+of ksmd's own CPU time; a ratio is emulator over kernel. The emulated ksmd runs in a process that maps the
+host's memory for the first time, as ksmd does in a run. Needs root and an idle KSM.
 """
 
 from __future__ import annotations

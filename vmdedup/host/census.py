@@ -75,10 +75,10 @@ def list_mappings(h: Any, pairs: Any) -> int:
 def share_matrix(h: Any, pairs: Any, matrix: Any, split: Any) -> None:
     """Who shares with whom. pairs: sorted list_mappings.
 
-    matrix: int64[mms, mms]: pages of the row's guest whose frame the column's guest maps too; the diagonal: pages that are
-    a further copy inside one guest. split: int64[mms, 3]: pages saved that are zero-filled, within the guest, between
-    guests: a frame mapped n times by g guests saves n - g within them and g - 1 between them (of which each guest
-    but the one with the lowest number is credited with one).
+    matrix: int64[mms, mms]: pages of the row's guest whose frame the column's guest maps too; the diagonal:
+    pages that are a further copy inside one guest. split: int64[mms, 3]: pages saved that are zero-filled,
+    within the guest, between guests: a frame mapped n times by g guests saves n - g within them and g - 1
+    between them (of which each guest but the one with the lowest number is credited with one).
     """
     start = 0
     while start < len(pairs):

@@ -1,9 +1,9 @@
 """What a guest does with its memory: fault in, store, load, discard, fork. Kernels only.
 
-Every function here is called by the one process that owns the address space. An entry is changed by compare-and-swap; the
-owner pins it first when it needs more than one step, and nobody else changes a pinned entry. So a scanner can take a page
-away from under a guest only between two operations, and a guest can never store into a frame that has become somebody
-else's.
+Every function here is called by the one process that owns the address space. An entry is changed by
+compare-and-swap; the owner pins it first when it needs more than one step, and nobody else changes a pinned
+entry. So a scanner can take a page away from under a guest only between two operations, and a guest can never
+store into a frame that has become somebody else's.
 """
 
 from __future__ import annotations

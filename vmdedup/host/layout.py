@@ -16,9 +16,10 @@ A page table entry (pte), an int64, from bit 0:
     9-11 kind of a page that is not present (0 untouched, 1 patched, 2 compressed, 3 swapped)
     12-13 age in clock sweeps   16-47 frame number, or slot number of a page that is not present
 
-SOFT is set by every store and cleared only by a scanner that is about to look at the content: while it is clear, what
-the scanner computed from the page still holds. ZERO marks a zero page that KSM placed. MAPPED and MERGEABLE are the page's
-VMA. PIN is set by the owner while it reads, stores or faults; nobody else changes a pinned entry.
+SOFT is set by every store and cleared only by a scanner that is about to look at the content: while it is
+clear, what the scanner computed from the page still holds. ZERO marks a zero page that KSM placed. MAPPED and
+MERGEABLE are the page's VMA. PIN is set by the owner while it reads, stores or faults; nobody else changes a
+pinned entry.
 
 A frame word, an int64: bits 0-31 count (entries that map the frame, plus a scanner's reference while it works on it);
 bits 32-62 node: 0 ordinary, NO_NODE a KSM frame without stable node, else the stable node's index. Count 0: the frame

@@ -15,6 +15,7 @@ from vmdedup.host.check import check_host
 from vmdedup.host.frames import frames_in_use
 from vmdedup.host.layout import (
     BLOCK,
+    COUNT_MASK,
     CTL_FRAMES,
     CTL_FRESH,
     CTL_HEADS,
@@ -22,7 +23,6 @@ from vmdedup.host.layout import (
     CTL_NODES,
     CTL_PER_NODE,
     CTL_WORDS,
-    COUNT_MASK,
     MAPPED,
     MAX_NODES,
     MM_DEAD,
@@ -60,8 +60,9 @@ class Host:
     ) -> Host:
         """A new host.
 
-        pages: page table entries for all guests together. frames: host memory in pages (default: enough for all that
-        the guests have). mms: address spaces at a time. page_size: bytes, 4096, or 8 for fingerprint pages. nodes: NUMA nodes.
+        pages: page table entries for all guests together. frames: host memory in pages (default: enough for
+        all that the guests have). mms: address spaces at a time. page_size: bytes, 4096, or 8 for fingerprint
+        pages. nodes: NUMA nodes.
         """
         if not 1 <= mms < MAX_MMS or not 1 <= nodes <= MAX_NODES or page_size % 8 or pages < 1:
             raise HostError(f"a host of {pages} pages of {page_size} bytes, {mms} guests and {nodes} nodes cannot be")
@@ -75,7 +76,7 @@ class Host:
         ctl[CTL_FRAMES], ctl[CTL_PER_NODE], ctl[CTL_NODES] = total, per_node, nodes
         ctl[CTL_NEXT_ENTRY] = BLOCK
         for node in range(nodes):
-            ctl[CTL_FRESH + node] = max(1, min(node * per_node, total))
+            ctl[CTL_FRESH + node] = max(1, node * per_node)
         return host
 
     def _map(self) -> HostArrays:
@@ -245,7 +246,7 @@ class Memory:
         numbers, offsets_in_page = self._numbers(pages), np.ascontiguousarray(places, np.int64)
         runs = np.ascontiguousarray(data, np.uint8)
         if len(offsets_in_page) and not (
-            0 <= int(offsets_in_page.min()) and int(offsets_in_page.max()) + runs.shape[1] <= self.page_size
+            int(offsets_in_page.min()) >= 0 and int(offsets_in_page.max()) + runs.shape[1] <= self.page_size
         ):
             raise HostError(f"a store of {runs.shape[1]} bytes does not fit into a page of {self.page_size}")
         self._finished(access.store_bytes(self._h, self.mm, numbers, offsets_in_page, runs), numbers)

@@ -4,8 +4,8 @@
     Worker(...)  ── spawn ───►  imported, compiled  ── fork ──► commands[name](*arguments)
     call(name, ...)  ──────────────── pipe ───────────────────► ("done", answer) or ("failed", error)
 
-There is one fork server in a process; what it loads is settled when the first worker starts. A worker whose parent ends,
-however that happens, ends within a moment: a thread of its waits for nothing else.
+There is one fork server in a process; what it loads is settled when the first worker starts. A worker whose
+parent ends, however that happens, ends within a moment: a thread of its waits for nothing else.
 """
 
 from __future__ import annotations

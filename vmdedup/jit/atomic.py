@@ -17,9 +17,9 @@ from vmdedup.jit.kernel import PYTHON_MODE
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     view = context.make_array(array_type)(context, builder, array)
-    return cgutils.get_item_pointer(
-        context, builder, array_type, view, [index], wraparound=False, boundscheck=context.enable_boundscheck
-    )
+    get_item_pointer: Any = cgutils.get_item_pointer
+    checked = context.enable_boundscheck
+    return get_item_pointer(context, builder, array_type, view, [index], wraparound=False, boundscheck=checked)
 
 
 @intrinsic

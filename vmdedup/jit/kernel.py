@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core import config
+from numba.core import config as numba_config
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Numba's own types know neither _nrt nor its settings.
+_njit: Any = numba.njit
+config: Any = numba_config
 
 PYTHON_MODE: bool = bool(config.DISABLE_JIT)
 BOUNDSCHECK: bool = bool(config.BOUNDSCHECK)
@@ -27,7 +31,7 @@ def kernel(function: F) -> F:
     instructions took more than half of ksmd's time. Kernels call each other by the dozen for each page and hand on some
     hundred words of array descriptors each time, which took half of the rest: so callees are inlined (forceinline).
     """
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+    compiled: F = _njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
     return compiled
 
 

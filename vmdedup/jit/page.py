@@ -39,24 +39,23 @@ _memset: Any = types.ExternalFunction("memset", types.intp(types.intp, types.int
 
 
 @intrinsic
-def _row(typing_context: Any, pages: Any, index: Any) -> Any:
+def _row_address(typing_context: Any, pages: Any, index: Any) -> Any:
     """Address of row index of a two-dimensional array."""
     signature = types.intp(pages, types.intp)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         view = context.make_array(sig.args[0])(context, builder, args[0])
         zero = context.get_constant(types.intp, 0)
-        place = cgutils.get_item_pointer(
-            context, builder, sig.args[0], view, [args[1], zero], wraparound=False,
-            boundscheck=context.enable_boundscheck,
-        )
+        get_item_pointer: Any = cgutils.get_item_pointer
+        where, checked = [args[1], zero], context.enable_boundscheck
+        place = get_item_pointer(context, builder, sig.args[0], view, where, wraparound=False, boundscheck=checked)
         return builder.ptrtoint(place, context.get_value_type(types.intp))
 
     return signature, generate
 
 
 @intrinsic
-def _trailing_zeros(typing_context: Any, value: Any) -> Any:
+def _count_trailing_zeros(typing_context: Any, value: Any) -> Any:
     """Number of trailing zero bits of a word that is not 0."""
     signature = types.int64(types.int64)
 
@@ -64,6 +63,10 @@ def _trailing_zeros(typing_context: Any, value: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, 1))
 
     return signature, generate
+
+
+_row: Any = _row_address
+_trailing_zeros: Any = _count_trailing_zeros
 
 
 @kernel

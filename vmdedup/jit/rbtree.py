@@ -6,8 +6,8 @@ searches are written out where the trees are used, since each has side effects o
 rebalancing, erasing and replacing. Where a node ends up decides which stale nodes KSM notices and what an
 out-of-order unstable tree finds, so the rotations are exactly those of lib/rbtree.c.
 
-Properties held: (1) a node is red or black; (2) the root is black; (3) absent leaves are black; (4) both children of a red
-node are black; (5) every path from a node to its leaves has the same number of black nodes.
+Properties held: (1) a node is red or black; (2) the root is black; (3) absent leaves are black; (4) both
+children of a red node are black; (5) every path from a node to its leaves has the same number of black nodes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A new ksmd on a host where another one has died: what was merged stays merged. Kernels only.
 
-Nothing of the dead ksmd's records can be trusted, but host memory says which frames are KSM frames, and their content cannot
-change. So each gets a stable node again, without sharers. The first visit of each page that maps one counts it among the
-sharers, as it does for the child of a fork; after one full scan the counters are what they would have been.
+Nothing of the dead ksmd's records can be trusted, but host memory says which frames are KSM frames, and their
+content cannot change. So each gets a stable node again, without sharers. The first visit of each page that
+maps one counts it among the sharers, as it does for the child of a fork; after one full scan the counters are
+what they would have been.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Looking the next pages up in both trees together, so that what a search will touch is in the processor's cache. Kernels only.
+"""Looking the next pages up in both trees together, to have in the cache what searches will touch. Kernels only.
 
-A search in a tree of many nodes waits for memory at every level, since each step needs the one before. Here the steps of
-several pages alternate, so their waits overlap. Nothing is decided: the walks follow keys alone, without side effects, and
-where they end is not used. A wrong turn (an old key, a chain) costs time, never an answer.
+A search in a tree of many nodes waits for memory at every level, since each step needs the one before. Here
+the steps of several pages alternate, so their waits overlap. Nothing is decided: the walks follow keys alone,
+without side effects, and where they end is not used. A wrong turn (an old key, a chain) costs time, never an
+answer.
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ def _check_order(h: HostArrays, k: KsmArrays, nid: int) -> list[int]:
 
 
 def _in_order(k: KsmArrays, root: int) -> list[int]:
-    order, above, x = [], [], root
+    order: list[int] = []
+    above: list[int] = []
+    x = root
     while above or x:
         while x:
             above.append(x)
@@ -99,8 +101,9 @@ def _check_counters(k: KsmArrays, nodes: list[int]) -> None:
     for name, expected in sums.items():
         _require(int(state[name]) == expected, f"{name} is {int(state[name])}, the records say {expected}")
     slots = k.slots
+    in_tree = flags & (STABLE | UNSTABLE)
     _require(int(slots["rmap_items"].sum()) == sums["rmap_items"], "the processes' rmap_items do not add up")
     _require(int(slots["merging_pages"].sum()) == stable, "the processes' merging pages do not add up")
     _require(not flags[0], "page 0 has an item")
-    _require(bool(((flags & (STABLE | UNSTABLE)) != (STABLE | UNSTABLE)).all()), "a page is in both trees")
-    _require(bool((((flags & (STABLE | UNSTABLE)) == 0) | (flags & EXISTS != 0)).all()), "a page without item is in a tree")
+    _require(bool((in_tree != (STABLE | UNSTABLE)).all()), "a page is in both trees")
+    _require(bool((flags[in_tree != 0] & EXISTS != 0).all()), "a page without item is in a tree")

@@ -1,7 +1,8 @@
 """ksmd in a process of its own, as it is in a host: the same face as ksm.ksmd, over a pipe.
 
-If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between two operations
-and calls revive(): host memory is counted afresh, a new ksmd takes over what was merged, and goes on.
+If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between
+two operations and calls revive(): host memory is counted afresh, a new ksmd takes over what was merged, and
+goes on.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def run_ksmd(pipe: Connection, host: Host, logs: LogChannel | None, legacy: Lega
             "scan": lambda pages: (ksmd.scan(pages), ksmd.get("pages_to_scan")),
             "full_scan": ksmd.full_scan,
             "charge": ksmd.charge,
-            "set": lambda knob, text: (ksmd.set(knob, text), ksmd.knobs())[1],
+            "set": ksmd.set,
+            "knobs": ksmd.knobs,
             "counters": ksmd.counters,
             "ksm_stat": ksmd.ksm_stat,
             "is_entered": ksmd.is_entered,
@@ -108,7 +110,8 @@ class KsmdProcess:
 
     def set(self, knob: str, text: str) -> None:
         """Write a tunable. Raises KnobError with the kernel's refusal."""
-        self._knobs = self._worker.call("set", knob, text)
+        self._worker.call("set", knob, text)
+        self._knobs = self._worker.call("knobs")
         # In the order of the last writes, for a ksmd that takes over.
         self._written.pop(knob, None)
         self._written[knob] = text
@@ -153,7 +156,7 @@ class KsmdProcess:
         return self._worker.is_alive()
 
     def revive(self) -> None:
-        """After its death, while every guest stands: make the host consistent and start again, keeping what is merged."""
+        """After its death, while every guest stands: mend the host and start again, keeping what is merged."""
         self._worker.close()
         self.host.recover()
         for mm in [m for m, state in enumerate(self.host.arrays.mms["state"]) if state == MM_DEAD]:

@@ -191,7 +191,8 @@ class Ksmd:
 
     def counters(self) -> dict[str, int]:
         """The counters of /sys/kernel/mm/ksm, by name, in the order of sysfs.COUNTERS."""
-        values = {name: self._state(name) for name in COUNTERS if name in layout.state_dtype.names}
+        kept = layout.state_dtype.names or ()
+        values = {name: self._state(name) for name in COUNTERS if name in kept}
         items = self._state("rmap_items")
         merged = sum(values[name] for name in ("pages_shared", "pages_sharing", "pages_unshared"))
         values["pages_volatile"] = max(0, items - merged)

@@ -1,8 +1,8 @@
 """The records that ksmd keeps, declared once. They are private to the process that runs ksmd.
 
-A page's rmap_item stands at the index of its page table entry, so a page of a guest, its entry and its rmap_item have
-one number, 0 is nobody, and no record needs to say whose it is. Bytes a guest page: 28 for the rmap_item, beside 8 for the
-entry and 8 for the frame word in host memory; 40 for each stable node.
+A page's rmap_item stands at the index of its page table entry, so a page of a guest, its entry and its
+rmap_item have one number, 0 is nobody, and no record needs to say whose it is. Bytes a guest page: 28 for the
+rmap_item, beside 8 for the entry and 8 for the frame word in host memory; 40 for each stable node.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Merging two pages into one frame while their owners may be storing to them. Kernels only.
 
-The scanner holds a reference on every frame it works on, so that none is freed, and none is written in place: a guest that
-faults on a frame with more than one reference copies it. Then it takes the entry's right to write, by compare-and-swap, which
-fails if the owner has the entry pinned or has stored meanwhile; compares the pages again; and swaps the frame number. A guest
-that stores in between changes the entry (SOFT at least), and the last swap fails.
+The scanner holds a reference on every frame it works on, so that none is freed, and none is written in place:
+a guest that faults on a frame with more than one reference copies it. Then it takes the entry's right to
+write, by compare-and-swap, which fails if the owner has the entry pinned or has stored meanwhile; compares
+the pages again; and swaps the frame number. A guest that stores in between changes the entry (SOFT at least),
+and the last swap fails.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ FRAME_BITS = FRAME_MASK << FRAME_SHIFT
 def write_protect(h: Any, entry: int, pfn: int) -> int:
     """Take the right to store from a page. Returns the entry as it is now, or FAILED.
 
-    Source: mm/ksm.c:write_protect_page. A pinned entry stands for the extra reference that the kernel looks for; a frame that
-    is a KSM frame already cannot be protected again.
+    Source: mm/ksm.c:write_protect_page. A pinned entry stands for the extra reference that the kernel looks
+    for; a frame that is a KSM frame already cannot be protected again.
     """
     old = load(h.pte, entry)
     if old & PIN or not old & PRESENT or (old >> FRAME_SHIFT) & FRAME_MASK != pfn:

@@ -8,10 +8,11 @@ which direction, and the next six bytes from there.
                 size if it equals the base; twice the size less that number if it is greater
     bits 0-47   the six bytes from there on, big-endian
 
-Why ranks order: of two pages below the base, the one that leaves it earlier is less; above it, it is greater. With
-equal ranks both agree with the base up to the same byte, and the six bytes decide. Pages that share a long prefix with
-the base are thus as cheap to compare as random ones. Whatever the base is, the order is memcmp's, so decisions never depend on
-it; a bad base only costs time, and is replaced (scan.py counts ties) by a page that many comparisons had in common.
+Why ranks order: of two pages below the base, the one that leaves it earlier is less; above it, it is greater.
+With equal ranks both agree with the base up to the same byte, and the six bytes decide. Pages that share a
+long prefix with the base are thus as cheap to compare as random ones. Whatever the base is, the order is
+memcmp's, so decisions never depend on it; a bad base only costs time, and is replaced (scan.py counts ties)
+by a page that many comparisons had in common.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from vmdedup.ksm.mm_list import HEAD, drop_slot, is_alive
 from vmdedup.ksm.order import KEY_BITS, KEY_VALID, base_is_bad, page_key, rebase
 from vmdedup.ksm.rmap import free_item, get_item, remove_from_tree
 from vmdedup.ksm.stable import stable_tree_insert, stable_tree_search
-from vmdedup.ksm.stable_node import NO_ROOM, can_share, link_item
+from vmdedup.ksm.stable_node import NO_ROOM, link_item
 from vmdedup.ksm.unstable import candidate_frame, unstable_tree_search_insert
 
 NONE = 0

@@ -1,7 +1,7 @@
-"""Stable nodes: one KSM frame each, with the rmap_items that share it; and chains of nodes of equal content. Kernels only.
+"""Stable nodes: one KSM frame each, with the rmap_items that share it; chains of equal nodes. Kernels only.
 
-A node does not keep its frame alive. When the last page that maps the frame goes, the frame is freed and the node is *stale*;
-nobody is told, and the node with its counters stays until a walk happens to look at it.
+A node does not keep its frame alive. When the last page that maps the frame goes, the frame is freed and the
+node is *stale*; nobody is told, and the node with its counters stays until a walk happens to look at it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Every tunable and counter of /sys/kernel/mm/ksm and of /proc/PID/ksm_stat, declared once.
 
-The command line, scenario files, results and documents are made from these tables. Names, defaults, ranges and errors are
-those of Linux 6.18. Values are text on the way in and out, as in sysfs; ksm.ksmd holds them as integers.
+The command line, scenario files, results and documents are made from these tables. Names, defaults, ranges
+and errors are those of Linux 6.18. Values are text on the way in and out, as in sysfs; ksm.ksmd holds them as
+integers.
 """
 
 from __future__ import annotations
