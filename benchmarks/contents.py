@@ -55,8 +55,7 @@ def _corpus() -> Pages:
     packed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     store: Pages = np.frombuffer(packed, np.uint8).reshape(-1, PAGE)
     rows = np.concatenate([np.fromfile(guest, "<u4") for guest in sorted(CORPUS.glob("*.idx.u32"))])
-    memory: Pages = store[rows]
-    return memory
+    return np.ascontiguousarray(store[rows], np.uint8)
 
 
 def _random_words(count: int) -> NDArray[np.int64]:

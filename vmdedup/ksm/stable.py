@@ -43,7 +43,7 @@ def needs_walk(h: Any, k: Any, position: int) -> bool:
 
 @kernel
 def walk_chain(h: Any, k: Any, position: int, prune: bool) -> int:
-    """The node to compare with at a position, or CHANGED. st.walked: the position, which may have collapsed.
+    """The node to compare with at a position, or CHANGED. st.walked: the position, maybe collapsed.
 
     Source: mm/ksm.c:__stable_node_chain.
     """
