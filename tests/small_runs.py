@@ -57,8 +57,6 @@ def write(folder: Path, text: str = SMALL) -> Path:
     return path
 
 
-def run(
-    folder: Path, text: str = SMALL, overrides: Overrides | None = None, watcher: Watching | None = None
-) -> Result:
+def run(folder: Path, text: str = SMALL, overrides: Overrides | None = None, watcher: Watching | None = None) -> Result:
     """Run a scenario given as text."""
     return run_scenario(load_scenario(write(folder, text), overrides), watcher or Watching(), Keeping())

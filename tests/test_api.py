@@ -58,9 +58,7 @@ def test_the_example_runs_as_a_script(tmp_path: Path) -> None:
         ({"seed": "x"}, {}, "seed: "),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
-    keys: dict[str, Any], guests: dict[str, Any], complaint: str
-) -> None:
+def test_what_cannot_be_meant_is_refused(keys: dict[str, Any], guests: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         vmdedup.Hypervisor(**keys).add(**guests).run("1s")
 
@@ -77,7 +75,5 @@ def test_public_names_are_sorted_exist_and_load_nothing_before_use() -> None:
     assert set(vmdedup.__all__) <= set(dir(vmdedup))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = vmdedup.nothing
-    code = (
-        "import sys, vmdedup; assert not {'numpy', 'numba', 'polars', 'pydantic', 'typer'} & set(sys.modules)"
-    )
+    code = "import sys, vmdedup; assert not {'numpy', 'numba', 'polars', 'pydantic', 'typer'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -72,9 +72,7 @@ def two_machines(monkeypatch: pytest.MonkeyPatch, second: type[EmulatedMachine])
 SCRIPT = "vm a 4\nfill a 0..3 seed 1\ncounters\npass\ncounters\ndigest\n"
 
 
-def test_both_and_alike(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_both_and_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     two_machines(monkeypatch, EmulatedMachine)
     assert run_command(["replay", write(tmp_path, SCRIPT), "--on", "both"]) == 0
     captured = capsys.readouterr()

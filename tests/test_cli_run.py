@@ -32,9 +32,7 @@ REQUIRED = {
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vmdedup", *arguments], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, "-m", "vmdedup", *arguments], capture_output=True, text=True, check=False)
 
 
 def test_json_is_one_document_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,9 +69,7 @@ def test_the_results_can_be_opened_and_say_how_they_were_made(tmp_path: Path) ->
 
 
 def test_a_person_reads_the_summary_on_stdout(tmp_path: Path) -> None:
-    done = call(
-        "run", str(write(tmp_path)), "--duration", "1s", "--guests", "2", "--output", str(tmp_path / "out")
-    )
+    done = call("run", str(write(tmp_path)), "--duration", "1s", "--guests", "2", "--output", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("small: 2 guests, 1s, lockstep clock, seed 1\n")
     for word in ("saved", "of it", "possible", "reached", "peak", "cost", "profit", "shares with"):
@@ -161,9 +157,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert [entry.name for entry in tmp_path.iterdir()] == ["small.toml"]
 
 
-def test_a_taken_directory_is_refused_before_anything_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_taken_directory_is_refused_before_anything_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path)
     began = time.monotonic()
     assert run_command(["run", str(path), "--duration", "1h", "--output", str(tmp_path)]) == 2

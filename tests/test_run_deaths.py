@@ -82,9 +82,7 @@ def test_a_killed_guest_is_reported_and_the_run_goes_on(
     assert last["saved_pages"] == last["allocated_pages"] - last["used_pages"]
 
 
-def test_a_killed_ksmd_is_started_again_and_savings_recover(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_ksmd_is_started_again_and_savings_recover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def kill(emulation: Emulation) -> None:
         os.kill(emulation.ksmd.pid, signal.SIGKILL)
 
@@ -97,9 +95,7 @@ def test_a_killed_ksmd_is_started_again_and_savings_recover(
     assert last["saved_pages"] > 0.9 * last["possible_pages"] > 0
 
 
-def test_when_every_guest_dies_the_run_ends_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_when_every_guest_dies_the_run_ends_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def kill_all(emulation: Emulation) -> None:
         for number in emulation.guests:
             kill_guest(number)(emulation)
@@ -191,9 +187,7 @@ def test_a_killed_parent_leaves_nothing_behind(long_run: subprocess.Popen[str], 
 
 
 def test_a_guest_that_cannot_get_on_dies_alone(tmp_path: Path) -> None:
-    text = (
-        SMALL + '[[guests]]\nname = "tight"\nmemory = "4MiB"\nworkload = "stress"\ndisk.kind = "generated"\n'
-    )
+    text = SMALL + '[[guests]]\nname = "tight"\nmemory = "4MiB"\nworkload = "stress"\ndisk.kind = "generated"\n'
     text += "boot.processes = 4\nboot.heap_share = 1.0\n"
     result = run(tmp_path, text)
     states = dict(zip(result.guests["guest"], result.guests["state"], strict=True))

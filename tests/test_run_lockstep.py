@@ -60,9 +60,7 @@ def test_guests_add_up_to_the_host(small: Result) -> None:
     assert small.timing.columns == list(columns.TIMING)
 
 
-def test_the_same_seed_gives_the_same_bytes_also_on_one_core(
-    small: Result, tmp_path: Path, one_core: None
-) -> None:
+def test_the_same_seed_gives_the_same_bytes_also_on_one_core(small: Result, tmp_path: Path, one_core: None) -> None:
     again = run(tmp_path)
     for name in ("series", "guests", "matrix"):
         assert to_parquet(getattr(again, name)) == to_parquet(getattr(small, name)), name

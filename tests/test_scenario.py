@@ -136,9 +136,7 @@ delay = "5s"
         ("guests = []\n", 1, "guests", "at least 1"),
     ],
 )
-def test_a_refusal_names_line_key_and_remedy(
-    text: str, line: int, key: str, complaint: str, tmp_path: Path
-) -> None:
+def test_a_refusal_names_line_key_and_remedy(text: str, line: int, key: str, complaint: str, tmp_path: Path) -> None:
     message = refusal(tmp_path, text)
     assert message.startswith(f"{tmp_path}/mine.toml:{line}: key {key}: ")
     assert complaint in message
@@ -210,9 +208,7 @@ def test_flags_change_what_the_file_says(tmp_path: Path) -> None:
         (Overrides(seed=-1), "--seed: -1 will not do"),
     ],
 )
-def test_a_flag_that_is_wrong_is_named_instead_of_the_file(
-    flags: Overrides, complaint: str, tmp_path: Path
-) -> None:
+def test_a_flag_that_is_wrong_is_named_instead_of_the_file(flags: Overrides, complaint: str, tmp_path: Path) -> None:
     assert refusal(tmp_path, SMALL, flags).startswith(complaint)
 
 
@@ -258,9 +254,7 @@ def test_one_release_for_a_group_or_one_for_each(tmp_path: Path) -> None:
 
 
 def test_events_become_actions_in_order(tmp_path: Path) -> None:
-    text = (
-        SMALL + 'count = 2\n[[guests.events]]\nat="9s"\ndo="resume"\n[[guests.events]]\nat="3s"\ndo="pause"\n'
-    )
+    text = SMALL + 'count = 2\n[[guests.events]]\nat="9s"\ndo="resume"\n[[guests.events]]\nat="3s"\ndo="pause"\n'
     actions = plan(load_scenario(write(tmp_path, text))).actions
     assert actions[2:] == tuple(
         Action(at * SECOND, do, guest) for at, do in ((3, "pause"), (9, "resume")) for guest in (0, 1)
@@ -270,9 +264,7 @@ def test_events_become_actions_in_order(tmp_path: Path) -> None:
 def test_disk_paths_start_at_the_scenario_file(tmp_path: Path) -> None:
     scenario = load_scenario(write(tmp_path, "[[guests]]\ndisk.path = 'image'\n"))
     assert plan(scenario).specs[0].disk.path == f"{tmp_path}/image"
-    assert (
-        plan(load_scenario(write(tmp_path, "[[guests]]\ndisk.path = '/usr'\n"))).specs[0].disk.path == "/usr"
-    )
+    assert plan(load_scenario(write(tmp_path, "[[guests]]\ndisk.path = '/usr'\n"))).specs[0].disk.path == "/usr"
 
 
 def test_a_scenario_goes_through_json_and_back() -> None:

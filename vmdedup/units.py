@@ -123,9 +123,7 @@ def _split(value: object, what: str, remedy: str) -> tuple[Fraction, str]:
     return Fraction(match["number"].replace("_", "")), match["unit"]
 
 
-def _factor(
-    value: object, unit: str, table: Mapping[str, Fraction | int], what: str, remedy: str
-) -> Fraction | int:
+def _factor(value: object, unit: str, table: Mapping[str, Fraction | int], what: str, remedy: str) -> Fraction | int:
     if unit not in table:
         raise UsageError(f"{what} {value!r} has the unknown unit {unit!r}; {remedy}")
     return table[unit]

@@ -13,9 +13,7 @@ def console(no_color: bool, to_stdout: bool = False) -> Console:
     """A console on stderr (or stdout). NO_COLOR and FORCE_COLOR are obeyed; --no-color goes before both."""
     stream = sys.stdout if to_stdout else sys.stderr
     width = None if stream.isatty() or "COLUMNS" in os.environ else 110
-    return Console(
-        file=stream, no_color=no_color or None, width=width, soft_wrap=False, emoji=False, markup=False
-    )
+    return Console(file=stream, no_color=no_color or None, width=width, soft_wrap=False, emoji=False, markup=False)
 
 
 def log_level(verbose: int, quiet: bool) -> int:
@@ -34,6 +32,4 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line a record (more if it carries a traceback)."""
-        self._console.print(
-            f"{record.levelname.lower()}: {self.format(record)}", highlight=False, soft_wrap=True
-        )
+        self._console.print(f"{record.levelname.lower()}: {self.format(record)}", highlight=False, soft_wrap=True)

@@ -51,9 +51,7 @@ def run(
     duration: Annotated[str | None, typer.Option(help="How long the run is, e.g. 90s or 5min.")] = None,
     clock: Annotated[ClockName | None, typer.Option(help="Virtual time in step, or real time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
-    output: Annotated[
-        Path | None, typer.Option(help="Directory for the results (default: below runs/).")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Directory for the results (default: below runs/).")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")] = False,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, show_default=False, help="More log; -vv for all.")
@@ -69,9 +67,7 @@ def run(
     return _run(loaded, output, as_json, quiet, verbose, no_color)
 
 
-def _run(
-    scenario: Scenario, output: Path | None, as_json: bool, quiet: bool, verbose: int, no_color: bool
-) -> int:
+def _run(scenario: Scenario, output: Path | None, as_json: bool, quiet: bool, verbose: int, no_color: bool) -> int:
     """Run, show what came out, keep it, and say where."""
     from vmdedup.cli.console import ConsoleHandler, console, log_level
     from vmdedup.experiment.output import choose_output

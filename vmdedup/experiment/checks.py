@@ -40,9 +40,7 @@ def check(scenario: Scenario) -> list[Problem]:
     for number, group in enumerate(scenario.guests):
         path: Path = ("guests", number)
         if group.name in names[:number]:
-            problems.append(
-                Problem((*path, "name"), f"{group.name!r} is used twice; give each group its own name")
-            )
+            problems.append(Problem((*path, "name"), f"{group.name!r} is used twice; give each group its own name"))
         problems += _check_group(scenario, group, path)
     return problems
 
@@ -69,9 +67,7 @@ def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterato
         key = "start_at" if start_of(group, 0) >= scenario.duration else "delay"
         yield Problem((*path, key), f"{text}; give less, or lengthen the duration")
     if group.workload not in WORKLOADS:
-        yield Problem(
-            (*path, "workload"), f"unknown workload {group.workload!r}; {suggest(group.workload, WORKLOADS)}"
-        )
+        yield Problem((*path, "workload"), f"unknown workload {group.workload!r}; {suggest(group.workload, WORKLOADS)}")
     yield from _check_events(scenario, group, path)
     options = {name: value for name in OPTIONS if (value := getattr(group, name)) is not None}
     yield from _check_declared(options, OPTIONS, path)

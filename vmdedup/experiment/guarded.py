@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TypeVar
 
 from vmdedup.errors import WorkerDiedError
 from vmdedup.ksm.daemon import KsmdProcess
 
 A = TypeVar("A")
+_TRIES = 20  # a ksmd that dies as often as that in one call will not live
 _log = logging.getLogger(__name__)
 
 
@@ -72,11 +73,20 @@ class GuardedKsmd:
         self._ksmd.close()
 
     def _call(self, call: Callable[[], A]) -> A:
-        while True:
+        for _ in range(_TRIES):
             try:
                 return call()
             except WorkerDiedError as death:
                 self.note(f"{death}; it is started again")
                 _log.warning("%s; it is started again", death)
-                with self.standing():
+                self._revive()
+        return call()
+
+    def _revive(self) -> None:
+        """Start it again; it may be killed while it takes over."""
+        with self.standing():
+            for _ in range(_TRIES):
+                with suppress(WorkerDiedError):
                     self._ksmd.revive()
+                    return
+            self._ksmd.revive()

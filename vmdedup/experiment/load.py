@@ -54,9 +54,7 @@ def load_scenario(name: str | FilePath = DEFAULT, overrides: Overrides | None = 
 def builtin_names() -> list[str]:
     """The scenarios that come with the program, the default first."""
     folder = resources.files("vmdedup.experiment") / "builtin"
-    names = sorted(
-        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
-    )
+    names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return sorted(names, key=lambda name: name != DEFAULT)
 
 

@@ -52,11 +52,7 @@ class Overrides:
         """Give the groups so many guests in proportion to what they had, at least one to each."""
         assert self.guests is not None
         if self.guests < len(groups):
-            least = (
-                f"the scenario has {len(groups)} groups of guests"
-                if len(groups) > 1
-                else "a run needs a guest"
-            )
+            least = f"the scenario has {len(groups)} groups of guests" if len(groups) > 1 else "a run needs a guest"
             raise UsageError(f"--guests {self.guests}: {least}; give at least {max(1, len(groups))}")
         counts = _shares(self.guests, [_count(group) for group in groups])
         for number, (group, count) in enumerate(zip(groups, counts, strict=True)):

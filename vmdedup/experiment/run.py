@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import forkserver
 
 from vmdedup.experiment.clock.lockstep import run_lockstep
 from vmdedup.experiment.clock.wall import run_wall
@@ -43,9 +44,9 @@ def run_scenario(
         recorder = Recorder(scenario, watcher)
         disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
+        _start_fork_server()
         warm_up()
         with _host(scenario, planned) as host:
-            fork_server(KSMD_PRELOAD, *GUEST_PRELOAD)
             ksmd = GuardedKsmd(KsmdProcess(host, logs.channel()))
             emulation = Emulation(planned, host, ksmd, disks, logs.channel(), recorder.event)
             ksmd.standing, ksmd.note = emulation.standing, recorder.event
@@ -53,6 +54,12 @@ def run_scenario(
                 return _run(scenario, emulation, recorder)
             finally:
                 emulation.close()
+
+
+def _start_fork_server() -> None:
+    """Let the server of ksmd and guests load and compile what they need while this process does the same."""
+    fork_server(KSMD_PRELOAD, *GUEST_PRELOAD)
+    forkserver.ensure_running()
 
 
 def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result:

@@ -62,7 +62,7 @@ def saved_pages(host: Host) -> tuple[int, int, int]:
 
 
 class BreakCounter:
-    """Writes that found a merged page, or a zero page that KSM placed, and got a copy; of all guests, dead or not.
+    """Writes that found a merged page, or a zero page that KSM placed, and got a copy; the dead included.
 
     An address space's own count starts anew when its record is used again, so what was counted is kept here.
     """

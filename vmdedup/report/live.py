@@ -40,9 +40,7 @@ class LiveView:
         self._note = "starting guests"
         self._row: Row | None = None
         self._began = time.monotonic()
-        self._live = Live(
-            console=console, transient=True, refresh_per_second=4, get_renderable=self.renderable
-        )
+        self._live = Live(console=console, transient=True, refresh_per_second=4, get_renderable=self.renderable)
         self._shown = shown and console.is_terminal
 
     def sample(self, row: Row) -> None:
