@@ -119,6 +119,9 @@ def test_a_raw_image_is_read_block_by_block(tmp_path: Path) -> None:
     assert type(disk).__name__ == "RawDisk"
     assert disk.index.files == 3
     assert b"".join(whole(disk, file) for file in range(3)) == padded(content)
+    assert disk.identity == open_disk(DiskSpec(str(tmp_path / "disk.img"), kind="raw")).identity
+    disk.close()
+    assert whole(disk, 2) == padded(content[512 << 10 :])
 
 
 def test_a_generated_disk_is_the_same_on_every_machine() -> None:

@@ -7,9 +7,12 @@ import pytest
 from guest_ram import DISK, Ram, boot, guest, spec
 
 from vmdedup.errors import GuestError, UsageError
+from vmdedup.guest.content import heap_pages
 from vmdedup.guest.diskspec import open_disk
+from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.machine import Guest
-from vmdedup.guest.mixes import HeapMix
+from vmdedup.guest.mixes import FILE_MIX, HeapMix
+from vmdedup.guest.seeds import keys
 from vmdedup.guest.variant import Variant
 
 SHARED = open_disk(DISK)
@@ -134,23 +137,40 @@ def test_reading_does_not_evict_what_it_has_just_found() -> None:
 def test_written_files_are_read_again_as_written() -> None:
     made, ram = boot(spec(mib=8), SHARED)
     kernel, pages = made.kernel, np.arange(100, 140)
-    keys = np.arange(1, 41, dtype=np.uint64)
-    kernel.write_file(pages, keys)
+    kernel.rewrite(pages)
     written = ram.bytes[kernel.cache.lookup(pages)]
     assert not (written == SHARED.read(pages)).all(axis=1).any()
     kernel.read(np.arange(1000, 1000 + kernel.memory.pages))
     assert (kernel.cache.lookup(pages) < 0).all()
     kernel.read(pages)
     assert np.array_equal(ram.bytes[kernel.cache.lookup(pages)], written)
+    made.reboot()
+    made.kernel.read(pages)
+    assert np.array_equal(ram.bytes[made.kernel.cache.lookup(pages)], written)
+    made.kernel.rewrite(pages)
+    assert not (ram.bytes[made.kernel.cache.lookup(pages)] == written).all(axis=1).any()
 
 
 def test_new_files_use_a_ring_of_scratch_pages() -> None:
-    files = boot(spec(mib=8), SHARED)[0].kernel.files
-    ring = 2 * 8 * 256
-    first = files.create(10)
-    assert first.min() == SHARED.index.pages
-    files.create(ring - 10)
-    assert np.array_equal(files.create(10), first)
+    files = Filesystem(SHARED, 20, seed=1)
+    first = files.create(keys(1, np.arange(8)))
+    assert first.tolist() == list(range(SHARED.index.pages, SHARED.index.pages + 8))
+    held = files.read(first)
+    assert np.array_equal(held, heap_pages(keys(1, np.arange(8)), FILE_MIX))
+    files.create(keys(2, np.arange(12)))
+    assert np.array_equal(files.read(first), held)
+    assert np.array_equal(files.create(keys(3, np.arange(8))), first)
+    assert not np.array_equal(files.read(first), held)
+    assert len(files.create(keys(4, np.arange(50)))) == 20
+
+
+def test_a_page_rewritten_without_end_still_differs_from_the_disks() -> None:
+    files, page = Filesystem(SHARED, 1, seed=1), np.array([5])
+    files.rewrite(page)
+    first = files.read(page)
+    for _ in range((1 << 16) - 1):
+        files.rewrite(page)
+    assert np.array_equal(files.read(page), first)
 
 
 def test_memory_that_runs_out_is_one_clear_line() -> None:

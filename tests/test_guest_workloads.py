@@ -222,3 +222,12 @@ def test_stress_finds_a_byte_that_nobody_wrote() -> None:
     ram.bytes[frame, 1234] ^= 0x40
     with pytest.raises(GuestError, match=rf"guest 'g' read 0x.. at byte 1234 of page {frame}, where"):
         made.verify()
+
+
+def test_an_eager_guest_works_without_regard_to_time() -> None:
+    made, ram = started("stress", stores_s=0)
+    assert made.live(1.5)
+    assert len(ram.log) > 100
+    assert made.stats().virtual_ms % 20 == 1.5
+    calm, ram = started("idle")
+    assert not calm.live(20)

@@ -30,6 +30,10 @@ class Disk(ABC):
     def fill(self, file: int, offset: int, out: Pages) -> None:
         """The file's bytes from offset on into out, a zeroed flat array; past the file's end it stays so."""
 
+    @abstractmethod
+    def close(self) -> None:
+        """Close the files that reading has opened; reading opens them again."""
+
     def content_keys(self, files: Numbers) -> Words:
         """What stands for each file's content in seeds: alike on all disks where the file is the same."""
         return self.index.keys[files] ^ np.uint64(self.identity)

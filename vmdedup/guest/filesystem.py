@@ -1,8 +1,7 @@
-"""What the files of one guest hold: the disk's bytes, until the guest writes others.
+"""What the files of one guest hold: the disk's bytes, until the guest writes others. Outlives a reboot.
 
-A written page is remembered by the key of its content, not by the content, so that it can be evicted and
-read again.
-Writing back takes no time and is never behind: there is no dirty page to lose.
+A written page is remembered by what its content is made from, not by the content, so that it can be evicted and read
+again. Writing back takes no time and is never behind: there is no dirty page to lose.
 """
 
 from __future__ import annotations
@@ -14,36 +13,54 @@ from vmdedup.guest.content import PAGE, Pages, heap_pages
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.mixes import FILE_MIX
-from vmdedup.guest.seeds import Words
+from vmdedup.guest.seeds import Words, keys
+
+_LAST_VERSION = (1 << 16) - 1
 
 
 class Filesystem:
-    """File pages: those of the disk, by their numbers, then scratch pages for new files, used in a ring."""
+    """File pages: those of the disk, by their numbers, then scratch pages for new files, used in a ring.
 
-    def __init__(self, disk: Disk, scratch: int) -> None:
+    seed: decides what rewritten pages of the disk hold. scratch: how many pages new files can have.
+    """
+
+    def __init__(self, disk: Disk, scratch: int, seed: int) -> None:
         self.disk = disk
-        self._first_scratch = disk.index.pages
-        self._scratch = scratch
-        self._created = 0
         self.pages = disk.index.pages + scratch
-        self._keys: NDArray[np.uint64] = np.zeros(self.pages, dtype=np.uint64)
+        self._seed = seed
+        self._created = 0
+        self._versions: NDArray[np.uint16] = np.zeros(disk.index.pages, dtype=np.uint16)
+        self._scratch: Words = np.zeros(scratch, dtype=np.uint64)
 
     def read(self, pages: Numbers) -> Pages:
         """The content of file pages: (n, 4096) bytes."""
-        written = self._keys[pages] != 0
-        if not written.any():
+        on_disk = pages < len(self._versions)
+        untouched = on_disk.copy()
+        untouched[on_disk] = self._versions[pages[on_disk]] == 0
+        if untouched.all():
             return self.disk.read(pages)
         out = np.empty((len(pages), PAGE), dtype=np.uint8)
-        out[written] = heap_pages(self._keys[pages[written]], FILE_MIX)
-        out[~written] = self.disk.read(pages[~written])
+        out[untouched] = self.disk.read(pages[untouched])
+        out[~untouched] = heap_pages(self._written_keys(pages[~untouched]), FILE_MIX)
         return out
 
-    def write(self, pages: Numbers, content_keys: Words) -> None:
-        """From now on these pages hold the content of the keys."""
-        self._keys[pages] = content_keys | np.uint64(1)
+    def rewrite(self, pages: Numbers) -> None:
+        """Pages of the disk, all different, hold other bytes from now on."""
+        versions = self._versions[pages]
+        self._versions[pages] = np.where(versions == _LAST_VERSION, 1, versions + 1)
 
-    def create(self, count: int) -> Numbers:
-        """count pages of a new file; when all have been used, those of the oldest file."""
-        numbers = (self._created + np.arange(min(count, self._scratch))) % self._scratch
-        self._created += len(numbers)
-        return numbers.astype(np.int64) + self._first_scratch
+    def create(self, content_keys: Words) -> Numbers:
+        """The pages of a new file that holds what the keys make; they replace those of the oldest new file."""
+        count = min(len(content_keys), len(self._scratch))
+        numbers = (self._created + np.arange(count)) % len(self._scratch)
+        self._created += count
+        self._scratch[numbers] = content_keys[:count]
+        return numbers.astype(np.int64) + len(self._versions)
+
+    def _written_keys(self, pages: Numbers) -> Words:
+        on_disk = pages < len(self._versions)
+        out = np.empty(len(pages), dtype=np.uint64)
+        out[~on_disk] = self._scratch[pages[~on_disk] - len(self._versions)]
+        rewritten = pages[on_disk]
+        out[on_disk] = keys(self._seed, rewritten << 16 | self._versions[rewritten])
+        return out

@@ -55,6 +55,9 @@ class GeneratedDisk(Disk):
         content = heap_pages(keys(file_key, numbers), mix).reshape(-1)
         out[:wanted] = content[offset - first * PAGE :][:wanted]
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 def _files(seed: int, mib: int) -> Iterator[tuple[str, int]]:
     yield from _FIXED

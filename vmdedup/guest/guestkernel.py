@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from vmdedup.errors import GuestError
 from vmdedup.guest.anonymous import Anonymous, Make
 from vmdedup.guest.content import Pages, heap_pages, rolled
-from vmdedup.guest.disk import Disk
 from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.kernelimage import image_blocks
@@ -32,7 +31,6 @@ _CHUNK = 512
 _OBJECT_BYTES = 3072
 _KERNEL_DATA_SHARE = 32
 _KERNEL_STACK_PAGES = 8
-_SCRATCH_SHARE = 2
 _FIRMWARE_SEED = 0xF1
 _NONE: Numbers = np.empty(0, dtype=np.int64)
 
@@ -40,19 +38,19 @@ _NONE: Numbers = np.empty(0, dtype=np.int64)
 class GuestKernel:
     """One boot of a guest.
 
-    memory: the guest's physical memory. disk: what its release of the disk holds. boots: how often it was
+    memory: the guest's physical memory. files: what its files hold. boots: how often it was
     booted before; with the spec's seed it decides everything that is random.
     """
 
-    def __init__(self, spec: GuestSpec, memory: Memory, disk: Disk, boots: int) -> None:
+    def __init__(self, spec: GuestSpec, memory: Memory, files: Filesystem, boots: int) -> None:
         self.spec = spec
         self.memory = memory
-        self.disk = disk
+        self.disk = files.disk
         self.seed = split_seed(spec.seed, "boot", boots)
         self.placement = place(memory.pages, spec.image_pages, spec.aslr, spec.jitter, self.seed)
         self.physical = PhysicalMemory(memory, self.placement.order, spec.free_pages)
-        self.cache = PageCache(memory.pages, disk.index.pages + memory.pages * _SCRATCH_SHARE)
-        self.files = Filesystem(disk, memory.pages * _SCRATCH_SHARE)
+        self.files = files
+        self.cache = PageCache(memory.pages, files.pages)
         self.processes: list[Process] = []
         self._mappings: list[Anonymous] = []
         self._chunk = min(_CHUNK, memory.pages // 32)
@@ -76,11 +74,18 @@ class GuestKernel:
         for start in range(0, len(file_pages), self._chunk):
             self._load(file_pages[start : start + self._chunk])
 
-    def write_file(self, file_pages: Numbers, content_keys: Words) -> None:
-        """Write whole pages of files, all different, through the page cache."""
+    def rewrite(self, file_pages: Numbers) -> None:
+        """Write other bytes into whole pages of the disk's files, all different, through the page cache."""
+        self.files.rewrite(file_pages)
+        self._write(file_pages)
+
+    def write_new(self, content_keys: Words) -> None:
+        """Write a new file, one page for each key, through the page cache."""
+        self._write(self.files.create(content_keys))
+
+    def _write(self, file_pages: Numbers) -> None:
         for start in range(0, len(file_pages), self._chunk):
             some = file_pages[start : start + self._chunk]
-            self.files.write(some, content_keys[start : start + self._chunk])
             frames = self._frames_for(some)[0]
             self.memory.write_pages(frames, self.files.read(some))
         self.pages_written += len(file_pages)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import GuestError, UsageError
 from vmdedup.guest.content import PAGE
 from vmdedup.guest.disk import Disk
+from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.guestkernel import GuestKernel
+from vmdedup.guest.seeds import split_seed
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.variant import in_release
 from vmdedup.guest.workloads import check_parameters, make_boot, make_workload
@@ -17,6 +19,8 @@ from vmdedup.guest.workloads.boot import Boot
 
 if TYPE_CHECKING:
     from vmdedup.host.memory import Memory
+
+_SCRATCH_SHARE = 2
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,6 @@ class GuestStats:
     file_pages_written: int = 0
     evicted_pages: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same as a dictionary."""
-        return asdict(self)
-
 
 class Guest:
     """One guest. memory: its physical memory, as large as the spec says. disk: of spec.disk, its own release.
@@ -65,6 +65,7 @@ class Guest:
         self.spec = spec
         self.memory = memory
         self.disk = in_release(disk, spec.variant)
+        self.files = Filesystem(self.disk, spec.memory_pages * _SCRATCH_SHARE, split_seed(spec.seed, "files"))
         self.state = "off"
         self._boots = 0
         self._virtual_ms = 0.0
@@ -78,7 +79,7 @@ class Guest:
 
     def _power_on(self) -> None:
         spec = self.spec
-        self.kernel = GuestKernel(spec, self.memory, self.disk, self._boots)
+        self.kernel = GuestKernel(spec, self.memory, self.files, self._boots)
         self.kernel.start()
         given = spec.parameters if spec.workload == "boot" else spec.boot
         self._boot: Boot = make_boot(spec.workload, self.kernel, given)

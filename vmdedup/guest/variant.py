@@ -65,6 +65,10 @@ class VariantDisk(Disk):
         else:
             self._fill_rebuilt(file, offset, out[:wanted], draw)
 
+    def close(self) -> None:
+        """Close the base disk's files."""
+        self.base.close()
+
     def _draws(self, files: Numbers) -> Words:
         return mix(self.index.keys[files] ^ np.uint64(self._seed))
 

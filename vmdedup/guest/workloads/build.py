@@ -92,8 +92,7 @@ class Build(Workload[BuildParameters]):
             self._jobs.remove(job)
 
     def _write_object(self, job: _Job) -> None:
-        pages = self.kernel.files.create(self.parameters.object_pages)
-        self.kernel.write_file(pages, self._object_keys(job.unit, len(pages)))
+        self.kernel.write_new(self._object_keys(job.unit, self.parameters.object_pages))
 
     def _object_keys(self, unit: int, count: int) -> Words:
         numbers = np.arange(count)

@@ -62,7 +62,7 @@ class FileServer(Workload[FileServerParameters]):
             pages = self._draw()
             start = self.stream.integer(len(pages))
             run = pages[start : start + _WRITE_PAGES]
-            self.kernel.write_file(run, self.fresh_keys(len(run)))
+            self.kernel.rewrite(run)
             self._left_to_write -= len(run)
 
     def _draw(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

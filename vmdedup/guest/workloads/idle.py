@@ -45,7 +45,7 @@ class Idle(Workload[IdleParameters]):
         for process, pages in self._spread(self._reads.due(ms), 1.0):
             process.heap.touch(pages)
         if count := self._log.due(ms):
-            self.kernel.write_file(self.kernel.files.create(count), self.fresh_keys(count))
+            self.kernel.write_new(self.fresh_keys(count))
 
     def _spread(self, count: int, hot: float) -> list[tuple[Process, Numbers]]:
         """count random pages of the first share of every heap, by process."""
