@@ -150,12 +150,15 @@ def running(pid: int) -> bool:
 @pytest.fixture
 def long_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run of an hour in a process of its own, past its start (all guests and ksmd are there)."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
         command(tmp_path, "--duration", "1h", "--output", str(tmp_path / "out"), "-vv", "--clock", "wall"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=os.environ | {"TMPDIR": str(temporary)},
     )
     try:
         wait_for(lambda: len(descendants(process.pid)) >= 6 or process.poll() is not None)
@@ -175,6 +178,7 @@ def test_ctrl_c_ends_in_order_with_status_130(long_run: subprocess.Popen[str], t
     assert "(interrupted)" in out
     assert json.loads((tmp_path / "out" / "run.json").read_text())["ended"] == INTERRUPTED
     wait_for(lambda: not any(running(pid) for pid in below))
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_a_killed_parent_leaves_nothing_behind(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -183,7 +187,8 @@ def test_a_killed_parent_leaves_nothing_behind(long_run: subprocess.Popen[str], 
     long_run.kill()
     long_run.wait()
     wait_for(lambda: not any(running(pid) for pid in below))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]
+    wait_for(lambda: not list((tmp_path / "temporary").iterdir()))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml", "temporary"]
 
 
 def test_a_guest_that_cannot_get_on_dies_alone(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from types import ModuleType
@@ -36,6 +38,7 @@ def fork_server(*modules: str) -> ForkServerContext:
     _preload.extend(module for module in modules if module not in _preload)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_preload))
+    util.get_temp_dir()  # made now, so that workers know its name
     return context
 
 
@@ -59,10 +62,13 @@ def settle() -> None:
     threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(patience: float | None = None) -> None:
+    """End this process when its parent has ended, or after so many seconds."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        wait([parent.sentinel])
+        if wait([parent.sentinel], patience):
+            # The fork server's socket lies in a folder that a parent which was killed could not remove.
+            shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
         os._exit(ORPHANED)
 
 
@@ -77,7 +83,7 @@ def serve(pipe: Connection, commands: Commands) -> None:
                 answer = ("failed", error)
             pipe.send(answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(0)
+        _die_with_parent(_JOIN_SECONDS)
 
 
 class Worker:
