@@ -66,7 +66,7 @@ def nothing_is_left() -> Iterator[None]:
     assert not _wait_for_none(lambda: _processes(mark)), "processes are left"
     assert not _wait_for_none(lambda: sorted(_shared_memory() - shared_memory)), "/dev/shm has more files"
     if tunables is not None:
-        assert _tunables(wait=60) in (tunables, None), "the kernel's KSM has other tunables than before"
+        assert _tunables(wait=10) in (tunables, None), "the kernel's KSM has other tunables than before"
 
 
 def _wait_for_none(look: Callable[[], list[str]]) -> list[str]:

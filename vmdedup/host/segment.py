@@ -28,7 +28,8 @@ class Segment:
         self._descriptor = _create(size) if descriptor is None else descriptor
         try:
             self.buffer = mmap.mmap(self._descriptor, size)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
+            self.close()
             raise HostError(
                 f"cannot map {size >> 20} MiB of host memory ({error}); ask for fewer or smaller guests"
             ) from None
@@ -54,12 +55,14 @@ class Segment:
 
 
 def _create(size: int) -> int:
+    descriptor = os.memfd_create("vmdedup-host", os.MFD_CLOEXEC)
     try:
-        descriptor = os.memfd_create("vmdedup-host", os.MFD_CLOEXEC)
         os.ftruncate(descriptor, size)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        os.close(descriptor)
+        reason = getattr(error, "strerror", error)
         raise HostError(
-            f"cannot get {size >> 20} MiB of shared memory ({error.strerror}); ask for fewer or smaller guests"
+            f"cannot get {size >> 20} MiB of shared memory ({reason}); ask for fewer or smaller guests"
         ) from None
     return descriptor
 

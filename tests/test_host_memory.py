@@ -1,0 +1,204 @@
+"""Host memory from outside: sizes, refusals, exhaustion, memory given back, several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vmdedup.errors import HostError
+from vmdedup.host import memory, segment
+from vmdedup.host.layout import MAX_NODES
+from vmdedup.host.memory import Host
+from vmdedup.host.segment import Segment
+from vmdedup.host.workers import without_main
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host.create(pages=4096, frames=1024, mms=4)
+    yield host
+    host.check()
+    host.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pages": 0},
+        {"mms": 0},
+        {"mms": memory.MAX_MMS},
+        {"nodes": 0},
+        {"nodes": MAX_NODES + 1},
+        {"page_size": 12},
+    ],
+)
+def test_an_impossible_host_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(HostError, match="cannot be"):
+        Host.create(**{"pages": 10, **wrong})
+
+
+def test_too_much_memory_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for pages in (1 << 44, 1 << 60):  # more than a file may have, more than a file's length can say
+        with pytest.raises(HostError, match="ask for fewer or smaller guests") as refused:
+            Host.create(pages=pages)
+        assert "\n" not in str(refused.value)
+    monkeypatch.setattr(segment.mmap, "mmap", _no_memory)
+    with pytest.raises(HostError, match="cannot map 1 MiB"):
+        Segment(MIB)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def _no_memory(descriptor: int, size: int) -> None:
+    raise OSError(12, "Cannot allocate memory")
+
+
+def test_a_guest_that_does_not_fit_is_refused(host: Host) -> None:
+    with pytest.raises(HostError, match="no page table entries left for guest 'huge'"):
+        host.add(10_000, "huge")
+    for n in range(4):
+        host.add(64, f"g{n}")
+    with pytest.raises(HostError, match="no address spaces left for guest 'fifth'"):
+        host.add(64, "fifth")
+
+
+def test_untouched_memory_costs_nothing() -> None:
+    host = Host.create(pages=1 << 20)
+    guest = host.add(1 << 20)
+    before = host.segment.resident()
+    guest.touch(np.arange(0, 1 << 20, 4096))
+    assert guest.read(77) == bytes(4096)
+    assert host.frames_in_use() == 0
+    assert host.segment.resident() - before < MIB
+    host.close()
+
+
+def test_freed_memory_is_given_back_and_the_rest_stays(host: Host) -> None:
+    keeper, goer = host.add(512, "keeper"), host.add(512, "goer")
+    data = np.random.default_rng(1).integers(0, 256, (512, 4096), np.uint8)
+    for first in range(0, 512, 64):  # in turns, so that free frames lie between used ones
+        numbers = np.arange(first, first + 64)
+        keeper.write_pages(numbers, data[first : first + 64])
+        goer.write_pages(numbers, data[first : first + 64])
+    assert host.trim() == 0
+    full = host.segment.resident()
+    goer.exit()
+    assert host.segment.resident() == full
+    assert host.trim() == 2 * MIB
+    assert full - 2 * MIB - 65536 < host.segment.resident() <= full - 2 * MIB
+    assert (keeper.read_pages(np.arange(512)) == data).all()
+    host.check()
+    heir = host.add(512, "heir")
+    heir.write(0, b"first")
+    heir.write(511, b"last", 4000)
+    assert heir.read(0) == b"first" + bytes(4091)
+    assert heir.read(511) == bytes(4000) + b"last" + bytes(92)
+    assert host.trim() == 2 * MIB - 2 * 4096
+
+
+def test_exhausted_memory_is_one_line_and_leaves_a_sound_host(host: Host) -> None:
+    one, two = host.add(1000, "one"), host.add(1000, "two")
+    one.write_pages(np.arange(1000), np.full((1000, 4096), 1, np.uint8))
+    with pytest.raises(HostError, match=r"exhausted \(1024 frames in use\); give the host more memory") as refused:
+        two.write_pages(np.arange(1000), np.full((1000, 4096), 2, np.uint8))
+    assert "\n" not in str(refused.value)
+    host.check()
+    assert host.frames_in_use() == 1024
+    assert two.read(23) == b"\2" * 4096  # what was stored before stays
+    assert two.read(24) == bytes(4096)
+    child = two.fork("child")  # forking costs no frame, writing does
+    with pytest.raises(HostError, match="exhausted"):
+        child.write(0, b"x")
+    one.discard(np.arange(500))
+    child.write(0, b"x")
+    assert (child.read(0)[:2], two.read(0)[:2]) == (b"x\2", b"\2\2")
+
+
+@pytest.mark.parametrize("page_size", [8, 16, 4096, 8192])
+def test_pages_of_other_sizes(page_size: int) -> None:
+    host = Host.create(pages=300, page_size=page_size)
+    guest = host.add(300, "fingerprints")
+    data = np.random.default_rng(2).integers(0, 256, (300, page_size), np.uint8)
+    guest.write_pages(np.arange(300), data)
+    guest.write(5, b"\xff", page_size - 1)
+    data[5, -1] = 255
+    child = guest.fork()
+    child.write(6, b"\1\2")
+    assert (guest.read_pages(np.arange(300)) == data).all()
+    assert child.read(6)[:2] == b"\1\2"
+    assert guest.digest() != child.digest()
+    with pytest.raises(HostError, match=f"a store of 2 bytes does not fit into a page of {page_size}"):
+        guest.write(0, b"ab", page_size - 1)
+    host.check()
+    guest.exit()
+    if page_size == 8:
+        assert host.trim() == 0  # several frames to a page of the system
+    host.check()
+    host.close()
+
+
+def test_words_can_be_written_as_words(host: Host) -> None:
+    guest = host.add(4)
+    words = np.arange(2 * 512, dtype=np.int64).reshape(2, 512)
+    guest.write_pages(np.array([2, 0]), words)
+    assert guest.read(0) == words[1].tobytes()
+    assert guest.read(2) == words[0].tobytes()
+
+
+def test_names_are_cut_to_what_a_record_holds(host: Host) -> None:
+    assert host.add(1, "x" * 100).name == "x" * 48
+
+
+def test_a_host_is_nothing_but_a_descriptor() -> None:
+    """A memfd: no name in the file system, and gone with the last descriptor."""
+    shared = Path("/dev/shm")
+    before = sorted(shared.iterdir()) if shared.is_dir() else []
+    host = Host.create(pages=16)
+    assert (sorted(shared.iterdir()) if shared.is_dir() else []) == before
+    host.close()
+    host.close()
+
+
+def work(pipe: Connection, host: Host, mm: int) -> None:
+    """Another process: store, fork, and answer with what the first process has stored."""
+    mine = host.memory(mm)
+    mine.write(0, b"from the child")
+    forked = mine.fork("grandchild")
+    forked.write(1, b"a copy")
+    pipe.send((forked.mm, next(host.live()).read(0)[:15], mine.read(1)))
+    pipe.recv()
+    pipe.send(mine.read(2)[:5])
+
+
+@pytest.mark.compiled
+def test_two_processes_see_each_others_bytes(host: Host) -> None:
+    parent, child = host.add(8, "parent"), host.add(8, "child")
+    parent.write(0, b"from the parent")
+    context = multiprocessing.get_context("forkserver")
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, host, child.mm), daemon=True)
+    with without_main():
+        process.start()
+    theirs.close()
+    mm, seen, own = pipe.recv()
+    assert seen == b"from the parent"
+    assert own == bytes(4096)
+    grandchild = host.memory(mm)
+    assert grandchild.name == "grandchild"
+    assert child.read(0)[:14] == grandchild.read(0)[:14] == b"from the child"
+    assert grandchild.read(1)[:6] == b"a copy"
+    host.check()
+    assert host.frames_in_use() == 3
+    child.write(2, b"later")  # it is waiting, so this address space is ours for the moment
+    pipe.send("go on")
+    assert pipe.recv() == b"later"
+    process.join(30)
+    assert process.exitcode == 0
