@@ -9,15 +9,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
-from types import ModuleType
 
 import vmdedup.errors
 from vmdedup.errors import GuestError, VmdedupError
@@ -27,35 +21,12 @@ from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.worker import Assignment, serve
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
+from vmdedup.host.workers import fork_server, without_main
 
-__all__ = ["Guest", "GuestProcess", "GuestSpec", "GuestStats", "worker_context"]
+__all__ = ["Guest", "GuestProcess", "GuestSpec", "GuestStats"]
 
 PRELOAD = ("vmdedup.guest.preload",)
 _LEAVE_SECONDS = 5.0
-
-
-def worker_context(preload: Sequence[str] = PRELOAD) -> ForkServerContext:
-    """The fork server that workers come from. preload: modules that it imports before the first worker.
-
-    There is one fork server in a process; what it loads is settled when the first worker starts.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    return context
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Start a process without its importing the caller's main module, which a worker has no use for.
-
-    So scripts and notebooks need no guard around what they do, and a worker is no larger than it must be.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 class GuestProcess:
@@ -76,14 +47,12 @@ class GuestProcess:
         disk: Disk,
         *,
         logs: LogChannel | None = None,
-        context: ForkServerContext | None = None,
     ) -> None:
         self.spec = spec
         self.mm = mm
         self.state = "new"
         self.stats = GuestStats(spec.name, "off", memory_pages=spec.memory_pages)
         self._assignment = Assignment(spec, host, mm, disk, logs)
-        self._context = context or worker_context()
         self._process: BaseProcess | None = None
         self._waiting = 0
         self._verified = 0
@@ -93,11 +62,12 @@ class GuestProcess:
     def start(self) -> None:
         """Start the worker and let it power on; ready() waits for that."""
         self._need("new")
-        self._pipe, theirs = self._context.Pipe()
-        self._process = self._context.Process(
+        context = fork_server(*PRELOAD)
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
             target=serve, args=(theirs, self._assignment), name=f"vmdedup-{self.spec.name}", daemon=True
         )
-        with _without_main():
+        with without_main():
             self._process.start()
         theirs.close()
         self.state = "running"

@@ -8,14 +8,10 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 from vmdedup.errors import VmdedupError
@@ -24,9 +20,10 @@ from vmdedup.guest.machine import Guest, GuestStats
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
+from vmdedup.host.workers import settle
 
-ORPHANED = 17
 _FREE_MS = 5.0
+_ORPHAN_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -43,22 +40,13 @@ class Assignment:
 
 def serve(pipe: Connection, assignment: Assignment) -> None:
     """The whole life of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
+    settle()
     if assignment.logs is not None:
         assignment.logs.attach()
     try:
         _Worker(pipe, assignment).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(ORPHANED)
-
-
-def _die_with_parent() -> None:
-    """End this process as soon as the parent's has ended, however it ended and whatever is going on here."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(ORPHANED)
+        time.sleep(_ORPHAN_SECONDS)  # the parent is gone, and the thread that settle() started ends this process
 
 
 class _Worker:
