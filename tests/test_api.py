@@ -33,6 +33,7 @@ def test_the_readme_has_the_example() -> None:
     assert f"```python\n{EXAMPLE}```" in README.read_text()
 
 
+@pytest.mark.compiled
 def test_the_example_runs_as_a_script(tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(EXAMPLE)

@@ -22,6 +22,8 @@ from vmdedup.experiment.overrides import Overrides
 from vmdedup.experiment.run import ALL_DEAD, COMPLETE, INTERRUPTED
 from vmdedup.experiment.sampler import Row
 
+pytestmark = pytest.mark.compiled  # several processes at a time need atomic operations
+
 DEADLINE_S = 60.0
 
 

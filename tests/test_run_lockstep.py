@@ -17,6 +17,8 @@ from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import to_parquet
 
+pytestmark = pytest.mark.compiled  # several guests at a time need atomic operations
+
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Result:

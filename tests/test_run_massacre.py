@@ -97,6 +97,7 @@ class Massacre(Watching):
 
 
 @pytest.mark.slow
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(10))
 def test_whoever_is_killed_the_host_stays_sound(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     massacre = Massacre(seed, monkeypatch)
