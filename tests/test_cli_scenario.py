@@ -8,6 +8,8 @@ import pytest
 
 from vmdedup.cli import run_command
 from vmdedup.experiment.load import builtin_names
+from vmdedup.guest.parameters import parameters_of
+from vmdedup.guest.workloads import WORKLOADS
 
 
 def test_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,6 +17,14 @@ def test_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == builtin_names()
     assert lines[0].startswith("identical ")
+
+
+def test_workloads_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["scenario", "workloads"]) == 0
+    out = capsys.readouterr().out
+    for name, workload in WORKLOADS.items():
+        assert f"\n{name}: " in f"\n{out}"
+        assert all(f"  {parameter} " in out for parameter in parameters_of(workload.Parameters))
 
 
 def test_what_is_shown_can_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

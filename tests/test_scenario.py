@@ -10,9 +10,10 @@ import pytest
 from vmdedup.errors import ScenarioError, UsageError
 from vmdedup.experiment.describe import describe, describe_builtin
 from vmdedup.experiment.guests import Action, plan
-from vmdedup.experiment.load import DEFAULT, builtin_names, load_scenario
+from vmdedup.experiment.load import DEFAULT, builtin_names, find_source, load_scenario
 from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.scenario import Scenario
+from vmdedup.experiment.scenario import GuestSection, Scenario
+from vmdedup.ksm.sysfs import TUNABLES
 
 SECOND = 1_000_000_000
 SMALL = '[[guests]]\ndisk.kind = "generated"\n'
@@ -172,6 +173,24 @@ def test_every_scenario_that_comes_with_the_program_is_good(name: str) -> None:
     assert scenario.title
     assert plan(scenario).actions
     assert re.search(r"seed 1$", describe(scenario))
+
+
+def test_the_default_scenario_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    lines = []
+    for line in find_source(DEFAULT).text.splitlines():
+        if "[guests.events]" in line:
+            break
+        shown = re.match(r"# (\[|[a-z_]+ = )", line) is not None
+        lines.append("" if line.startswith("# memory") else line[2:] if shown else line)
+    every, usual = load_scenario(write(tmp_path, "\n".join(lines))), load_scenario(DEFAULT)
+    assert plan(every) == plan(usual)
+    assert every.host == usual.host
+    knobs = every.ksm.tunables()
+    assert set(knobs) == set(TUNABLES)
+    said = usual.ksm.tunables()
+    assert all(TUNABLES[name].parse(text) == TUNABLES[name].default for name, text in knobs.items() if name not in said)
+    group = set(GuestSection.model_fields) - {"events"}
+    assert group <= {word for line in lines for word in re.findall(r"[a-z_]+", line)}
 
 
 def test_the_default_comes_first_and_says_so() -> None:

@@ -1,4 +1,4 @@
-"""vmdedup scenario list | show | check."""
+"""vmdedup scenario list | workloads | show | check."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ def list_scenarios() -> None:
     from vmdedup.experiment.describe import describe_builtin
 
     for line in describe_builtin():
+        typer.echo(line)
+
+
+@app.command("workloads")
+def list_workloads() -> None:
+    """What guests can do, with the parameters of each: default, unit, meaning.
+
+    \b
+      vmdedup scenario workloads
+    """
+    from vmdedup.experiment.describe import describe_workloads
+
+    for line in describe_workloads():
         typer.echo(line)
 
 

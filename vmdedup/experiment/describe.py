@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Iterator
 
 from vmdedup.experiment.load import DEFAULT, builtin_names, find_source
 from vmdedup.experiment.scenario import GuestSection, Scenario
+from vmdedup.guest.workloads import WORKLOADS, workload_parameters
 from vmdedup.units import format_duration, format_size
 
 
@@ -24,6 +26,17 @@ def describe_builtin() -> Iterator[str]:
     for name in names:
         title = tomllib.loads(find_source(name).text).get("title", "")
         yield f"{name:<{width}}  {title}{' (default)' if name == DEFAULT else ''}"
+
+
+def describe_workloads() -> Iterator[str]:
+    """Each workload, and below it a line for each of its parameters."""
+    for name, workload in WORKLOADS.items():
+        summary = (sys.modules[workload.__module__].__doc__ or "").splitlines()[0].partition(": ")[2]
+        yield f"{name}: {summary}"
+        for parameter in workload_parameters(name).values():
+            unit = f" {parameter.unit}" if parameter.unit else ""
+            value = f"{str(parameter.default).lower()}{unit}"
+            yield f"  {parameter.name:<18} {value:<12} {parameter.meaning}"
 
 
 def _group(group: GuestSection) -> str:

@@ -57,7 +57,7 @@ def saved_pages(host: Host) -> tuple[int, int, int]:
     """Pages saved that are zero-filled (those that KSM placed left out), within one guest, between guests."""
     scratch = np.zeros((3, len(host.arrays.frames)), np.int32)
     totals = np.zeros(3, np.int64)
-    census.share_totals(host.arrays, *scratch, totals)
+    census.share_totals(host.arrays, scratch[0], scratch[1], scratch[2], totals)
     return int(totals[0]), int(totals[1]), int(totals[2])
 
 
