@@ -30,6 +30,8 @@ def unmerge_and_remove_all_rmap_items(h: Any, k: Any) -> bool:
         if not is_alive(h, mm):
             drop_slot(h, k, mm)
         mm = following
+    for nid in range(len(k.unstable)):
+        k.unstable[nid] = 0
     remove_all_stable_nodes(h, k)
     st["seqnr"] = 0
     return True
