@@ -24,9 +24,9 @@ def main() -> NoReturn:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run a command. Returns its exit status; what goes wrong is one line on stderr."""
-    from vmdedup.cli.app import app
-
     try:
+        from vmdedup.cli.app import app
+
         status = app(list(arguments), prog_name="vmdedup", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
     from vmdedup.result.run import Result
 
+INTERRUPTED = 130
 # How a run ended: the exit status, and what is said before the directory of its results.
 _ENDS = {
-    "interrupted": (130, "interrupted; the results so far are in"),
+    "interrupted": (INTERRUPTED, "interrupted; the results so far are in"),
     "no guest survived": (1, "no guest survived; the results so far are in"),
 }
 
@@ -59,12 +60,20 @@ def run(
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
 ) -> int:
     """Returns the exit status."""
+    flags = (guests, memory, workload, seed, knobs or (), duration, clock and clock.value)
+    try:
+        return _run(_load(scenario, *flags), output, as_json, quiet, verbose, no_color)
+    except KeyboardInterrupt:
+        typer.echo("vmdedup: interrupted before there was anything to keep", err=True)
+        return INTERRUPTED
+
+
+def _load(scenario: str, *flags: Any) -> Scenario:
+    """The scenario with the flags, in the order of Overrides, written over it."""
     from vmdedup.experiment.load import load_scenario
     from vmdedup.experiment.overrides import Overrides
 
-    overrides = Overrides(guests, memory, workload, seed, knobs or (), duration, clock and clock.value)
-    loaded = load_scenario(scenario, overrides)
-    return _run(loaded, output, as_json, quiet, verbose, no_color)
+    return load_scenario(scenario, Overrides(*flags))
 
 
 def _run(scenario: Scenario, output: Path | None, as_json: bool, quiet: bool, verbose: int, no_color: bool) -> int:
