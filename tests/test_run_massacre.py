@@ -18,6 +18,7 @@ from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guarded import GuardedKsmd
 from vmdedup.experiment.overrides import Overrides
 from vmdedup.experiment.run import INTERRUPTED
+from vmdedup.host.memory import Host
 
 GUESTS, GUEST_KILLS, KSMD_KILLS = 16, 12, 8
 ROWS_AFTER = 6
@@ -69,6 +70,7 @@ class Massacre(Watching):
         self._seed = seed
         monkeypatch.setattr(run_module, "Emulation", self._build)
         self._check_after(Emulation, "_bury", monkeypatch)
+        self._check_before_recovery(monkeypatch)
 
     def _build(self, *arguments: Any) -> Emulation:
         self._emulation = Emulation(*arguments)
@@ -77,13 +79,28 @@ class Massacre(Watching):
     def _check_after(self, owner: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         real = getattr(owner, name)
 
-        def checked(emulation: Emulation, dead: list[Any]) -> None:
-            real(emulation, dead)
+        def checked(emulation: Emulation) -> None:
+            dead = bool(emulation._unburied)
+            real(emulation)
             if dead:
                 emulation.host.check()
                 self.checks += 1
 
         monkeypatch.setattr(owner, name, checked)
+
+    def _check_before_recovery(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Host memory is counted afresh only while every guest stands between two operations."""
+        real = Host.recover
+
+        def recover(host: Host) -> None:
+            emulation = getattr(self, "_emulation", None)  # warming up recovers a host of its own
+            if emulation is not None and host is emulation.host:
+                for guest in emulation.alive():
+                    assert guest.state != "free", f"{guest.spec.name} runs free during a recovery"
+                    assert not guest._waiting, f"{guest.spec.name} is at work during a recovery"
+            real(host)
+
+        monkeypatch.setattr(Host, "recover", recover)
 
     def sample(self, row: dict[str, int | float | str]) -> None:
         super().sample(row)

@@ -9,7 +9,7 @@ plan ──► start ─► GuestProcess ─► ticks ──► pause, resume, r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from vmdedup.errors import GuestError
@@ -48,6 +48,7 @@ class Emulation:
         self._logs = logs
         self._note = note
         self._pending = list(plan.actions)
+        self._unburied: list[GuestProcess] = []
 
     # Guests
 
@@ -72,7 +73,7 @@ class Emulation:
         self._pending = self._pending[len(due) :]
         for action in due:
             self._apply(action)
-        self._bury(self._each(list(self.alive()), GuestProcess.ready))
+        self._settle()
 
     def _apply(self, action: Action) -> None:
         name = self.plan.specs[action.guest].name
@@ -83,7 +84,7 @@ class Emulation:
             self._note(f"{name} cannot {action.do}: it is {'not started' if guest is None else guest.state}")
         else:
             self._note(f"{name}: {action.do}")
-            self._bury(self._each([guest], _COMMANDS[action.do]))
+            self._each([guest], _COMMANDS[action.do])
             if guest.state == "left":
                 self.ksmd.exit(guest.mm)
 
@@ -98,9 +99,8 @@ class Emulation:
     def run_slice(self, milliseconds: float) -> None:
         """Let every running guest live for so long, all in parallel."""
         running = [guest for guest in self.alive() if guest.state == "running"]
-        dead = self._each(running, lambda guest: guest.begin_tick(milliseconds))
-        dead += self._each([guest for guest in running if guest.state == "running"], GuestProcess.finish_tick)
-        self._bury(dead)
+        self._each(running, lambda guest: guest.begin_tick(milliseconds))
+        self._settle()
 
     def give_back(self) -> None:
         """Return the memory of free frames to the system if it is much, while nobody runs."""
@@ -112,32 +112,33 @@ class Emulation:
 
     def run_free(self) -> None:
         """Let every running guest live in real time."""
-        self._bury(self._each([g for g in self.alive() if g.state == "running"], GuestProcess.run_free))
+        self._each([guest for guest in self.alive() if guest.state == "running"], GuestProcess.run_free)
 
     def stop_free(self) -> None:
         """Have every guest stand between two operations; those found dead are buried."""
-        self._bury(self._each([g for g in self.alive() if g.state == "free"], GuestProcess.stop_free))
+        self._each([guest for guest in self.alive() if guest.state == "free"], GuestProcess.stop_free)
+        self._settle()
 
     @contextmanager
     def standing(self) -> Iterator[None]:
-        """Guests that run free stand between two operations inside, and run on afterwards."""
+        """Every guest stands between two operations inside; those that ran free run on afterwards."""
         free = [guest for guest in self.alive() if guest.state == "free"]
-        dead = self._each(free, GuestProcess.stop_free)
+        self._each(free, GuestProcess.stop_free)
+        self._await()
         yield
-        self._bury(dead)
-        self._bury(self._each([guest for guest in free if guest.state == "running"], GuestProcess.run_free))
+        self._bury()
+        self._each([guest for guest in free if guest.state == "running"], GuestProcess.run_free)
 
     def is_due(self, now: int) -> bool:
         """Whether something is to be done at `now`."""
         return bool(self._pending) and self._pending[0].at <= now
 
     def fallen(self) -> bool:
-        """Whether a guest's process has ended by itself."""
-        return any(not guest.is_alive() for guest in self.alive())
+        """Whether a guest's process has ended by itself, and what it had is not taken back yet."""
+        return bool(self._unburied) or any(not guest.is_alive() for guest in self.alive())
 
-    def _each(self, guests: list[GuestProcess], command: Command) -> list[GuestProcess]:
-        """Do something with each guest. Returns those that were found dead, or died of it."""
-        dead = []
+    def _each(self, guests: Iterable[GuestProcess], command: Command) -> None:
+        """Do something with each guest. Those found dead, or that die of it, are to be buried."""
         for guest in guests:
             try:
                 command(guest)
@@ -146,16 +147,26 @@ class Emulation:
                     raise
                 self._note(f"{error}; the run goes on without it")
                 _log.warning("%s; the run goes on without it", error)
-                dead.append(guest)
-        return dead
+                self._unburied.append(guest)
 
-    def _bury(self, dead: list[GuestProcess]) -> None:
-        """Take back what dead guests had, while nobody runs."""
+    def _await(self) -> None:
+        """Wait until every guest that does not run free has done what it was told last: it stands then."""
+        self._each([guest for guest in self.alive() if guest.state != "free"], GuestProcess.ready)
+
+    def _settle(self) -> None:
+        """Have everybody stand, none running free, and bury the dead."""
+        self._await()
+        self._bury()
+
+    def _bury(self) -> None:
+        """Take back what dead guests had. Only while every guest stands: host memory is counted afresh."""
+        dead, self._unburied = self._unburied, []
         for guest in dead:
             self.host.bury(guest.mm)
-            self.ksmd.exit(guest.mm)
         if dead:
             self.host.recover()
+        for guest in dead:
+            self.ksmd.exit(guest.mm)
 
     def close(self) -> None:
         """End every process, whatever it is doing."""

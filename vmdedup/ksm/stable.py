@@ -37,7 +37,7 @@ def nid_of(h: Any, k: Any, pfn: int) -> int:
 
 @kernel
 def needs_walk(h: Any, k: Any, position: int) -> bool:
-    """Whether a tree position may be anything but a plain node whose frame is alive: spares most calls of walk_chain."""
+    """Whether a position may be anything but a plain node with a live frame: spares most calls of walk_chain."""
     return k.nodes[position]["flags"] & CHAIN != 0 or load(h.ctl, CTL_STALE) != 0
 
 
