@@ -42,8 +42,12 @@ def frame_count(h: Any, pfn: int) -> int:
 
 @kernel
 def stable_node_of(h: Any, pfn: int) -> int:
-    """0 for an ordinary frame, NO_NODE or the stable node's index for a KSM frame."""
-    return load(h.frames, pfn) >> NODE_SHIFT
+    """0 for an ordinary frame, NO_NODE or the stable node's index for a KSM frame; 0 too for a free one.
+
+    A free frame's word holds a link of the free list where a KSM frame's has the node, so the count decides.
+    """
+    word = load(h.frames, pfn)
+    return word >> NODE_SHIFT if word & COUNT_MASK else 0
 
 
 @kernel

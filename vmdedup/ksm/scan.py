@@ -141,7 +141,9 @@ def _skips_at(age: int) -> int:
 @kernel
 def cmp_and_merge_page(h: Any, k: Any, entry: int) -> None:
     """Decide about one page. Source: mm/ksm.c:cmp_and_merge_page."""
-    pfn = (load(h.pte, entry) >> FRAME_SHIFT) & FRAME_MASK
+    pfn = candidate_frame(load(h.pte, entry))
+    if pfn == 0:
+        return  # its owner has just discarded it
     node = stable_node_of(h, pfn)
     if node != 0 and node != NO_NODE:
         item = k.items[entry]
@@ -164,7 +166,8 @@ def cmp_and_merge_page(h: Any, k: Any, entry: int) -> None:
 @kernel
 def _join(h: Any, k: Any, entry: int, pfn: int, node: int) -> None:
     """Count a page that maps a KSM frame already, as the child of a fork does, among the frame's sharers."""
-    if load(h.pte, entry) & MERGEABLE and stable_node_of(h, pfn) == node:
+    # The guest may have discarded the page since it was looked at, and its frame may be somebody else's now.
+    if candidate_frame(load(h.pte, entry)) == pfn and stable_node_of(h, pfn) == node:
         link_item(h, k, entry, node)
 
 
@@ -176,6 +179,8 @@ def _has_changed(h: Any, k: Any, entry: int, pfn: int) -> bool:
     """
     item = k.items[entry]
     pte = load(h.pte, entry)
+    if candidate_frame(pte) != pfn:
+        return True  # its owner has just discarded or copied it
     if item["flags"] & HASHED and not pte & (SOFT | PIN):
         return False
     quiet = not pte & PIN and cas(h.pte, entry, pte, pte & ~SOFT)
