@@ -1,8 +1,9 @@
 """Guests and ksmd interrupt each other at every single step, one step at a time.
 
-In Python mode every atomic operation and every look at a whole page is an ordinary call, so a test can stop one side there,
-let the other side do something whole, and go on: all interleavings with one interruption, none by chance. Afterwards host and
-ksmd must be consistent, every byte what its guest last stored, and what can be saved must be found by the next scans.
+In Python mode every atomic operation and every look at a whole page is an ordinary call, so a test can stop one side
+there, let the other side do something whole, and go on: all interleavings with one interruption, none by chance.
+Afterwards host and ksmd must be consistent, every byte what its guest last stored, and what can be saved must be found
+by the next scans. A process may also die there, and then nobody else may lose a byte.
 """
 
 from __future__ import annotations
@@ -253,6 +254,22 @@ def test_a_guest_interrupts_ksmd(
 
 
 @pytest.mark.parametrize(("action", "page"), CASES, ids=IDS)
+def test_a_guest_interrupts_unmerging(interrupter: Interrupter, action: Callable[[int], Action], page: int) -> None:
+    act, at, interrupted = action(page), 0, True
+    while interrupted:
+        with scene(zero=True) as s:
+            s.k.scans()
+            interrupted = interrupter.run(lambda s=s: s.k.ksmd.set("run", "2"), at, lambda s=s: act(s))
+            assert s.k.four() == (0, 0, 0, 0)
+            if s.child is None:
+                assert s.k.get("ksm_zero_pages") == 0
+            s.k.ksmd.set("run", "1")
+            s.check()
+        at += 1
+    assert at > 20
+
+
+@pytest.mark.parametrize(("action", "page"), CASES, ids=IDS)
 @pytest.mark.parametrize("zero", [False, True], ids=["", "zero"])
 def test_ksmd_interrupts_a_guest(
     interrupter: Interrupter, action: Callable[[int], Action], page: int, zero: bool
@@ -266,13 +283,13 @@ def test_ksmd_interrupts_a_guest(
     assert at > 2
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """What SIGKILL does to a process: nothing more happens there."""
 
 
 def die() -> None:
     """The end."""
-    raise Killed
+    raise KilledError
 
 
 @pytest.mark.parametrize(("action", "page"), [case for case in CASES if case[0] is not pass_on])
@@ -322,7 +339,7 @@ def dies(interrupter: Interrupter, at: int, body: Callable[[], object]) -> bool:
     """Do the body until the process dies at that step; False if it ends before."""
     try:
         interrupter.run(body, at, die)
-    except Killed:
+    except KilledError:
         return True
     return False
 
