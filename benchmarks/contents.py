@@ -64,7 +64,8 @@ def _random_words(count: int) -> NDArray[np.int64]:
 
 def _copies(distinct: NDArray[np.int64], pages: int) -> Pages:
     order = np.random.default_rng(SEED + 1).permutation(np.arange(pages) % len(distinct))
-    return distinct[order].view(np.uint8)
+    copies: Pages = distinct[order].view(np.uint8)
+    return copies
 
 
 def _file_pages() -> Iterator[bytes]:

@@ -3,8 +3,8 @@
     python -m benchmarks.memory
     python -m benchmarks.memory --scenario dense --json
 
-Runs a scenario in a process of its own and adds up, again and again, the proportional set sizes (PSS) of it and of all its
-descendants: private memory counts in full, shared memory once over all of them. Linux only.
+Runs a scenario in a process of its own and adds up, again and again, the proportional set sizes (PSS) of it
+and of all its descendants: private memory counts in full, shared memory once over all of them. Linux only.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class Pair:
         """All steps of a script."""
         for step in script.steps:
             if not isinstance(step, LOOKS):
-                self.do(lambda machine, step=step: perform(step, machine))
+                self.do(partial(perform, step))
             if isinstance(step, steps.Scan | steps.Pass):
                 self.compare()
         assert self.engine.digest() == self.oracle.digest()

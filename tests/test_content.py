@@ -64,7 +64,8 @@ def test_blocks_are_bounded_writable_and_say_where_they_go() -> None:
     blocks = list(pages_of(Seed(1, 1), 100, 106, block=3))
     assert [(first, data.shape[0]) for first, data in blocks] == [(100, 3), (103, 3), (106, 1)]
     for _, data in blocks:
-        assert (data.dtype, data.shape[1]) == (np.uint8, 4096)
+        assert data.dtype == np.uint8
+        assert data.shape[1] == 4096
         assert data.flags.c_contiguous
         data[0, 0] ^= 1
     assert blocks[0][1][1].tobytes() == seed_page(2)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vmdedup.errors import HostError
-from vmdedup.host import memory, segment
+from vmdedup.host import memory
 from vmdedup.host.layout import MAX_NODES
 from vmdedup.host.memory import Host
 from vmdedup.host.segment import Segment
@@ -51,7 +51,7 @@ def test_too_much_memory_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(HostError, match="ask for fewer or smaller guests") as refused:
             Host.create(pages=pages)
         assert "\n" not in str(refused.value)
-    monkeypatch.setattr(segment.mmap, "mmap", _no_memory)
+    monkeypatch.setattr("vmdedup.host.segment.mmap.mmap", _no_memory)
     with pytest.raises(HostError, match="cannot map 1 MiB"):
         Segment(MIB)
     assert len(os.listdir("/proc/self/fd")) == descriptors
@@ -148,7 +148,7 @@ def test_pages_of_other_sizes(page_size: int) -> None:
 def test_words_can_be_written_as_words(host: Host) -> None:
     guest = host.add(4)
     words = np.arange(2 * 512, dtype=np.int64).reshape(2, 512)
-    guest.write_pages(np.array([2, 0]), words)
+    guest.write_pages(np.array([2, 0]), words.view(np.uint8))
     assert guest.read(0) == words[1].tobytes()
     assert guest.read(2) == words[0].tobytes()
 

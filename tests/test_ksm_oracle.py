@@ -6,6 +6,7 @@ colours, sharers in order, and what every page maps.
 
 from __future__ import annotations
 
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def live(start: tuple[str, ...], events: list[tuple[str, int, int, int]], force_
     """Let all of it happen on both, and look at everything at the end."""
     pair = Pair(ROOM, force_rebase)
     for (knob, *_), text in zip(KNOBS, start, strict=False):
-        pair.do(lambda m, knob=knob, text=text: m.set(knob, text))
+        pair.do(methodcaller("set", knob, text))
     lives = Lives(pair)
     for content in (2, 5):
         lives.be_born("vm", PAGES - 1, content)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Interrupter:
     def __init__(self) -> None:
         self.at = -1
         self.count = 0
-        self.action: Callable[[], None] | None = None
+        self.action: Callable[[], object] | None = None
 
     def step(self) -> None:
         """A step is about to be made."""
@@ -49,7 +50,7 @@ class Interrupter:
                 action()
             self.count += 1
 
-    def run(self, body: Callable[[], object], at: int, action: Callable[[], None]) -> bool:
+    def run(self, body: Callable[[], object], at: int, action: Callable[[], object]) -> bool:
         """Do the body, interrupted once. Returns whether it had that many steps."""
         self.at, self.count, self.action = at, 0, action
         body()
@@ -247,7 +248,7 @@ def test_a_guest_interrupts_ksmd(
     act, at, interrupted = action(page), 0, True
     while interrupted:
         with scene(zero) as s:
-            interrupted = interrupter.run(s.k.ksmd.full_scan, at, lambda s=s: act(s))
+            interrupted = interrupter.run(s.k.ksmd.full_scan, at, partial(act, s))
             s.check()
         at += 1
     assert at > 50
@@ -259,7 +260,7 @@ def test_a_guest_interrupts_unmerging(interrupter: Interrupter, action: Callable
     while interrupted:
         with scene(zero=True) as s:
             s.k.scans()
-            interrupted = interrupter.run(lambda s=s: s.k.ksmd.set("run", "2"), at, lambda s=s: act(s))
+            interrupted = interrupter.run(partial(s.k.ksmd.set, "run", "2"), at, partial(act, s))
             assert s.k.four() == (0, 0, 0, 0)
             if s.child is None:
                 assert s.k.get("ksm_zero_pages") == 0
@@ -277,7 +278,7 @@ def test_ksmd_interrupts_a_guest(
     act, at, interrupted = action(page), 0, True
     while interrupted:
         with scene(zero) as s:
-            interrupted = interrupter.run(lambda s=s: act(s), at, lambda s=s: s.k.scans(1))
+            interrupted = interrupter.run(partial(act, s), at, partial(s.k.scans, 1))
             s.check()
         at += 1
     assert at > 2
@@ -298,7 +299,7 @@ def test_a_guest_dies_at_any_step(interrupter: Interrupter, action: Callable[[in
     act, at, died = action(page), 0, True
     while died:
         with scene() as s:
-            died = dies(interrupter, at, lambda s=s: act(s))
+            died = dies(interrupter, at, partial(act, s))
             for memory in list(s.k.host.live()):
                 if memory.mm != s.two.mm:
                     s.k.host.bury(memory.mm)

@@ -2,19 +2,22 @@
 
 A search in a tree of many nodes waits for memory at every level, since each step needs the one before. Here
 the steps of several pages alternate, so their waits overlap. Nothing is decided: the walks follow keys alone,
-without side effects, and where they end is not used. A wrong turn (an old key, a chain) costs time, never an
-answer.
+without side effects, and where they end serves only to fetch the start of pages that are likely to be
+compared. A wrong turn (an old key, a chain) costs time, never an answer.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT
 from vmdedup.jit.kernel import kernel
 from vmdedup.ksm.layout import AHEAD, STABLE
 from vmdedup.ksm.order import KEY_BITS, KEY_VALID
 
 DEEPEST = 64  # levels; a red-black tree of 2**31 nodes has no more
+LINES = 4  # cache lines of a page that are fetched, and their size in words
+LINE_WORDS = 8
 WORTH_WHILE = 1 << 11  # nodes; a smaller tree is in the cache anyway
 
 
@@ -33,9 +36,10 @@ def look_ahead(h: Any, k: Any, entry: int) -> None:
         k.ahead[q, 0] = key & KEY_BITS
         k.ahead[q, 1] = k.stable[0] if wanted else 0
         k.ahead[q, 2] = k.unstable[0] if wanted else 0
+        k.ahead[q, 3] = 0
         some |= key
     if some & KEY_VALID:
-        st["looked_ahead"] = _walk_stable(k) + _walk_unstable(h, k)
+        st["looked_ahead"] = _walk_stable(k) + _walk_unstable(h, k) + _touch_frames(h, k)
 
 
 @kernel
@@ -46,7 +50,9 @@ def _walk_stable(k: Any) -> int:
             node = k.nodes[k.ahead[q, 1]]
             left = node["left"]
             right = node["right"]
-            x = left if k.ahead[q, 0] < node["key"] else right
+            key = k.ahead[q, 0]
+            k.ahead[q, 3] = node["kpfn"] if key == node["key"] else k.ahead[q, 3]
+            x = left if key < node["key"] else right
             k.ahead[q, 1] = x
             left_over |= x
         if left_over == 0:
@@ -61,13 +67,27 @@ def _walk_unstable(h: Any, k: Any) -> int:
         left_over = 0
         for q in range(AHEAD):
             x = k.ahead[q, 2]
-            touched += h.pte[x]
+            pte = h.pte[x]
+            touched += pte
             item = k.items[x]
             left = item["left"]
             right = item["right"]
-            x = left if k.ahead[q, 0] < item["key"] & KEY_BITS else right
+            key = k.ahead[q, 0]
+            other = item["key"] & KEY_BITS
+            k.ahead[q, 3] = (pte >> FRAME_SHIFT) & FRAME_MASK if key == other else k.ahead[q, 3]
+            x = left if key < other else right
             k.ahead[q, 2] = x
             left_over |= x
         if left_over == 0:
             break
+    return touched
+
+
+@kernel
+def _touch_frames(h: Any, k: Any) -> int:
+    """Load the first cache lines of pages with equal keys, which will be compared; the processor fetches on."""
+    touched = 0
+    for word in range(0, min(LINES * LINE_WORDS, h.words.shape[1]), LINE_WORDS):
+        for q in range(AHEAD):
+            touched += h.words[k.ahead[q, 3], word] + h.frames[k.ahead[q, 3]]
     return touched

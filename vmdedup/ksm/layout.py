@@ -109,7 +109,7 @@ class KsmArrays(NamedTuple):
     stable: npt.NDArray[np.int64]  # root of the stable tree of each NUMA node
     unstable: npt.NDArray[np.int64]  # root of the unstable tree of each NUMA node
     base: npt.NDArray[np.int64]  # (1, words): the page that order keys are relative to
-    ahead: npt.NDArray[np.int64]  # (AHEAD, 3): key, place in the stable and in the unstable tree (ahead.py)
+    ahead: npt.NDArray[np.int64]  # (AHEAD, 4): key, place in the stable and unstable tree, frame (ahead.py)
 
 
 def make(entries: int, mms: int, nodes: int, words: int) -> KsmArrays:
@@ -122,7 +122,7 @@ def make(entries: int, mms: int, nodes: int, words: int) -> KsmArrays:
         stable=np.zeros(nodes, np.int64),
         unstable=np.zeros(nodes, np.int64),
         base=np.zeros((1, words), np.int64),
-        ahead=np.zeros((AHEAD, 3), np.int64),
+        ahead=np.zeros((AHEAD, 4), np.int64),
     )
     k.st["fresh_node"] = 1
     return k
