@@ -39,7 +39,7 @@ def look_ahead(h: Any, k: Any, entry: int) -> None:
         k.ahead[q, 3] = 0
         some |= key
     if some & KEY_VALID:
-        st["looked_ahead"] = _walk_stable(k) + _walk_unstable(h, k) + _touch_frames(h, k)
+        st["looked_ahead"] = _walk_stable(k) ^ _walk_unstable(h, k) ^ _touch_frames(h, k)
 
 
 @kernel
@@ -85,9 +85,13 @@ def _walk_unstable(h: Any, k: Any) -> int:
 
 @kernel
 def _touch_frames(h: Any, k: Any) -> int:
-    """Load the first cache lines of pages with equal keys, which will be compared; the processor fetches on."""
+    """Load the first cache lines of pages with equal keys, which will be compared; the processor fetches on.
+
+    What a chain has for a frame is the number of its first dup, of which there may be more than frames.
+    """
     touched = 0
     for word in range(0, min(LINES * LINE_WORDS, h.words.shape[1]), LINE_WORDS):
         for q in range(AHEAD):
-            touched += h.words[k.ahead[q, 3], word] + h.frames[k.ahead[q, 3]]
+            pfn = k.ahead[q, 3] if k.ahead[q, 3] < len(h.frames) else 0
+            touched ^= h.words[pfn, word] ^ h.frames[pfn]
     return touched
