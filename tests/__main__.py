@@ -3,64 +3,73 @@
     lint        ruff
     types       mypy, strict
     compiled    the whole suite; as root on a Linux with KSM also against the kernel's own ksmd
-    python      kernels as plain Python, where every line can be seen: with the coverage that pyproject.toml asks for
-    bounds      compiled with every array index checked
+    python      the core (jit, host, ksm, recorded scripts) with kernels as plain Python, where every line and every
+                step between processes can be seen
+    coverage    whether that has seen as much of the core as pyproject.toml asks for
+    bounds      the core compiled with every array index checked, from a cache of its own
 
-The last two leave out what needs several processes, or too much work for them (marks `compiled` and `slow`).
+The core stages leave out what takes long (mark `slow`) and what needs the kernel's ksmd (mark `kernel`).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-REDUCED = ["-m", "not compiled and not slow and not kernel"]
-PYTEST = [sys.executable, "-m", "pytest", "-q"]
+PYTHON = [sys.executable, "-m"]
+CORE = ["test_golden.py", *(f"test_{package}_*.py" for package in ("jit", "host", "ksm"))]
+REDUCED = ["-m", "not slow and not kernel"]
+# Each stage says for itself how kernels run, whatever the caller's environment has.
+COMPILED = {"NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": "0"}
+
+
+def core() -> list[str]:
+    """The core's test files."""
+    return sorted(str(path.relative_to(ROOT)) for pattern in CORE for path in (ROOT / "tests").glob(pattern))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Commands that are run one after another, with variables added to the environment."""
+    """A command, and variables added to its environment."""
 
     name: str
-    commands: list[list[str]]
-    environment: dict[str, str] = field(default_factory=dict)
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=lambda: COMPILED)
+
+    def __str__(self) -> str:
+        words = [word for word in self.command[2:] if word not in core()]
+        files = [f"tests/{pattern}" for pattern in CORE] if len(words) + 2 < len(self.command) else []
+        return f"{self.name}: {shlex.join([*words, *files])}"
+
+    def run(self) -> int:
+        """Run it. Returns its exit status."""
+        print(f"\n== {self}", flush=True)
+        environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+        return subprocess.run(self.command, cwd=ROOT, env=environment | self.environment).returncode
 
 
-STAGES = [
-    Stage("lint", [[sys.executable, "-m", "ruff", "check", "vmdedup", "tests", "benchmarks"]]),
-    Stage("types", [[sys.executable, "-m", "mypy"]]),
-    Stage("compiled", [PYTEST]),
-    Stage(
-        "python",
-        [
-            [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q", *REDUCED],
-            [sys.executable, "-m", "coverage", "report"],
-        ],
-        {"NUMBA_DISABLE_JIT": "1"},
-    ),
-    Stage("bounds", [[*PYTEST, *REDUCED]], {"NUMBA_BOUNDSCHECK": "1"}),
-]
-FAST = ("lint", "types", "compiled")
-
-
-def run(stage: Stage, extra: list[str]) -> int:
-    """Run a stage. Returns the exit status of the command that failed, or 0."""
-    start = time.monotonic()
-    for command in stage.commands:
-        print(f"== {stage.name}: {' '.join(command[2:] + extra)}", flush=True)
-        status = subprocess.run([*command, *extra], cwd=ROOT, env={**os.environ, **stage.environment}).returncode
-        if status:
-            print(f"== {stage.name} failed with status {status}", flush=True)
-            return status
-    print(f"== {stage.name}: {time.monotonic() - start:.0f} s", flush=True)
-    return 0
+def stages(fast: bool) -> list[Stage]:
+    """The stages in order; fast: those that take little time."""
+    checks = [
+        Stage("lint", [*PYTHON, "ruff", "check", "vmdedup", "tests", "benchmarks"]),
+        Stage("types", [*PYTHON, "mypy"]),
+    ]
+    if fast:
+        return [*checks, Stage("compiled", [*PYTHON, "pytest", "-q", "-m", "not slow"])]
+    python = COMPILED | {"NUMBA_DISABLE_JIT": "1"}
+    return [
+        *checks,
+        Stage("compiled", [*PYTHON, "pytest", "-q"]),
+        Stage("python", [*PYTHON, "coverage", "run", "-m", "pytest", "-q", *REDUCED, *core()], python),
+        Stage("coverage", [*PYTHON, "coverage", "report"]),
+        Stage("bounds", [*PYTHON, "pytest", "-q", *REDUCED, *core()], COMPILED | {"NUMBA_BOUNDSCHECK": "1"}),
+    ]
 
 
 def main() -> int:
@@ -70,16 +79,20 @@ def main() -> int:
     )
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="run only these")
     parser.add_argument("--fast", action="store_true", help="lint, types, and the compiled suite without slow tests")
+    parser.add_argument("--list", action="store_true", help="say what would be run")
     options = parser.parse_args()
-    known = [stage.name for stage in STAGES]
+    every = stages(options.fast)
+    known = [stage.name for stage in every]
     if unknown := set(options.stages) - set(known):
         parser.error(f"no stage {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    wanted = options.stages or (FAST if options.fast else known)
-    for stage in STAGES:
-        if stage.name in wanted:
-            extra = ["-m", "not slow"] if options.fast and stage.name == "compiled" else []
-            if status := run(stage, extra):
-                return status
+    for stage in every:
+        if options.stages and stage.name not in options.stages:
+            continue
+        if options.list:
+            print(stage)
+        elif status := stage.run():
+            print(f"\n== {stage.name} failed with exit status {status}", file=sys.stderr)
+            return status
     return 0
 
 
