@@ -32,16 +32,9 @@ REFUSED = [("max_page_sharing", "3"), ("max_page_sharing", "1"), ("run", "3"), (
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[KsmSession]:
+def session(require_kernel_ksm: KsmSession) -> KsmSession:
     """The kernel's KSM; every tunable must be as before when it is given back."""
-    try:
-        session = KsmSession(wait=120)
-    except EnvironmentLacksError as lacking:
-        if os.environ.get("VMDEDUP_REQUIRE_KERNEL"):
-            raise
-        pytest.skip(str(lacking))
-    with session:
-        yield session
+    return require_kernel_ksm
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from oracle.objects import Chain, Frame, StableNode
 from oracle.process import ZERO_CHECKSUM
 from oracle.rbtree import Node, Tree
 
-from vmdedup.errors import EnvironmentLacksError, KnobError
+from vmdedup.errors import KnobError
+from vmdedup.live.kernel import KernelMachine
+from vmdedup.live.session import KsmSession
 from vmdedup.replay.content import Key, Seed
 from vmdedup.replay.generate import generate, generate_into
 from vmdedup.replay.play import perform, play
@@ -32,21 +34,13 @@ def test_golden_scripts(path: Path) -> None:
 @pytest.mark.kernel
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["small", 4, "medium"])
-def test_random_scripts_on_the_kernel(tmp_path: Path, size: str | int) -> None:
-    from vmdedup.live.kernel import KernelMachine
-    from vmdedup.live.session import KsmSession
-
-    try:
-        session = KsmSession(wait=60)
-    except EnvironmentLacksError as error:
-        pytest.skip(str(error))
-    with session:
-        for seed in range(15):
-            script = parse(generate_into(tmp_path, seed, size))
-            with KernelMachine(session) as kernel:
-                lines = zip(play(script, OracleMachine()), play(script, kernel), strict=True)
-                for printed, expected in lines:
-                    assert printed == expected, f"seed {seed}"
+def test_random_scripts_on_the_kernel(tmp_path: Path, size: str | int, require_kernel_ksm: KsmSession) -> None:
+    for seed in range(15):
+        script = parse(generate_into(tmp_path, seed, size))
+        with KernelMachine(require_kernel_ksm) as kernel:
+            lines = zip(play(script, OracleMachine()), play(script, kernel), strict=True)
+            for printed, expected in lines:
+                assert printed == expected, f"seed {seed}"
 
 
 # Knobs. The columns are the answers of Linux 6.18.44 to each store.
