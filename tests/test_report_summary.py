@@ -80,7 +80,7 @@ def test_every_question_has_its_line() -> None:
     assert "123,456 pages scanned, 1.25 CPU s of ksmd (modelled)" in line(out, "cost")
     assert "6,173 pages and 0.0625 CPU s a saved MiB" in line(out, "cost")
     assert "+18.0 MiB by general_profit" in line(out, "profit")
-    assert "metadata 1.5 MiB; 17 copy-on-write breaks" in line(out, "profit")
+    assert "metadata 1.5 MiB; copy-on-write breaks: 17" in line(out, "profit")
     assert line(out, "vm-0").split() == [
         "vm-0",
         "running",

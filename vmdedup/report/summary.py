@@ -119,7 +119,7 @@ def _cost(summary: Document) -> str:
 def _profit(summary: Document) -> str:
     return (
         f"{summary['general_profit'] / 2**20:+,.1f} MiB by general_profit; KSM's own metadata "
-        f"{_mib(summary['metadata_mib'])}; {summary['cow_breaks']:,} copy-on-write breaks"
+        f"{_mib(summary['metadata_mib'])}; copy-on-write breaks: {summary['cow_breaks']:,}"
     )
 
 
