@@ -112,8 +112,8 @@ class FramePool(RuleBasedStateMachine):
             counts = self.counts
             for pfn in self.homes:
                 assert frames.frame_count(self.h, pfn) == counts[pfn]
-                if counts[pfn]:
-                    assert frames.stable_node_of(self.h, pfn) == self.marks.get(pfn, 0)
+                # A free frame has none, though its word holds a link where others have the node.
+                assert frames.stable_node_of(self.h, pfn) == (self.marks.get(pfn, 0) if counts[pfn] else 0)
             assert frames.frames_in_use(self.h) == len(counts)
             assert self.h.ctl[CTL_STALE] == self.stale
 

@@ -186,6 +186,15 @@ def test_one_unique_page_under_smart_scan() -> None:
         assert (k.get("pages_scanned"), k.get("pages_skipped")) == (12, 48)
 
 
+def test_age_ends_at_255() -> None:
+    """It has eight bits, and does not start again."""
+    with KsmHost(smart_scan=1) as k:
+        guest = k.guest(1)
+        k.scans(300)
+        assert int(k.ksmd.arrays.items[k.host.arrays.mms[guest.mm]["first"]]["age"]) == 255
+        assert k.get("pages_scanned") == 7 + (300 - 14) // 9  # VUUUsUssUssssU, then eight skips to a visit
+
+
 def test_merged_pages_do_not_age() -> None:
     """A page merged at age 2 and broken 18 scans later goes on as a page of that age."""
     with KsmHost(smart_scan=1) as k:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from vmdedup.replay.script import Script
 
 DIFFERENT = 3
+PATIENCE = 2.0  # seconds without progress being shown
+Watch = Callable[[int], None]
 
 HELP = """Play a KSM script and print its lines of JSON, and nothing else, on stdout.
 
@@ -46,17 +49,18 @@ def replay(
 
     parsed = parse(script)
     with ExitStack() as stack:
-        machines = [stack.enter_context(closing(_machine(name, parsed))) for name in _names(on)]
+        watch = stack.enter_context(_progress(parsed))
+        machines = [stack.enter_context(_machine(name, parsed)) for name in _names(on)]
         if len(machines) == 1:
-            return _play(parsed, machines[0])
-        return _compare(parsed, script, machines[0], machines[1])
+            return _play(parsed, machines[0], watch)
+        return _compare(parsed, script, machines[0], machines[1], watch)
 
 
 def _names(on: On) -> list[On]:
     return [On.emulator, On.kernel] if on is On.both else [on]
 
 
-def _machine(on: On, script: Script) -> Machine:
+def _machine(on: On, script: Script) -> AbstractContextManager[Machine]:
     """The machine of that name, large enough for the script."""
     if on is On.emulator:
         from vmdedup.replay.emulated import EmulatedMachine
@@ -67,19 +71,37 @@ def _machine(on: On, script: Script) -> Machine:
     return KernelMachine()
 
 
-def _play(script: Script, machine: Machine) -> int:
+@contextmanager
+def _progress(script: Script) -> Iterator[Watch]:
+    """On a terminal, and once it has taken a while, which line of the script is being played."""
+    if not sys.stderr.isatty() or not script.steps:
+        yield lambda line: None
+        return
+    from vmdedup.cli.console import console
+
+    last, began = script.steps[-1].line, time.monotonic()
+    with console(no_color=False).status("") as status:
+
+        def watch(line: int) -> None:
+            if time.monotonic() - began > PATIENCE:
+                status.update(f"line {line} of {last}")
+
+        yield watch
+
+
+def _play(script: Script, machine: Machine, watch: Watch) -> int:
     from vmdedup.replay.play import play
 
-    _print(play(script, machine))
+    _print(play(script, machine, watch))
     return 0
 
 
-def _compare(script: Script, path: Path, emulator: Machine, kernel: Machine) -> int:
+def _compare(script: Script, path: Path, emulator: Machine, kernel: Machine, watch: Watch) -> int:
     """Print what both sides agree on, then the first difference, if there is one."""
     from vmdedup.replay.compare import Comparison, render
     from vmdedup.replay.play import play
 
-    comparison = Comparison(play(script, emulator), play(script, kernel))
+    comparison = Comparison(play(script, emulator, watch), play(script, kernel))
     _print(iter(comparison))
     if comparison.difference is None:
         return 0

@@ -7,7 +7,7 @@ answers is decided here and so is the same for every machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from vmdedup.errors import KnobError
@@ -16,9 +16,13 @@ from vmdedup.replay.machine import Machine
 from vmdedup.replay.script import Script
 
 
-def play(script: Script, machine: Machine) -> Iterator[str]:
-    """Play every step in order; yield a line of JSON (without newline) for each step that prints one."""
+def play(script: Script, machine: Machine, watch: Callable[[int], None] = lambda line: None) -> Iterator[str]:
+    """Play every step in order; yield a line of JSON (without newline) for each step that prints one.
+
+    watch: told the line number of each step before it is played.
+    """
     for step in script.steps:
+        watch(step.line)
         answer = perform(step, machine)
         if answer is not None:
             yield json.dumps({"line": step.line, **answer})
