@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vmdedup.replay.script import Script
 
 DIFFERENT = 3
+CLEAR = "\x1b[K"  # to the end of the line
 PATIENCE = 2.0  # seconds without progress being shown
 Watch = Callable[[int], None]
 
@@ -73,20 +74,23 @@ def _machine(on: On, script: Script) -> AbstractContextManager[Machine]:
 
 @contextmanager
 def _progress(script: Script) -> Iterator[Watch]:
-    """On a terminal, and once it has taken a while, which line of the script is being played."""
-    if not sys.stderr.isatty() or not script.steps:
+    """On a terminal, and once it has taken a while, which line of the script is being played.
+
+    Where stdout is a terminal, too, the lines that are printed there show it.
+    """
+    if not sys.stderr.isatty() or sys.stdout.isatty() or not script.steps:
         yield lambda line: None
         return
-    from vmdedup.cli.console import console
-
     last, began = script.steps[-1].line, time.monotonic()
-    with console(no_color=False).status("") as status:
 
-        def watch(line: int) -> None:
-            if time.monotonic() - began > PATIENCE:
-                status.update(f"line {line} of {last}")
+    def watch(line: int) -> None:
+        if time.monotonic() - began > PATIENCE:
+            print(f"\r{CLEAR}line {line} of {last}", end="", file=sys.stderr, flush=True)
 
+    try:
         yield watch
+    finally:
+        print(f"\r{CLEAR}", end="", file=sys.stderr, flush=True)
 
 
 def _play(script: Script, machine: Machine, watch: Watch) -> int:
