@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def require_kernel_ksm() -> Iterator[KsmSession]:
     """The host kernel's KSM for this module alone; skips, saying why, where it cannot be had."""
-    try:
-        session = KsmSession(wait=120)
-    except EnvironmentLacksError as lacking:
-        if os.environ.get("VMDEDUP_REQUIRE_KERNEL"):
-            raise
-        pytest.skip(str(lacking))
-    with session:
+    with ExitStack() as stack:
+        try:
+            session = stack.enter_context(KsmSession(wait=120))
+            session.start_state()
+        except EnvironmentLacksError as lacking:
+            if os.environ.get("VMDEDUP_REQUIRE_KERNEL"):
+                raise
+            pytest.skip(str(lacking))
         yield session
 
 

@@ -198,9 +198,8 @@ def test_everything_is_declared_once_with_its_unit() -> None:
 
 @pytest.mark.kernel
 def test_the_kernel_has_the_same_files(require_kernel_ksm: KsmSession) -> None:
-    """Apart from files of kernels with huge pages, swap or NUMA of their own."""
+    """A newer kernel may have more; one without NUMA lacks one."""
     present = {path.name for path in require_kernel_ksm.files.root.iterdir()}
-    assert set(require_kernel_ksm.files.save()) <= set(TUNABLES)
     assert set(TUNABLES) - present <= {"merge_across_nodes"}
     assert set(COUNTERS) <= present
 

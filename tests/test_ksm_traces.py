@@ -104,6 +104,30 @@ def test_full_pages_form_chains() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "chosen"),
+    [
+        ((0, 3, 6), 7),  # all three have room for one more: the newest is taken
+        ((0, 1, 3, 4, 6), 7),  # the newest is the fullest that has room
+        ((0, 3, 4, 6, 7), 1),  # the oldest is
+        ((0, 1, 3, 6, 7), 4),  # the one between is
+        ((0, 1, 3, 4, 6, 7), 8),  # all have one sharer left
+        ((0, 3), 4),  # the newest is full
+    ],
+)
+def test_a_chain_that_is_pruned_gives_its_fullest_copy_with_room(written: tuple[int, ...], chosen: int) -> None:
+    """Three copies with three sharers each, the newest (pages 6 to 8) first; of equals the first is taken."""
+    with KsmHost(max_page_sharing=3, stable_node_chains_prune_millisecs=0) as k:
+        guest = k.guest(*[1] * 9)
+        k.scans(2)
+        assert (k.get("stable_node_dups"), k.four()) == (3, (3, 6, 0, 0))
+        new = k.guest(1)
+        for page in written:
+            k.fill(guest, range(page, page + 1), (50 + page,))
+        k.scans(2)
+        assert frames_of(new)[0] == frames_of(guest)[chosen]
+
+
+@pytest.mark.parametrize(
     ("pinned", "expected", "after"),
     [(0, [(0, 0, 1, 2)] * 3, (1, 2, 0, 0)), (1, [(0, 0, 1, 2), (0, 0, 1, 2), (1, 1, 0, 1)], (1, 2, 0, 0))],
 )

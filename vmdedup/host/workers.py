@@ -28,7 +28,7 @@ from vmdedup.errors import VmdedupError, WorkerDiedError
 
 ORPHANED = 17
 _JOIN_SECONDS = 5.0
-_preload: list[str] = ["vmdedup.host.workers"]
+_preload: list[str] = ["vmdedup.host.orphan"]
 
 Commands = Mapping[str, Callable[..., Any]]
 
