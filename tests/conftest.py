@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.jit import PYTHON_MODE
+from vmdedup.jit.kernel import BOUNDSCHECK, PYTHON_MODE
 from vmdedup.live.lock import KsmLock
 from vmdedup.live.session import KsmSession
 from vmdedup.live.sysfs import KSM, KsmFiles
@@ -36,13 +36,15 @@ GRACE = 15.0  # seconds that what is ending may take
 SERVERS = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Python mode has no atomic operations, and is slow."""
-    if PYTHON_MODE:
-        reason = pytest.mark.skip(reason="needs compiled kernels; this is Python mode")
-        for item in items:
-            if item.get_closest_marker("compiled"):
-                item.add_marker(reason)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs kernels to be run in another way; one stage or another of `python -m tests` has each."""
+    unfit = {"compiled" if PYTHON_MODE else "interpreted"}
+    if not (PYTHON_MODE or BOUNDSCHECK):
+        unfit.add("checked")
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in unfit)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="module")

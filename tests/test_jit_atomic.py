@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vmdedup.host.segment import Segment
 from vmdedup.host.workers import without_main
 from vmdedup.jit.atomic import cas, fetch_add, load, store
-from vmdedup.jit.kernel import BOUNDSCHECK, PYTHON_MODE, kernel
+from vmdedup.jit.kernel import kernel
 
 WORDS = 8
 SUM, SWAPPED, LOCK, GUARDED, READY = range(5)
@@ -119,11 +119,10 @@ def test_each_operation_does_what_it_says(values: list[int], data: st.DataObject
         assert words.tolist() == values
 
 
+@pytest.mark.checked
 @pytest.mark.parametrize("index", [WORDS, 10 * WORDS])
 def test_beyond_the_end_is_an_error_where_bounds_are_checked(index: int) -> None:
     """In the bounds-checked run this fails if kernels come from a cache compiled without the checks."""
-    if not (BOUNDSCHECK or PYTHON_MODE):
-        pytest.skip("bounds are checked in Python mode and with NUMBA_BOUNDSCHECK=1 only")
     words = np.zeros(WORDS, np.int64)
     for attempt in (
         lambda: read_plainly(words, index),

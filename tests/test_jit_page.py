@@ -11,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vmdedup.jit import page as jit
-from vmdedup.jit.kernel import BOUNDSCHECK, PYTHON_MODE
 
 ROWS = 3
 
@@ -87,9 +86,8 @@ def test_copying_and_clearing_touch_one_page(two: Two) -> None:
     assert (target[[0, 2]] == others).all()
 
 
+@pytest.mark.checked
 def test_a_page_that_does_not_exist_is_an_error_where_bounds_are_checked() -> None:
-    if not (BOUNDSCHECK or PYTHON_MODE):
-        pytest.skip("bounds are checked in Python mode and with NUMBA_BOUNDSCHECK=1 only")
     array = np.zeros((ROWS, 8), np.int64)
     for function, arguments in (
         (jit.hash_page, (array, ROWS)),

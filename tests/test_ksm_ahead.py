@@ -9,13 +9,12 @@ import pytest
 from ksm_host import KsmHost
 from ksm_pair import Pair
 
-from vmdedup.jit import PYTHON_MODE
 from vmdedup.ksm import ahead
 from vmdedup.replay.generate import generate
 from vmdedup.replay.script import parse_text
 
 
-@pytest.mark.skipif(not PYTHON_MODE, reason="the threshold is compiled in")
+@pytest.mark.interpreted
 @pytest.mark.parametrize("seed", range(12))
 def test_small_trees_are_looked_up_ahead_too(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """With chains and stale nodes, and no tree too small; every index that it uses is checked by Python."""

@@ -20,11 +20,10 @@ from ksm_host import KsmHost
 from vmdedup.host import access, fault, frames, mm
 from vmdedup.host.layout import MAPPED
 from vmdedup.host.memory import Memory
-from vmdedup.jit import PYTHON_MODE
 from vmdedup.ksm import merge, order, rmap, scan, stable, stable_node, unmerge, unstable
 from vmdedup.ksm.ksmd import Ksmd
 
-pytestmark = pytest.mark.skipif(not PYTHON_MODE, reason="steps can be stopped at in Python mode only")
+pytestmark = pytest.mark.interpreted  # kernels are stopped at every step
 
 MODULES = (access, fault, frames, mm, merge, order, rmap, scan, stable, stable_node, unmerge, unstable)
 STEPS = ("cas", "fetch_add", "load", "store", "same_page", "compare_from", "checksum", "copy_page", "clear_page")
