@@ -38,9 +38,7 @@ class Ram:
         self._record(pages, data)
         self.bytes[pages] = data
 
-    def write_bytes(
-        self, pages: NDArray[np.int64], places: NDArray[np.int64], data: NDArray[np.uint8]
-    ) -> None:
+    def write_bytes(self, pages: NDArray[np.int64], places: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         self._record(pages, data)
         for page, place, run in zip(pages, places, data, strict=True):
             assert 0 <= place <= PAGE - len(run)

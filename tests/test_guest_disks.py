@@ -79,9 +79,7 @@ def test_more_files_than_are_kept_open(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_file_that_shrank_or_went_reads_as_zeros_with_a_warning(
-    tree: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_shrank_or_went_reads_as_zeros_with_a_warning(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
     disk = open_disk(DiskSpec(str(tree)))
     (tree / "bin/tool").write_bytes(b"short")
     (tree / "share/page").unlink()
@@ -91,9 +89,7 @@ def test_a_file_that_shrank_or_went_reads_as_zeros_with_a_warning(
     assert "share/page: No such file" in caplog.text
 
 
-def test_identity_goes_with_the_files_not_with_the_place(
-    tree: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_identity_goes_with_the_files_not_with_the_place(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     for path, content in FILES.items():
         (other / path).parent.mkdir(exist_ok=True)

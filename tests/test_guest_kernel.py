@@ -190,9 +190,7 @@ def test_processes_give_back_what_they_had() -> None:
     assert after.free_pages + after.cached_pages == before.free_pages + before.cached_pages
 
 
-@pytest.mark.parametrize(
-    ("policy", "stale"), [("left", True), ("zero_on_free", False), ("zero_on_alloc", False)]
-)
+@pytest.mark.parametrize(("policy", "stale"), [("left", True), ("zero_on_free", False), ("zero_on_alloc", False)])
 def test_kernel_objects_leave_the_rest_of_their_pages_as_the_option_says(policy: str, stale: bool) -> None:
     made, ram = boot(spec(free_pages=policy), SHARED)
     process = made.kernel.spawn(np.arange(5), program=1, heap_pages_wanted=50)

@@ -61,9 +61,7 @@ def test_numbers_take_the_declared_type() -> None:
 def test_a_heap_mix_may_not_exceed_the_whole() -> None:
     with pytest.raises(UsageError, match="must not exceed 1"):
         HeapMix(pointers=0.8, text=0.5)
-    assert set(parameters_of(HeapMix)) == {
-        "zero_pages", "common", "zero_tail", "pointers", "integers", "text", "freed"
-    }
+    assert set(parameters_of(HeapMix)) == {"zero_pages", "common", "zero_tail", "pointers", "integers", "text", "freed"}
 
 
 @pytest.mark.parametrize(

@@ -106,9 +106,7 @@ def test_the_same_bytes_as_in_this_process(start: Callable[..., GuestProcess], h
 
 
 @pytest.mark.parametrize("during", ["between ticks", "in a tick", "free", "starting"])
-def test_a_killed_worker_is_reported_and_never_waited_for(
-    start: Callable[..., GuestProcess], during: str
-) -> None:
+def test_a_killed_worker_is_reported_and_never_waited_for(start: Callable[..., GuestProcess], during: str) -> None:
     guest = start(spec(workload="stress", parameters={"stores_s": 10_000_000}))
     pid = guest.pid
     assert pid is not None

@@ -26,9 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package, from which the digest is taken."""
     copy = tmp_path / "vmdedup"
-    shutil.copytree(
-        Path(str(kernel.__file__)).parent.parent, copy, ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(Path(str(kernel.__file__)).parent.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(kernel, "__file__", str(copy / "jit" / "kernel.py"))
     return copy
 
@@ -73,9 +71,7 @@ def test_without_a_home_the_temporary_folder_serves(home: Path) -> None:
     assert kernel.cache_root() == home / "temporary" / "vmdedup" / "kernels"
 
 
-def test_where_nothing_can_be_kept_a_folder_of_the_moment_serves(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_can_be_kept_a_folder_of_the_moment_serves(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     (home / "temporary").mkdir()
     last = kernel.cache_root()

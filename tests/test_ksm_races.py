@@ -283,6 +283,23 @@ def test_ksmd_interrupts_a_guest(
     assert at > 2
 
 
+@pytest.mark.parametrize(("action", "page"), CASES, ids=IDS)
+def test_unmerging_interrupts_a_guest(
+    interrupter: Interrupter, monkeypatch: pytest.MonkeyPatch, action: Callable[[int], Action], page: int
+) -> None:
+    """ksmd waits for a pin to end; here, where the guest stands still, it gives up soon."""
+    monkeypatch.setattr(fault, "range", lambda turns: range(min(turns, 3)), raising=False)
+    act, at, interrupted = action(page), 0, True
+    while interrupted:
+        with scene(zero=True) as s:
+            s.k.scans()
+            interrupted = interrupter.run(partial(act, s), at, partial(s.k.ksmd.set, "run", "2"))
+            s.k.ksmd.set("run", "1")
+            s.check()
+        at += 1
+    assert at > 2
+
+
 class KilledError(Exception):
     """What SIGKILL does to a process: nothing more happens there."""
 

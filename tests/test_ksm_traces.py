@@ -295,6 +295,22 @@ def test_a_forks_child_without_advice_keeps_a_page_that_no_counter_knows() -> No
         assert child.read(1) == b"\1" * 4096
 
 
+def test_a_node_without_counted_sharers_takes_none() -> None:
+    """Only a fork's child that ksmd has not come to maps it; equal pages make a node of their own beside it."""
+    with KsmHost() as k:
+        parent = k.guest(1, 1)
+        k.scans(2)
+        child = parent.fork("child")
+        k.fill(parent, range(2), (2, 3))
+        assert k.scans(2) == (0, 0, 2, 0)
+        newcomer = k.guest(1, 1)
+        assert k.scans(2)[:2] == (1, 1)
+        assert (k.get("stable_node_chains"), k.get("stable_node_dups")) == (1, 2)
+        assert frames_of(newcomer)[0] != frames_of(child)[0]
+        k.ksmd.enter(child.mm)  # its pages are counted, and there is room again
+        assert k.scans()[:2] == (2, 2)
+
+
 def test_new_guests_are_visited_last_in_a_scan_that_is_under_way() -> None:
     """Guests A, B, C, the scan in B; then B forks c, A forks d, and N starts: the list is A, c, d, N, B, C."""
     with KsmHost() as k:

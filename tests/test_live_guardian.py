@@ -89,9 +89,7 @@ def test_close_restores(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_restores_when_the_owner_dies(
-    folder: Path, owner: subprocess.Popen[str], number: signal.Signals
-) -> None:
+def test_restores_when_the_owner_dies(folder: Path, owner: subprocess.Popen[str], number: signal.Signals) -> None:
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
     assert values(folder) == BEFORE | CHANGED

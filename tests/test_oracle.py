@@ -71,8 +71,7 @@ def test_random_scripts_on_the_kernel(tmp_path: Path, size: str | int, require_k
         (
             ("merge_across_nodes",),
             {"0": 0, "01": 1},
-            {"2": "EINVAL", "-1": "EINVAL", "18446744073709551615": "EINVAL"}
-            | {"18446744073709551616": "ERANGE"},
+            {"2": "EINVAL", "-1": "EINVAL", "18446744073709551615": "EINVAL"} | {"18446744073709551616": "ERANGE"},
         ),
         (
             ("advisor_max_cpu",),

@@ -148,9 +148,7 @@ def _best_dup(ksm: Ksm, chain: Chain, prune: bool) -> StableNode | None:
         if dup.stale:
             remove_node(ksm, dup)
             continue
-        if found is None or (
-            can_share(ksm, dup) and (not can_share(ksm, found) or len(dup.items) > len(found.items))
-        ):
+        if found is None or (can_share(ksm, dup) and (not can_share(ksm, found) or len(dup.items) > len(found.items))):
             found = dup
         if not prune and can_share(ksm, found):
             break
