@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from ksm_host import KsmHost, frames_of
 
 from vmdedup.errors import HostError, KnobError
 from vmdedup.host.layout import MM_DEAD, MM_FREE, NO_NODE, NODE_SHIFT
+from vmdedup.host.memory import Host
 from vmdedup.ksm import layout
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS, TUNABLES
@@ -96,6 +98,37 @@ def test_the_guest_under_the_cursor_may_exit() -> None:
         k.scans()
         assert k.four() == (0, 0, 1, 0)
         assert other.read(0) == b"\1" * 4096
+
+
+@pytest.mark.parametrize("page_size", [8, 64])
+def test_pages_of_another_size_merge_as_pages_do(page_size: int) -> None:
+    """Eight bytes may stand for a page's content: the same decisions, whatever a page's size."""
+    contents = np.random.default_rng(4).integers(0, 90, 120)
+    figures = []
+    for size in (page_size, 4096):
+        host = Host.create(pages=120, mms=2, page_size=size)
+        ksmd = Ksmd(host)
+        for knob, text in {"run": "1", "smart_scan": "0", "max_page_sharing": "2"}.items():
+            ksmd.set(knob, text)
+        guest = host.add(120, "guest")
+        ksmd.enter(guest.mm)
+        data = np.zeros((120, size), np.uint8)
+        data[:, size - 1] = contents
+        guest.write_pages(np.arange(120), data)
+        ksmd.full_scan()
+        ksmd.scan(70)
+        guest.write(3, b"x")
+        for _ in range(2):
+            ksmd.full_scan()
+        counters = ksmd.counters()
+        merged = counters["pages_sharing"]
+        assert counters.pop("general_profit") == merged * size - 120 * 64
+        figures.append((counters, frames_of(guest)))
+        assert guest.read(5) == data[5].tobytes()
+        host.check()
+        ksmd.check()
+        host.close()
+    assert figures[0] == figures[1]
 
 
 # When something runs out
