@@ -66,17 +66,6 @@ def oracle_state(machine: OracleMachine) -> State:
     )
 
 
-def black_heights(ksmd: Ksmd) -> Iterator[int]:
-    """Of every tree that is in use now; negative where a tree is not red-black."""
-    from vmdedup.jit.rbtree import black_height
-
-    k = ksmd.arrays
-    for root in k.stable:
-        yield int(black_height(k.nodes, root))
-    for root in k.unstable:
-        yield int(black_height(k.items, root))
-
-
 def page_of(h: HostArrays, entry: int) -> Page:
     """Whose page table entry that is, and which page."""
     first, pages = h.mms["first"], h.mms["pages"]
