@@ -19,7 +19,7 @@ FREE_FOR_ALL = {"errors", "units", ""}  # "": the version in vmdedup/__init__.py
 MOST_LINES, MOST_LINES_OF_FUNCTION = 400, 60
 # What compiled code is made of: intrinsics, and their stand-ins for Python mode.
 MIXED = {"jit/atomic.py", "jit/page.py", "jit/kernel.py"}
-DISTRIBUTIONS = {"multiprocessing-logging": "multiprocessing_logging"}
+DISTRIBUTIONS = {"multiprocessing-logging": "multiprocessing_logging", "libvirt-python": "libvirt"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -125,16 +125,17 @@ def test_every_dependency_but_numpy_has_a_home() -> None:
     assert block is not None
     required = set(re.findall(r'"([A-Za-z_-]+)', block[1])) - {"numpy"}
     assert required <= listed
-    known = required | {"numpy", "llvmlite", "pydantic_core", "vmdedup"} | sys.stdlib_module_names
+    extras = {"libvirt", "libvirt_qemu"}  # of the extra `libvirt`
+    known = required | extras | {"numpy", "llvmlite", "pydantic_core", "vmdedup"} | sys.stdlib_module_names
     known |= {DISTRIBUTIONS.get(name, name) for name in required}
     for path in SOURCES:
         assert {name.split(".")[0] for name in imports(parsed(path))} <= known, path
 
 
 def test_memory_is_mapped_in_few_places() -> None:
-    """Host memory in host.segment; what reaches real processes in live."""
+    """Host memory in host.segment; what reaches real processes in live; files of dumps in dump."""
     mapping = {module_name(path) for path in SOURCES if "mmap" in imports(parsed(path))}
-    assert {name for name in mapping if package_of(name) != "live"} == {"host.segment"}
+    assert {name for name in mapping if package_of(name) not in ("live", "dump")} == {"host.segment"}
     assert not any("multiprocessing.shared_memory" in imports(parsed(path)) for path in SOURCES)
 
 

@@ -3,7 +3,8 @@
     VmdedupError                 one clear line for the user; exit status 1
     ├── UsageError               what was asked for cannot be meant; exit status 2
     │   ├── ScenarioError        a scenario file: FILE:LINE, what, remedy
-    │   └── ScriptError          a KSM script: FILE:LINE, what, remedy
+    │   ├── ScriptError          a KSM script: FILE:LINE, what, remedy
+    │   └── DumpError            a memory dump or a recording: what is wrong with the file, remedy
     ├── HostError                host memory: exhausted, or not to be had from the system
     ├── GuestError               a guest could not be started, or broke down
     ├── WorkerDiedError          a process of ours was killed
@@ -33,6 +34,10 @@ class ScenarioError(UsageError):
 
 class ScriptError(UsageError):
     """A KSM script does not follow the grammar."""
+
+
+class DumpError(UsageError):
+    """A memory dump or a recording is damaged, or of no known format."""
 
 
 class HostError(VmdedupError):

@@ -1,0 +1,1 @@
+"""Readers of memory dumps of guests and processes, one format a file."""

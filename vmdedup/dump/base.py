@@ -1,0 +1,93 @@
+"""What every reader gives: regions, and blocks of pages in them.
+
+A dump is opened once, which reads its tables and no contents; then blocks() goes through its pages in file order.
+A block's bytes are read or unpacked by load(), which may be called from any thread, so that several cores can work
+on one dump. Contents that are the same for a whole block (zeros, a fill byte, a hole of a sparse file) come as one
+row seen many times, with a first stride of 0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAGE_SIZE = 4096
+BLOCK_PAGES = 2048  # at most so many pages in a block: 8 MiB
+
+
+@dataclass(frozen=True)
+class Region:
+    """A range of guest memory: guest page numbers first to first + pages - 1. name: as the format has it."""
+
+    name: str
+    first: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some pages of one region. region: its index. numbers: guest page numbers, int64 (n,), ascending."""
+
+    region: int
+    numbers: NDArray[np.int64]
+    read: Callable[[], NDArray[np.uint8]]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def load(self) -> NDArray[np.uint8]:
+        """The contents, uint8 (n, 4096), read-only. DumpError: they cannot be unpacked."""
+        return self.read()
+
+
+class Dump(ABC):
+    """One opened dump; a context manager.
+
+    name: as the user wrote it. format: "raw", "elf", … regions: in ascending order, not overlapping.
+    """
+
+    name: str
+    format: str
+    regions: Sequence[Region]
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Block]:
+        """Every present page once. DumpError: the file is damaged."""
+
+    @property
+    @abstractmethod
+    def present(self) -> int:
+        """Pages that blocks() gives, known without reading them."""
+
+    @property
+    def pages(self) -> int:
+        """Pages of all regions."""
+        return sum(region.pages for region in self.regions)
+
+    @property
+    def absent(self) -> int:
+        """Pages of the regions whose content the dump does not have."""
+        return self.pages - self.present
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def same_page(row: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """One page (4096,) seen as count pages: (count, 4096), read-only, no memory of its own."""
+    return np.broadcast_to(row, (count, PAGE_SIZE))

@@ -1,0 +1,1 @@
+"""Recipes of real guests' disks, and how they are built and kept."""

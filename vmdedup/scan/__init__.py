@@ -1,0 +1,1 @@
+"""What memory dumps hold: zero, distinct and shared pages, inside each and between them."""

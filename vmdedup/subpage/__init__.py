@@ -1,0 +1,1 @@
+"""What is left when whole pages are shared: similar pages, patches between them, compression."""
