@@ -9,8 +9,8 @@ from vmdedup.errors import UsageError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.ext4 import Ext4Disk, is_ext4
 from vmdedup.guest.generated import GeneratedDisk
-from vmdedup.guest.image import RawDisk
 from vmdedup.guest.parameters import parameter
+from vmdedup.guest.rawdisk import RawDisk
 from vmdedup.guest.tree import Progress, TreeDisk
 
 KINDS = ("auto", "tree", "raw", "ext4", "generated")

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from vmdedup.errors import UsageError
 from vmdedup.guest.content import Pages
 from vmdedup.guest.disk import Disk
-from vmdedup.guest.image import open_image
 from vmdedup.guest.index import FileIndex
+from vmdedup.guest.rawdisk import open_image
 from vmdedup.host.segment import Segment
 
 _MAGIC = 0xEF53
