@@ -14,7 +14,7 @@ from vmdedup.guest.index import Numbers
 from vmdedup.guest.seeds import Words
 
 if TYPE_CHECKING:
-    from vmdedup.host.memory import Memory
+    from vmdedup.guest.memory import Memory
 
 Make = Callable[[Words], Pages]
 CHUNK = 256

@@ -25,7 +25,7 @@ from vmdedup.guest.seeds import Words, below, keys, split_seed
 from vmdedup.guest.spec import GuestSpec
 
 if TYPE_CHECKING:
-    from vmdedup.host.memory import Memory
+    from vmdedup.guest.memory import Memory
 
 _CHUNK = 512
 _OBJECT_BYTES = 3072

@@ -18,7 +18,7 @@ from vmdedup.guest.workloads.base import Workload
 from vmdedup.guest.workloads.boot import Boot
 
 if TYPE_CHECKING:
-    from vmdedup.host.memory import Memory
+    from vmdedup.guest.memory import Memory
 
 _SCRATCH_SHARE = 2
 

@@ -15,7 +15,7 @@ from vmdedup.guest.content import PAGE
 from vmdedup.guest.index import Numbers
 
 if TYPE_CHECKING:
-    from vmdedup.host.memory import Memory
+    from vmdedup.guest.memory import Memory
 
 FreePages = Literal["left", "zero_on_free", "zero_on_alloc"]
 FREE_POLICIES: tuple[FreePages, ...] = ("left", "zero_on_free", "zero_on_alloc")

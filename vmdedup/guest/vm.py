@@ -17,10 +17,10 @@ import vmdedup.errors
 from vmdedup.errors import GuestError, VmdedupError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.machine import Guest, GuestStats
+from vmdedup.guest.memory import MemoryProvider
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.worker import Assignment, serve
 from vmdedup.host.logs import LogChannel
-from vmdedup.host.memory import Host
 from vmdedup.host.workers import fork_server, without_main
 
 __all__ = ["Guest", "GuestProcess", "GuestSpec", "GuestStats"]
@@ -42,7 +42,7 @@ class GuestProcess:
     def __init__(
         self,
         spec: GuestSpec,
-        host: Host,
+        host: MemoryProvider,
         mm: int,
         disk: Disk,
         *,

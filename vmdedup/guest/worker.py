@@ -17,9 +17,9 @@ from typing import Any
 from vmdedup.errors import VmdedupError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.machine import Guest, GuestStats
+from vmdedup.guest.memory import MemoryProvider
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.host.logs import LogChannel
-from vmdedup.host.memory import Host
 from vmdedup.host.workers import settle
 
 _FREE_MS = 5.0
@@ -32,7 +32,7 @@ class Assignment:
     """What a worker is given: which guest, in which address space of which host, with which disk."""
 
     spec: GuestSpec
-    host: Host
+    host: MemoryProvider
     mm: int
     disk: Disk
     logs: LogChannel | None = None
