@@ -21,8 +21,8 @@ PACKAGES = {
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "modprobe": "kmod",
+    "setpriv": "util-linux",
     "ssh-keygen": "openssh-client",
-    "tar": "tar",
     "unshare": "util-linux",
 }
 # Programs for administrators are not on everybody's path.
@@ -43,15 +43,21 @@ def run_tool(
     stdin: bytes | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Run a program to its end; return what it wrote to stdout. EnvironmentLacksError carries its last complaint."""
-    # Dates, hashes and messages of all programs as those of any other machine.
-    environment = {**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(variables or {})}
-    given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
-    done = subprocess.run([str(word) for word in command], cwd=cwd, env=environment, capture_output=True, **given)  # type: ignore[call-overload]
+    """Run a program to its end; return what it wrote to stdout. EnvironmentLacksError carries its last complaint.
+
+    It does not outlive this process, however that ends.
+    """
+    done = subprocess.run(
+        ["setpriv", "--pdeathsig", "KILL", *map(str, command)],
+        cwd=cwd,
+        # Messages of all programs as on any other machine.
+        env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(variables or {})},
+        input=stdin or b"",
+        capture_output=True,
+    )
     if done.returncode:
         raise EnvironmentLacksError(_complaint(str(command[0]), done.returncode, done.stderr.decode(errors="replace")))
-    result: bytes = done.stdout
-    return result
+    return done.stdout
 
 
 def _complaint(program: str, status: int, text: str) -> str:
