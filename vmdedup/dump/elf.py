@@ -8,13 +8,12 @@ number of segments beyond 65,534 (PN_XNUM): its Linux extension, as elf(5) has i
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import PAGE_SIZE, Region
-from vmdedup.dump.extents import Extent, ExtentDump, regions_of
+from vmdedup.dump.extents import ExtentDump, Segment, laid_out
 from vmdedup.dump.file import Source, table
 from vmdedup.errors import DumpError
 
@@ -26,8 +25,6 @@ ROWS_32 = [(name, U4) for name in ("type", "offset", "vaddr", "paddr", "filesz",
 ROWS_64 = [("type", U4), ("flags", U4)]
 ROWS_64 += [(name, U8) for name in ("offset", "vaddr", "paddr", "filesz", "memsz", "align")]
 
-Segment = tuple[int, int, int, int]  # first byte's address, file offset, bytes in the file, bytes in memory
-
 
 def open_elf(file: Source) -> ExtentDump:
     """An ELF core file, 32 or 64 bit, either byte order. DumpError: it is no core, or is damaged."""
@@ -36,11 +33,7 @@ def open_elf(file: Source) -> ExtentDump:
     regions, extents = laid_out(file.name, spans)
     if not extents:
         raise DumpError(f"{file.name}: is an ELF core file with no memory in it; dump again")
-
-    def runs() -> Iterator[Extent]:
-        return iter(extents)
-
-    return ExtentDump(file.name, "elf", regions, [file], runs)
+    return ExtentDump(file.name, "elf", regions, [file], lambda: iter(extents))
 
 
 def load_segments(file: Source) -> list[Segment]:
@@ -108,21 +101,3 @@ def without_aliases(name: str, segments: Sequence[Segment]) -> list[Segment]:
         else:
             kept.append((start, offset, filed, size))
     return kept
-
-
-def laid_out(name: str, segments: Sequence[Segment]) -> tuple[list[Region], list[Extent]]:
-    """Regions (segments that touch each other are one) and extents, in whole pages."""
-    spans: list[tuple[int, int, str]] = []
-    extents: list[Extent] = []
-    for start, offset, filed, size in segments:
-        first, after = -(-start // PAGE_SIZE), (start + size) // PAGE_SIZE
-        if after <= first:
-            continue
-        if spans and spans[-1][0] + spans[-1][1] == first:
-            spans[-1] = (spans[-1][0], spans[-1][1] + after - first, spans[-1][2])
-        else:
-            spans.append((first, after - first, f"{start:#x}"))
-        present = (start + filed) // PAGE_SIZE - first
-        if present > 0:
-            extents.append(Extent(len(spans) - 1, first, present, offset + first * PAGE_SIZE - start))
-    return regions_of(name, spans), extents

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmdedup.dump import elf, raw
+from vmdedup.dump import elf, flattened, kdump, lime, raw
 from vmdedup.dump.base import Dump
 from vmdedup.dump.file import DumpFile
+from vmdedup.errors import DumpError
 
 HEAD = 4096
 
@@ -26,4 +27,21 @@ def open_file(file: DumpFile) -> Dump:
     head = file.read(0, min(HEAD, file.size))
     if head.startswith(elf.MAGIC):
         return elf.open_elf(file)
+    if head.startswith((lime.LIME_MAGIC, lime.AVML_MAGIC)):
+        return lime.open_lime(file)
+    if head.startswith(kdump.MAGIC):
+        return kdump.KdumpDump(file)
+    if head.startswith(flattened.MAGIC):
+        return open_flattened(file)
     return raw.open_raw(file)
+
+
+def open_flattened(file: DumpFile) -> Dump:
+    """The dump that a flattened file stands for."""
+    whole = flattened.FlattenedFile(file)
+    head = whole.read(0, min(HEAD, whole.size))
+    if head.startswith(kdump.MAGIC):
+        return kdump.KdumpDump(whole)
+    if head.startswith(elf.MAGIC):
+        return elf.open_elf(whole)
+    raise DumpError(f"{file.name}: is a flattened file of no dump; make it anew with makedumpfile -F")
