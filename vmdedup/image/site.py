@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# Removes the directory it is given when its stdin ends: when the builder is done, or dies of whatever.
-_JANITOR = 'read -r line; exec rm -rf -- "$1"'
+# Removes what it is given when its stdin ends: when the builder is done, or dies of whatever.
+_JANITOR = 'read -r line; exec rm -rf -- "$@"'
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,13 @@ class Site:
 
     @classmethod
     def of_user(cls) -> Site:
-        """This user's: /var/cache/vmdedup for root, else vmdedup below XDG_CACHE_HOME or ~/.cache.
-
-        XDG_CACHE_HOME, if set, goes before for root too.
-        """
-        chosen = os.environ.get("XDG_CACHE_HOME", "")
-        if os.path.isabs(chosen):
-            return cls(Path(chosen) / "vmdedup")
-        return cls(Path("/var/cache/vmdedup") if os.geteuid() == 0 else Path.home() / ".cache" / "vmdedup")
+        """VMDEDUP_CACHE if set; else /var/cache/vmdedup for root, and vmdedup below XDG_CACHE_HOME or ~/.cache."""
+        if chosen := os.environ.get("VMDEDUP_CACHE"):
+            return cls(Path(chosen).absolute())
+        if os.geteuid() == 0:
+            return cls(Path("/var/cache/vmdedup"))
+        general = os.environ.get("XDG_CACHE_HOME", "")
+        return cls((Path(general) if os.path.isabs(general) else Path.home() / ".cache") / "vmdedup")
 
     @property
     def images(self) -> Path:
@@ -50,8 +49,8 @@ class Site:
         try:
             _take(descriptor, name, note)
             directory = self.images / f".{name}.building"
-            shutil.rmtree(directory, ignore_errors=True)
-            with _janitor(directory, descriptor):
+            with _janitor([directory, self._condemned(name)], descriptor):
+                shutil.rmtree(directory, ignore_errors=True)
                 directory.mkdir()
                 directory.chmod(0o755)  # QEMU's own user reads what is here
                 yield directory
@@ -59,17 +58,18 @@ class Site:
             os.close(descriptor)
 
     def put(self, name: str, directory: Path) -> None:
-        """Put a complete image in the place of the one that was there."""
+        """Put a complete image in the place of the one that was there. Inside building()."""
         self.drop(name)
         os.rename(directory, self.images / name)
 
     def drop(self, name: str) -> None:
-        """Remove an image; it is not there any more from the first moment on."""
-        old, condemned = self.images / name, self.images / f".{name}.old"
-        shutil.rmtree(condemned, ignore_errors=True)
-        if old.exists():
-            os.rename(old, condemned)
-            shutil.rmtree(condemned)
+        """Take an image out of its place, whole; the end of building() removes it."""
+        shutil.rmtree(self._condemned(name), ignore_errors=True)
+        if (self.images / name).exists():
+            os.rename(self.images / name, self._condemned(name))
+
+    def _condemned(self, name: str) -> Path:
+        return self.images / f".{name}.old"
 
 
 def _take(descriptor: int, name: str, note: Callable[[str], None]) -> None:
@@ -81,11 +81,11 @@ def _take(descriptor: int, name: str, note: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _janitor(directory: Path, lock: int) -> Iterator[None]:
-    """A process that removes the directory when this block, or this process, has ended. It keeps the lock until then.
+def _janitor(directories: list[Path], lock: int) -> Iterator[None]:
+    """A process that removes directories when this block, or this process, has ended. It keeps the lock until then.
 
     In a session of its own: Ctrl-C is not for it.
     """
-    command = ["/bin/sh", "-c", _JANITOR, "sh", str(directory)]
+    command = ["/bin/sh", "-c", _JANITOR, "sh", *map(str, directories)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[lock], start_new_session=True):
         yield

@@ -75,7 +75,7 @@ def make(recipe: Recipe, site: Site, force: bool = False, note: Note = lambda te
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
-        remedy = f"free some room in {site.images}, or set XDG_CACHE_HOME" if error.errno != errno.EACCES else "be root"
+        remedy = f"free some room in {site.directory}, or set VMDEDUP_CACHE to another directory"
         raise EnvironmentLacksError(f"image {recipe.name!r}: {error.strerror}; {remedy}") from None
     found = find(recipe.name, site)
     assert found is not None
