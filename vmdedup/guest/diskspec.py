@@ -6,14 +6,17 @@ import os
 from dataclasses import dataclass
 
 from vmdedup.errors import UsageError
+from vmdedup.guest.content import Pages
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.ext4 import Ext4Disk, is_ext4
 from vmdedup.guest.generated import GeneratedDisk
+from vmdedup.guest.index import FileIndex
 from vmdedup.guest.parameters import parameter
 from vmdedup.guest.rawdisk import RawDisk
 from vmdedup.guest.tree import Progress, TreeDisk
 
 KINDS = ("auto", "tree", "raw", "ext4", "generated")
+_NONE = "none"  # of guests that come from a memory image; nobody can ask for it
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,29 @@ class DiskSpec:
 
     def __post_init__(self) -> None:
         """Raises UsageError for an unknown kind, an empty path or a bad size."""
-        if self.kind not in KINDS:
+        if self.kind not in (*KINDS, _NONE):
             raise UsageError(f"disk kind {self.kind!r} is unknown; give one of {', '.join(KINDS)}")
-        if not self.path and self.kind != "generated":
+        if not self.path and self.kind not in ("generated", _NONE):
             raise UsageError("disk path is empty; name a directory or an image, or say kind = 'generated'")
         if self.mib < 1:
             raise UsageError(f"a generated disk of {self.mib} MiB is too small; give at least 1")
+
+
+NO_DISK = DiskSpec(path="", kind=_NONE)
+
+
+class EmptyDisk(Disk):
+    """No file at all."""
+
+    def __init__(self) -> None:
+        self.index = FileIndex.build(())
+        self.identity = 0
+
+    def fill(self, file: int, offset: int, out: Pages) -> None:
+        """There is nothing to read."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
@@ -45,6 +65,8 @@ def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
     progress: called now and then with the number of files found so far (a tree of 100,000 files takes
     seconds). Raises UsageError if there is no such disk, or nothing on it.
     """
+    if spec.kind == _NONE:
+        return EmptyDisk()
     if spec.kind == "generated":
         return GeneratedDisk.make(spec.seed, spec.mib)
     kind = _kind_of_path(spec)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from vmdedup.errors import UsageError
 from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.guest.image import ImageSpec
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.parameters import Value, parameter, parameters_of, share
 from vmdedup.guest.physical import FREE_POLICIES, FreePages
@@ -22,7 +23,8 @@ class GuestSpec:
     """A guest in a scenario. Picklable. Two guests with equal specs do the same, store by store.
 
     memory_pages: of 4096 bytes. parameters: of the workload, by name. boot: of the boot that comes before any
-    workload, by name. seed: this guest's own, 64 bits, split from the scenario's.
+    workload, by name. seed: this guest's own, 64 bits, split from the scenario's. image: where memory comes from; with
+    one, only name, memory_pages and node matter besides, and memory may be as small as the image.
     """
 
     name: str
@@ -47,10 +49,11 @@ class GuestSpec:
     jitter: float = share(0.1, "chunks of 64 KiB that a guest hands out out of turn, unlike its twins")
     kernel_mib: int = parameter(16, "MiB", "size of the kernel image, but at most an eighth of memory", low=1)
     node: int = 0
+    image: ImageSpec | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageError if the guest is too small, or if an option is unknown."""
-        if self.memory_pages < MIN_PAGES:
+        if self.memory_pages < (MIN_PAGES if self.image is None else 1):
             raise UsageError(
                 f"guest {self.name!r}: memory of {self.memory_pages / _PAGES_PER_MIB:g} MiB is too small; "
                 f"give at least {MIN_PAGES // _PAGES_PER_MIB} MiB"

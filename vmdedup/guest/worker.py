@@ -18,6 +18,7 @@ from vmdedup.errors import VmdedupError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.machine import Guest, GuestStats
 from vmdedup.guest.memory import MemoryProvider
+from vmdedup.guest.revived import RevivedGuest
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.workers import settle
@@ -81,7 +82,7 @@ class _Worker:
 
     def _boot(self, _: object) -> GuestStats:
         given = self._assignment
-        self._guest = Guest(given.spec, given.host.memory(given.mm), given.disk)
+        self._guest = _guest(given)
         self._guest.boot()
         return self._guest.stats()
 
@@ -108,3 +109,8 @@ class _Worker:
             then = now
             if not eager:
                 self._pipe.poll(max(0.0, then + _FREE_MS / 1000.0 - time.monotonic()))
+
+
+def _guest(given: Assignment) -> Guest | RevivedGuest:
+    memory = given.host.memory(given.mm)
+    return Guest(given.spec, memory, given.disk) if given.spec.image is None else RevivedGuest(given.spec, memory)

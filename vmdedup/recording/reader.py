@@ -17,6 +17,7 @@ from vmdedup.recording.index import Index
 from vmdedup.recording.layout import COUNT, DIGEST_BYTES, GUEST_COUNT, MOST_CHANGES
 from vmdedup.recording.log import Log
 from vmdedup.recording.places import Numbers
+from vmdedup.recording.snapshot import Snapshot
 
 ContentNumbers = NDArray[np.uint32]
 
@@ -72,12 +73,12 @@ class Recording:
                 state[places] = contents
         return state
 
-    def digest(self, guest: int, step: int) -> str:
-        """The digest of the guest's memory at a step, taken when it was recorded; see recording.digest."""
+    def snapshot(self, guest: int, step: int) -> Snapshot:
+        """What was taken of the guest at a step, or last before it."""
         for earlier in reversed(self.steps[: step + 1]):
             if guest in earlier.guests:
-                return earlier.guests[guest].digest
-        raise DumpError(f"{self.path} has no digest of guest {self.guests[guest].name!r} at step {step}; record again")
+                return earlier.guests[guest]
+        raise DumpError(f"{self.path} has nothing of guest {self.guests[guest].name!r} at step {step}; record again")
 
     # Contents
 

@@ -1,0 +1,180 @@
+"""Memory images: what a guest's memory holds from the start, out of a dump, or from step to step, out of a recording.
+
+    ImageSpec ──open_life──► DumpLife       one step: the dump
+                             RecordedLife   the steps of one guest of a recording
+
+A worker opens its own, and reads by position what it needs at a step, so copies share the page cache.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmdedup.errors import DumpError
+from vmdedup.recording.digest import memory_digest, page_digests
+from vmdedup.recording.places import Places
+
+if TYPE_CHECKING:
+    from vmdedup.dump.base import Dump
+    from vmdedup.guest.content import Pages
+    from vmdedup.guest.index import Numbers
+    from vmdedup.recording.digest import Digests
+    from vmdedup.recording.reader import Recording
+
+Change = tuple["Numbers", "Pages | None"]
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """Where a guest's memory comes from. path: a dump, or with replay a recording.
+
+    guest: a recorded guest by its name, or the n-th, counted round. speed: recorded seconds in one of virtual time.
+    """
+
+    path: str
+    replay: bool = False
+    guest: str | int = 0
+    speed: float = 1.0
+
+
+class Life(ABC):
+    """The steps of a memory. Pages have places 0, 1, 2, …, region after region.
+
+    name: in messages. places: of all pages that it ever has. times: nanoseconds since the first step, ascending.
+    """
+
+    name: str
+    places: Places
+    times: Sequence[int]
+
+    @property
+    def pages(self) -> int:
+        """Pages that a guest needs for it."""
+        return self.places.pages
+
+    @abstractmethod
+    def changes(self, step: int) -> Iterator[Change]:
+        """Places that change at a step, and what they hold then, (n, 4096) bytes, or None: nothing, as if untouched."""
+
+    @abstractmethod
+    def present(self, step: int) -> NDArray[np.bool_]:
+        """Which places hold something after a step."""
+
+    @abstractmethod
+    def count(self, step: int) -> int:
+        """How many do."""
+
+    @abstractmethod
+    def digest(self, step: int) -> str:
+        """What digest_of must give after a step; see recording.digest."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+    def digest_of(self, step: int, read: Callable[[Numbers], Pages]) -> str:
+        """The digest of pages as they are read, of those places that should hold something after a step."""
+        return memory_digest(self.places, self.present(step), lambda chosen: page_digests(read(chosen)))
+
+
+class DumpLife(Life):
+    """A dump: one step."""
+
+    times = (0,)
+
+    def __init__(self, dump: Dump) -> None:
+        self.name = dump.name
+        self.places = Places(dump.regions)
+        self._dump = dump
+
+    def changes(self, step: int) -> Iterator[Change]:
+        """Every page of the dump."""
+        for block in self._dump.blocks():
+            yield self.places.of(block.numbers), block.load()
+
+    def present(self, step: int) -> NDArray[np.bool_]:
+        """The dump's pages that are not absent."""
+        present = np.zeros(self.pages, np.bool_)
+        for block in self._dump.blocks():
+            present[self.places.of(block.numbers)] = True
+        return present
+
+    def count(self, step: int) -> int:
+        """What the dump's tables say."""
+        return self._dump.present
+
+    def digest(self, step: int) -> str:
+        """Reads the dump once more."""
+        digests: Digests = np.zeros((self.pages, 2), np.uint64)
+        for places, pages in self.changes(step):
+            assert pages is not None
+            digests[places] = page_digests(pages)
+        return memory_digest(self.places, self.present(step), lambda chosen: digests[chosen])
+
+    def close(self) -> None:
+        """Close the dump."""
+        self._dump.close()
+
+
+class RecordedLife(Life):
+    """One guest of a recording."""
+
+    def __init__(self, recording: Recording, guest: int) -> None:
+        recorded = recording.guests[guest]
+        self.name = f"{recording.path} ({recorded.name})"
+        self.places = recorded.places
+        self.times = [step.time_ns for step in recording.steps]
+        self._recording, self._guest = recording, guest
+
+    def changes(self, step: int) -> Iterator[Change]:
+        """What was recorded for the step."""
+        for places, contents in self._recording.changes(self._guest, step):
+            gone, held = places[contents == 0], np.flatnonzero(contents)
+            if len(gone):
+                yield gone, None
+            for rows, pages in self._recording.contents(contents[held]):
+                yield places[held[rows]], pages
+
+    def present(self, step: int) -> NDArray[np.bool_]:
+        """From all changes up to the step."""
+        return np.not_equal(self._recording.state(self._guest, step), 0)
+
+    def count(self, step: int) -> int:
+        """As recorded."""
+        return self._recording.snapshot(self._guest, step).present
+
+    def digest(self, step: int) -> str:
+        """As recorded."""
+        return self._recording.snapshot(self._guest, step).digest
+
+    def close(self) -> None:
+        """Close the recording."""
+        self._recording.close()
+
+
+def open_life(spec: ImageSpec) -> Life:
+    """The steps of an image. DumpError: the file cannot be used, or holds no such guest."""
+    if not spec.replay:
+        from vmdedup.dump.open import open_dump
+
+        return DumpLife(open_dump(spec.path))
+    from vmdedup.recording.reader import Recording
+
+    recording = Recording(spec.path)
+    try:
+        return RecordedLife(recording, _number(recording, spec.guest))
+    except BaseException:
+        recording.close()
+        raise
+
+
+def _number(recording: Recording, guest: str | int) -> int:
+    if not recording.guests:
+        raise DumpError(f"{recording.path} holds no guest; record again")
+    return recording.guest_number(guest) if isinstance(guest, str) else guest % len(recording.guests)
