@@ -7,7 +7,7 @@ every counter. The refusals name the process and say what to do.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError, GuestError
@@ -42,9 +42,11 @@ def require_idle(files: KsmFiles) -> None:
         )
 
 
-def require_alone() -> None:
-    """EnvironmentLacksError: a process has mergeable or merged memory."""
+def require_alone(ours: Collection[int] = ()) -> None:
+    """EnvironmentLacksError: a process that is not one of ours has mergeable or merged memory. ours: pids."""
     for pid in mergeable_processes():
+        if pid in ours:
+            continue
         raise EnvironmentLacksError(
             f"process {pid} ({process_name(pid)}) has mergeable memory, which ksmd would scan too; "
             "end it (QEMU: start it with -machine mem-merge=off)"

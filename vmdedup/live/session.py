@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Self
 
 from vmdedup.errors import EnvironmentLacksError, KnobError, VmdedupError
 from vmdedup.live import guardian
-from vmdedup.live.alone import require_idle, require_ksm, require_root
+from vmdedup.live.alone import require_alone, require_idle, require_ksm, require_root
 from vmdedup.live.ksmd import Ksmd
 from vmdedup.live.lock import KsmLock
 from vmdedup.live.process import Nursery
@@ -57,12 +58,14 @@ class KsmSession:
             stack.callback(self.nursery.close)
             self._stack = stack.pop_all()
 
-    def start_state(self) -> None:
+    def start_state(self, ours: Collection[int] = ()) -> None:
         """Bring KSM into the state in which scripts start; no mergeable memory may be left.
 
         full_scans is 0 then, and ksmd waits at the head of an empty list. EnvironmentLacksError: some page is
-        merged still.
+        merged still. ours: pids that may have mergeable memory; they are unmerged, and stand on ksmd's list.
         """
+        if ours:
+            require_alone(ours)
         self.ksmd.drain()
         self.files.write("advisor_mode", "none")
         for step in ("0", "2"):  # only the change to 2 unmerges and resets

@@ -1,0 +1,88 @@
+"""The owner's end of the keeper: what must not outlive this process, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vmdedup.errors import VmdedupError
+from vmdedup.live import keeper
+
+
+class Kept:
+    """A context manager; on leaving it, guests are ended, folders removed, files put back."""
+
+    def __init__(self) -> None:
+        """Start the keeper. VmdedupError: it does not start."""
+        self._charge = keeper.Charge()  # in case the keeper itself is killed
+        owner = os.pidfd_open(os.getpid())
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(keeper.__file__).resolve()), str(owner)],
+                pass_fds=(owner,),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                bufsize=0,
+            )
+        finally:
+            os.close(owner)
+
+    def end(self, pid: int) -> None:
+        """That process shall be killed in the end."""
+        self._order("end", pid)
+
+    def spare(self, pid: int) -> None:
+        """That process has ended."""
+        self._order("spare", pid)
+
+    def folder(self, prefix: str) -> Path:
+        """A new temporary folder that goes in the end, with all that is in it. Others may look into it."""
+        path = Path(tempfile.mkdtemp(prefix=prefix))
+        self._order("remove", str(path))
+        path.chmod(0o755)
+        return path
+
+    def write(self, path: Path, text: str, before: str) -> None:
+        """Write to a file whose text shall be `before` again in the end. VmdedupError: it cannot be written."""
+        self._order("write", str(path), before)
+        try:
+            path.write_text(text)
+        except OSError as error:
+            raise VmdedupError(f"{path} refuses {text!r}: {error.strerror}") from None
+
+    def close(self) -> None:
+        """Do all that was ordered. VmdedupError: what could not be done."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        failures: list[str] = []
+        if self._process.wait() < 0:
+            failures = self._charge.settle()
+        if self._process.returncode > 0 or failures:
+            raise VmdedupError("; ".join(failures) or "something was left behind, see the messages above")
+
+    def _order(self, *order: str | int) -> None:
+        """Tell the keeper, and wait until it has heard."""
+        self._charge.take(list(order))
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdout.read(1)
+        except BrokenPipeError:
+            pass  # somebody killed it; close() does its work
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
