@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from vmdedup.errors import UsageError
+from vmdedup.experiment.images import check_image
 from vmdedup.experiment.problems import Path, Problem, suggest
 from vmdedup.experiment.scenario import PAGE_SIZE, GuestSection, Scenario
 from vmdedup.guest.diskspec import DiskSpec
@@ -55,7 +56,9 @@ def _check_times(scenario: Scenario) -> Iterator[Problem]:
 
 
 def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
-    if group.memory % PAGE_SIZE or group.memory < MIN_PAGES * PAGE_SIZE:
+    yield from check_image(group, path)
+    images = group.image is not None or group.replay is not None  # which may be of any size
+    if not images and (group.memory % PAGE_SIZE or group.memory < MIN_PAGES * PAGE_SIZE):
         least = format_size(MIN_PAGES * PAGE_SIZE)
         text = f"{format_size(group.memory)} will not do; give at least {least}, in whole pages of 4KiB"
         yield Problem((*path, "memory"), text)

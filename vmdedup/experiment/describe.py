@@ -40,4 +40,6 @@ def describe_workloads() -> Iterator[str]:
 
 
 def _group(group: GuestSection) -> str:
-    return f"{group.count} × {format_size(group.memory)} {group.workload} ({group.name})"
+    source = group.image or group.replay
+    what = group.workload if source is None else f"{'replay' if group.replay else 'image'} of {source}"
+    return f"{group.count} × {format_size(group.memory)} {what} ({group.name})"

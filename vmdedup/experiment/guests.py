@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vmdedup.experiment.checks import OPTIONS, build, declared_value, start_of
+from vmdedup.experiment.images import image_spec
 from vmdedup.experiment.scenario import PAGE_SIZE, GuestSection, Scenario
+from vmdedup.guest.diskspec import NO_DISK
 from vmdedup.guest.seeds import split_seed
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.variant import Variant
@@ -54,11 +56,12 @@ def _events(group: GuestSection, first: int) -> list[Action]:
 
 
 def _spec(scenario: Scenario, group: GuestSection, number: int, first: int) -> GuestSpec:
+    image = image_spec(group, number)
     options = {name: getattr(group, name) for name in OPTIONS if getattr(group, name) is not None}
     return GuestSpec(
         name=f"{group.name}-{number}" if group.count > 1 else group.name,
         memory_pages=group.memory // PAGE_SIZE,
-        disk=build(group, "disk"),
+        disk=build(group, "disk") if image is None else NO_DISK,
         variant=_variant(group, number),
         workload=group.workload,
         parameters=build(group, "parameters"),
@@ -66,6 +69,7 @@ def _spec(scenario: Scenario, group: GuestSection, number: int, first: int) -> G
         seed=split_seed(scenario.seed, group.name, number),
         heap=build(group, "heap"),
         node=(first + number) % scenario.host.numa_nodes if group.node == "spread" else int(group.node),
+        image=image,
         **{name: declared_value(OPTIONS[name], value) for name, value in options.items()},
     )
 

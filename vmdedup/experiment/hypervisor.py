@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from vmdedup.errors import UsageError
 from vmdedup.experiment.checks import check
+from vmdedup.experiment.images import with_images
 from vmdedup.experiment.recorder import Watcher
 from vmdedup.experiment.run import run_scenario
 from vmdedup.experiment.sampler import Row
@@ -55,6 +56,8 @@ class Hypervisor:
         scenario, problems = validate({"name": "notebook", **self._data, "duration": duration})
         if scenario is not None:
             problems = check(scenario)
+        if scenario is not None and not problems:
+            scenario, problems = with_images(scenario, None)
         if scenario is None or problems:
             raise UsageError(f"{problems[0].key}: {problems[0].text}")
         return scenario

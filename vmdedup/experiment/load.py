@@ -12,6 +12,7 @@ from typing import Any
 
 from vmdedup.errors import ScenarioError
 from vmdedup.experiment.checks import check
+from vmdedup.experiment.images import with_images
 from vmdedup.experiment.overrides import Overrides
 from vmdedup.experiment.problems import Path, Problem, suggest
 from vmdedup.experiment.scenario import Scenario, validate
@@ -46,6 +47,8 @@ def load_scenario(name: str | FilePath = DEFAULT, overrides: Overrides | None = 
     scenario, problems = validate(data)
     if scenario is not None:
         problems = check(scenario)
+    if scenario is not None and not problems:
+        scenario, problems = with_images(scenario, source.folder)
     if problems or scenario is None:
         raise _first(source, problems, flags)
     return _with_disk_paths(scenario, source.folder)

@@ -100,6 +100,10 @@ class GuestSection(Section):
     memory: Size = 128 << 20
     workload: str = "boot"
     parameters: Declared = {}
+    image: str | None = None  # a memory dump: the guest has these contents from the start, and no workload
+    replay: str | None = None  # a recording: the guest lives what was recorded, and has no workload
+    guest: str | None = None  # which guest of the recording; absent: the n-th guest replays the n-th, counted round
+    speed: float | None = Field(None, gt=0, strict=False)  # of a replay: recorded seconds in one of virtual time
     disk: Declared = {}
     variant: Declared = {}
     variants: Literal["shared", "own"] = "shared"  # one release for the group, or one for each guest
