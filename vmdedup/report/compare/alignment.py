@@ -38,14 +38,17 @@ class Moment:
 
 
 def align(runs: Sequence[Figures], by: By) -> list[Moment]:
-    """The moments of the first run that has a series, with everybody's samples. Empty if nobody has one."""
+    """The moments of the first run that has a series, with everybody's samples. Empty if nobody has one.
+
+    By scans: the numbers of full scans at which that run has a sample, as far as all runs came.
+    """
     column = _COLUMNS[by]
     keys = [_keys(figures, column) for figures in runs]
     base = next((each for each in keys if each), [])
-    grid = sorted(set(base)) if by == "time" else _scans(keys)
+    shortest = min((each[-1] for each in keys if each), default=0)
+    grid = sorted({key for key in base if by == "time" or 0 < key <= shortest})
     pairs = list(zip(runs, keys, strict=True))
-    moments = [Moment(at, tuple(_latest(figures.rows, key, at, by) for figures, key in pairs)) for at in grid]
-    return [moment for moment in moments if sum(row is not None for row in moment.rows) > 0]
+    return [Moment(at, tuple(_latest(figures.rows, key, at, by) for figures, key in pairs)) for at in grid]
 
 
 T = TypeVar("T")
@@ -63,12 +66,6 @@ def _keys(figures: Figures, column: str) -> list[Value]:
     """The time or the scans of each sample; none if the series does not say."""
     keys = [number(row.get(column)) for row in figures.rows]
     return [key for key in keys if key is not None] if None not in keys else []
-
-
-def _scans(keys: Sequence[Sequence[Value]]) -> list[Value]:
-    """Every number of full scans that all runs with a series came to."""
-    ends = [each[-1] for each in keys if each]
-    return list(range(1, int(min(ends)) + 1)) if ends else []
 
 
 def _latest(rows: Sequence[Row], keys: Sequence[Value], at: Value, by: By) -> Row | None:

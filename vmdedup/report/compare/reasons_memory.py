@@ -21,8 +21,11 @@ def visible(first: Figures, other: Figures) -> Iterator[Reason]:
     if one is None or two is None or one == two:
         return
     memory = [figures.total("memory_pages") for figures in (first, other)]
-    whole = "" if None in memory else f" of guest memory of {show(memory[0] or 0)} and {show(memory[1] or 0)} pages"
-    text = f"KSM sees different numbers of pages: {each(first, other, one, two)}{whole}; the others it can never merge"
+    whole = "" if None in memory else f" (guest memory: {show(memory[0] or 0)} and {show(memory[1] or 0)} pages)"
+    text = f"KSM keeps records of different numbers of pages: {each(first, other, one, two)}{whole}"
+    zeros = [figures.end("ksm_zero_pages") or 0 for figures in (first, other)]
+    if zeros[0] != zeros[1]:
+        text += f"; of pages that it made zero pages, {show(zeros[0])} and {show(zeros[1])}, it keeps none"
     yield Reason("visible", text, abs(int(two - one)), {"visible_pages": [one, two]})
 
 

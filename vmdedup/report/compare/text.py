@@ -127,8 +127,13 @@ def _widest(document: Document, widest: Document) -> str:
     run = document["runs"][widest["run"]]
     size = mib(widest["difference"] * run["page_size"])
     percent = "" if widest["percent"] is None else f" ({widest['percent']:+.2f} %)"
-    at = f"at {widest['at']:g} s" if document["by"] == "time" else f"after {widest['at']:g} full scans"
+    at = f"at {widest['at']:g} s" if document["by"] == "time" else f"after {plural(widest['at'], 'full scan')}"
     return f"{run['label']} is farthest from {document['runs'][0]['label']} {at}: {size:+,.1f} MiB{percent}"
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its word: 1 page, 1,200 pages."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _reasons(document: Document) -> Iterator[RenderableType]:
@@ -141,5 +146,5 @@ def _reasons(document: Document) -> Iterator[RenderableType]:
             continue
         yield Text(f"why {label} differs from {first}, as far as the data show it", style="cyan")
         for reason in entry["found"]:
-            pages = f" [{reason['pages']:,} pages]" if reason["pages"] is not None else ""
+            pages = f" [{plural(reason['pages'], 'page')}]" if reason["pages"] is not None else ""
             yield Padding(Text(f"- {reason['text']}{pages}"), (0, 0, 0, 2))

@@ -1,0 +1,91 @@
+"""The plot: which lines are drawn, with which data; the same results give the same file."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compared import SERIES, figures, result
+
+from vmdedup.cli import run_command
+from vmdedup.errors import UsageError
+from vmdedup.report.compare.figures import Figures
+from vmdedup.report.plot import draw_series, plot_series
+
+MIB_PER_PAGE = 4096 / 2**20
+
+
+def lines(drawing: Any) -> dict[str, tuple[list[float], list[float]]]:
+    """Each line of the only axes by its label."""
+    (axes,) = drawing.axes
+    return {str(line.get_label()): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
+
+
+def test_savings_and_what_was_possible_are_drawn_in_mib_and_seconds() -> None:
+    rows = [dict(one, possible_pages=None) for one in SERIES[:3]]
+    drawing = draw_series([figures("ours"), figures("theirs", backend="qemu", rows=rows)], title="both")
+    drawn = lines(drawing)
+    assert set(drawn) == {"ours (emulated)", "ours: possible", "theirs (measured on QEMU guests)"}
+    times, saved = drawn["ours (emulated)"]
+    assert times == [0, 1, 2, 3, 4]
+    assert saved == pytest.approx([pages * MIB_PER_PAGE for pages in (0, 500, 900, 1000, 1000)])
+    assert drawn["ours: possible"][1] == pytest.approx([1000 * MIB_PER_PAGE] * 5)
+    assert drawn["theirs (measured on QEMU guests)"][0] == [0, 1, 2]
+    (axes,) = drawing.axes
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("time, s", "saved, MiB", "both")
+    assert axes.get_legend() is not None
+
+
+def test_a_run_has_one_colour_and_what_was_possible_is_dashed() -> None:
+    (axes,) = draw_series([figures("a"), figures("b")]).axes
+    saved_a, possible_a, saved_b, _ = axes.lines
+    assert saved_a.get_color() == possible_a.get_color() != saved_b.get_color()
+    assert (saved_a.get_linestyle(), possible_a.get_linestyle()) == ("-", "--")
+
+
+def test_a_level_without_a_series_is_a_line_across() -> None:
+    drawing = draw_series([figures("ours"), Figures("paper", "published", levels={"saved_pages": 950})])
+    level = lines(drawing)["paper (published, level)"][1]
+    assert level == pytest.approx([950 * MIB_PER_PAGE] * 2)
+
+
+def test_nothing_to_draw_is_said() -> None:
+    with pytest.raises(UsageError, match="no run has savings to draw"):
+        draw_series([Figures("paper", "published", levels={"used_pages": 1})])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_results_by_label_give_the_same_file_twice(suffix: str, tmp_path: Path) -> None:
+    paths = [plot_series({"run": result()}, tmp_path / f"{name}{suffix}") for name in "ab"]
+    one, two = (path.read_bytes() for path in paths)
+    assert one == two
+    assert one[:8] == b"\x89PNG\r\n\x1a\n" if suffix == ".png" else b"run (emulated)" in one
+
+
+def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        result().save(tmp_path / name)
+    arguments = [str(tmp_path / "a"), str(tmp_path / "b"), "--plot"]
+    assert run_command(["compare", *arguments, str(tmp_path / "p.svg")]) == 0
+    assert "a (emulated)" in (tmp_path / "p.svg").read_text()
+    assert run_command(["compare", *arguments, str(tmp_path / "none" / "p.svg")]) == 1
+    assert "choose another file" in capsys.readouterr().err
+
+
+def test_without_matplotlib_the_remedy_is_told_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *others: Any) -> Any:
+        if name.partition(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return real(name, *others)
+
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert run_command(["compare", str(tmp_path), str(tmp_path), "--plot", "p.png"]) == 4
+    assert capsys.readouterr().err == "vmdedup: plots need matplotlib; install it: pip install 'vmdedup[plot]'\n"
