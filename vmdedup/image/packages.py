@@ -39,9 +39,8 @@ class PackageStore:
                 run_tool([*download, package], cwd=temporary)
                 os.replace(temporary / found["file"], file)
         except EnvironmentLacksError as error:
-            text = str(error)
-            remedy = "" if text.startswith("the disk is full") else "; run apt-get update, and see that it succeeds"
-            raise EnvironmentLacksError(f"package {package}: {text}{remedy}") from None
+            remedy = "run apt-get update, and see that it succeeds"
+            raise EnvironmentLacksError(f"package {package}: {error}; {remedy}") from None
         return file
 
     def unpack(self, package: str, directory: Path) -> None:

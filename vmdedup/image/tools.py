@@ -43,9 +43,9 @@ def run_tool(
     stdin: bytes | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Run a program to its end; return what it wrote to stdout. EnvironmentLacksError carries its last complaint.
+    """Run a program to its end; return what it wrote to stdout. It does not outlive this process, however that ends.
 
-    It does not outlive this process, however that ends.
+    EnvironmentLacksError carries its last complaint; OSError (ENOSPC) if that is a full disk.
     """
     done = subprocess.run(
         ["setpriv", "--pdeathsig", "KILL", *map(str, command)],
@@ -56,15 +56,16 @@ def run_tool(
         capture_output=True,
     )
     if done.returncode:
-        raise EnvironmentLacksError(_complaint(str(command[0]), done.returncode, done.stderr.decode(errors="replace")))
+        said = done.stderr.decode(errors="replace")
+        if os.strerror(errno.ENOSPC) in said:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        program = next(str(word) for word in command if word in PACKAGES and word != "unshare")
+        raise EnvironmentLacksError(f"{program} failed with exit status {done.returncode}: {_complaint(said)}")
     return done.stdout
 
 
-def _complaint(program: str, status: int, text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    full = [line for line in lines if os.strerror(errno.ENOSPC) in line]
-    errors = [line for line in lines if line.startswith(("E:", "error", "W: ")) or "error" in line.lower()]
-    said = (full or errors or lines or ["it said nothing"])[-1]
-    if full:
-        return f"the disk is full ({program}: {said}); free some room and build again"
-    return f"{program} failed with exit status {status}: {said}"
+def _complaint(said: str) -> str:
+    """The line that says most: the last that is an error, or the last."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("E:") or "error" in line.lower()]
+    return (errors or lines or ["it said nothing"])[-1]
