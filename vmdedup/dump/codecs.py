@@ -91,8 +91,11 @@ class Unpacker(Protocol):
     """What zlib, bz2 and lzma have in common, as their decompressors are objects of like methods."""
 
     @property
-    def eof(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+    def eof(self) -> bool:
+        """Whether the stream came to its end."""
+
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes:
+        """At most max_length bytes more; the rest of data is kept."""
 
 
 def gzip_stream(source: Source, start: int) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmdedup.dump import elf, flattened, kdump, lime, raw
+from vmdedup.dump import elf, flattened, kdump, libvirt_save, lime, qemu, qemu_stream, raw
 from vmdedup.dump.base import Dump
 from vmdedup.dump.file import DumpFile
 from vmdedup.errors import DumpError
@@ -33,6 +33,10 @@ def open_file(file: DumpFile) -> Dump:
         return kdump.KdumpDump(file)
     if head.startswith(flattened.MAGIC):
         return open_flattened(file)
+    if head.startswith(qemu_stream.MAGIC):
+        return qemu.QemuDump(file)
+    if head.startswith((libvirt_save.MAGIC, libvirt_save.PARTIAL)):
+        return libvirt_save.open_save(file)
     return raw.open_raw(file)
 
 

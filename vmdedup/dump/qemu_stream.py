@@ -1,0 +1,262 @@
+"""Where the pages of a QEMU migration stream are: one pass over its headers, which keeps the last place of every page.
+
+A stream is sections; RAM's come first, in rounds, and hold a header a page: its offset in a RAM block and flags, then
+the bytes, or one byte that fills the page. Source: QEMU's docs/devel/migration.rst; the flags: migration/ram.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from vmdedup.dump.base import PAGE_SIZE
+from vmdedup.dump.file import Source, check_pages, check_range
+from vmdedup.errors import DumpError
+
+MAGIC = b"QEVM"
+VERSION, RAM_VERSION = 3, 4
+EOF, START, PART, END, FULL, SUBSECTION, CONFIGURATION, COMMAND, FOOTER = 0, 1, 2, 3, 4, 5, 7, 8, 0x7E
+ZERO, MEM_SIZE, PAGE, EOS, CONTINUE, XBZRLE = 0x02, 0x04, 0x08, 0x10, 0x20, 0x40
+HOOK, COMPRESSED, MULTIFD_FLUSH = 0x80, 0x100, 0x200
+WINDOW, FIRST_LOOK = 1 << 20, 16  # bytes at hand; pages looked at first, in search of a run
+MOST_BLOCKS = 1 << 12
+PLAIN_RUN, ZERO_RUN = (PAGE | CONTINUE, 8 + PAGE_SIZE), (ZERO | CONTINUE, 9)  # flags, bytes a page takes
+MANY = 1 << 22  # pages noted after which notes of one page are put together
+REFUSED = {
+    XBZRLE: "XBZRLE deltas; migrate with the capability xbzrle off",
+    COMPRESSED: "pages compressed one by one; migrate with the capability compress off",
+    MULTIFD_FLUSH: "its pages in other channels (multifd); migrate with the capability multifd off",
+    HOOK: "its pages elsewhere (RDMA); migrate to a file",
+}
+
+
+@dataclass
+class RamBlock:
+    """One of the guest's RAM blocks. pages: its length. notes: page numbers and places, in order of the stream.
+
+    A place is an offset in the file; -1 - n is a page filled with byte n.
+    """
+
+    name: str
+    pages: int
+    notes: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = field(default_factory=list)
+    noted: int = 0
+
+    def note(self, numbers: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+        """Remember where pages stand, in place of what was known of them."""
+        self.notes.append((numbers, places))
+        self.noted += len(numbers)
+        if self.noted > MANY and len(self.notes) > 1 and self.noted > 2 * len(self.notes[0][0]):
+            self.settled()
+
+    def settled(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Page numbers, rising, and the last place of each."""
+        numbers = np.concatenate([np.zeros(0, np.int64), *(note[0] for note in self.notes)])
+        places = np.concatenate([np.zeros(0, np.int64), *(note[1] for note in self.notes)])
+        if not (numbers[1:] > numbers[:-1]).all():
+            numbers, last = np.unique(numbers[::-1], return_index=True)
+            places = places[::-1][last]
+        self.notes, self.noted = [(numbers, places)], len(numbers)
+        return self.notes[0]
+
+
+class RamStream:
+    """The RAM of a stream that begins at a byte of a file. machine: QEMU's machine type, "" in old streams."""
+
+    def __init__(self, file: Source, start: int) -> None:
+        self.file, self.at = file, start
+        self.window, self.window_at = np.zeros(0, np.uint8), 0
+        self.machine, self.capabilities = "", set[str]()
+        self.blocks: dict[str, RamBlock] = {}
+        self.current: RamBlock | None = None
+        if self._take(4) != MAGIC:
+            self._damaged("no migration stream")
+        version = self._number(4)
+        if version != VERSION:
+            raise DumpError(f"{file.name}: is a migration stream of version {version}; only {VERSION} can be read")
+        self._sections()
+
+    def _take(self, length: int) -> bytes:
+        """The next bytes."""
+        check_range(self.file, self.at, length)
+        if not self.window_at <= self.at <= self.window_at + len(self.window) - length:
+            self._fill(length)
+        at = self.at - self.window_at
+        self.at += length
+        return self.window[at : at + length].tobytes()
+
+    def _fill(self, least: int) -> None:
+        """Have the bytes from here on at hand."""
+        length = min(max(least, WINDOW), self.file.size - self.at)
+        self.window, self.window_at = np.empty(length, np.uint8), self.at
+        self.file.read_into(self.at, self.window)
+
+    def _number(self, length: int) -> int:
+        """The next bytes as a number."""
+        return int.from_bytes(self._take(length), "big")
+
+    def _text(self, length: int) -> str:
+        """The next bytes as a name."""
+        return self._take(length).decode("ascii", "replace")
+
+    def _damaged(self, what: str) -> None:
+        raise DumpError(f"{self.file.name}: {what} before byte {self.at}: truncated or damaged; dump again")
+
+    def _sections(self) -> None:
+        """All sections until RAM has ended."""
+        ram = -1
+        while True:
+            kind = self._number(1)
+            if kind == CONFIGURATION:
+                self._configuration()
+            elif kind == COMMAND:
+                self._take(2)
+                self._take(self._number(2))
+            elif kind in (START, FULL):
+                ram = self._section_start()
+            elif kind in (PART, END):
+                if self._number(4) != ram or ram < 0:
+                    self._damaged("a part of a section that never began")
+                self._pages()
+                if kind == END:
+                    return
+            elif kind == FOOTER:
+                self._take(4)
+            elif kind == EOF:
+                raise DumpError(f"{self.file.name}: ends before all RAM was sent: migration failed; migrate again")
+            else:
+                self._damaged(f"a section of unknown kind {kind:#x}")
+
+    def _configuration(self) -> None:
+        """Machine type, and what subsections say."""
+        self.machine = self._text(min(self._number(4), 1 << 10))
+        while self._peek() == SUBSECTION:
+            self._take(1)
+            name = self._text(self._number(1))
+            self._take(4)
+            if name == "configuration/capabilities":
+                self.capabilities = {self._text(self._number(1)) for _ in range(min(self._number(4), 256))}
+            elif name == "configuration/target-page-bits":
+                if (bits := self._number(4)) != 12:
+                    raise DumpError(f"{self.file.name}: pages of {1 << min(bits, 40)} bytes; only 4096 can be read")
+            elif name == "configuration/uuid":
+                self._take(16)
+            else:
+                self._damaged(f"a subsection {name!r} that is not known")
+
+    def _peek(self) -> int:
+        """The next byte, which stays the next."""
+        value = self._number(1)
+        self.at -= 1
+        return value
+
+    def _section_start(self) -> int:
+        """The beginning of RAM: its section's number."""
+        number, name = self._number(4), self._text(self._number(1))
+        self._take(4)
+        version = self._number(4)
+        if name != "ram":
+            what = f"state of {name!r} stands before the end of its RAM"
+            raise DumpError(f"{self.file.name}: {what}; migrate without that, or dump as ELF: virsh dump --memory-only")
+        if version != RAM_VERSION:
+            raise DumpError(f"{self.file.name}: RAM of version {version}; only {RAM_VERSION} can be read")
+        self._pages()
+        return number
+
+    def _pages(self) -> None:
+        """One round of RAM, up to its end mark."""
+        while True:
+            for flags, length in (PLAIN_RUN, ZERO_RUN):
+                self._run(flags, length)
+            word = self._number(8)
+            flags = word & (PAGE_SIZE - 1)
+            if flags & EOS:
+                return
+            if flags & MEM_SIZE:
+                self._block_list(word & -PAGE_SIZE)
+            elif flags & (ZERO | PAGE):
+                self._page(word // PAGE_SIZE, flags)
+            elif flags & MULTIFD_FLUSH and "mapped-ram" in self.capabilities:
+                continue
+            else:
+                why = next((text for flag, text in REFUSED.items() if flags & flag), "")
+                if why:
+                    raise DumpError(f"{self.file.name}: the stream has {why}")
+                self._damaged(f"a page of unknown flags {flags:#x}")
+
+    def _block_list(self, total: int) -> None:
+        """Names and lengths of the RAM blocks."""
+        if self.blocks:
+            self._damaged("a second list of RAM blocks")
+        while total > 0:
+            name, length = self._text(self._number(1)), self._number(8)
+            if name in self.blocks or len(self.blocks) == MOST_BLOCKS or not 0 < length <= total:
+                self._damaged(f"a RAM block {name!r} of {length} bytes")
+            pages = check_pages(self.file.name, -(-length // PAGE_SIZE))
+            self.blocks[name] = RamBlock(name, pages)
+            if "x-ignore-shared" in self.capabilities:
+                self._take(8)
+            if "mapped-ram" in self.capabilities:
+                self._mapped(self.blocks[name])
+            total -= length
+
+    def _mapped(self, block: RamBlock) -> None:
+        """A block of a mapped-ram file: pages stand in order at one place, a bitmap says which are not zero."""
+        version, page, bitmap, pages = struct.unpack(">IQQQ", self._take(28))
+        if version != 1 or page != PAGE_SIZE:
+            self._damaged(f"a mapped RAM block of version {version} and pages of {page} bytes")
+        check_range(self.file, pages, block.pages * PAGE_SIZE)
+        bits = np.frombuffer(self.file.read(bitmap, -(-block.pages // 8)), np.uint8)
+        numbers = np.arange(block.pages)
+        sent = np.unpackbits(bits, count=block.pages, bitorder="little")
+        block.note(numbers, np.where(sent, pages + numbers * PAGE_SIZE, -1))
+        if pages + block.pages * PAGE_SIZE < self.at:
+            self._damaged("a mapped RAM block that stands before its own header")
+        self.at = pages + block.pages * PAGE_SIZE
+
+    def _page(self, number: int, flags: int) -> None:
+        """One page, of the same block as that before or of a named one."""
+        if not flags & CONTINUE:
+            self.current = self.blocks.get(self._text(self._number(1)))
+        block = self.current
+        if block is None or number >= block.pages:
+            self._damaged(f"page {number} of no RAM block")
+            return
+        if flags & ZERO:
+            place = -1 - self._number(1)
+        else:
+            check_range(self.file, self.at, PAGE_SIZE)
+            place, self.at = self.at, self.at + PAGE_SIZE
+        block.note(np.array([number]), np.array([place]))
+
+    def _run(self, flags: int, length: int) -> None:
+        """As many pages with just these flags as are at hand here, each taking so many bytes."""
+        most = FIRST_LOOK
+        while self._some(flags, length, most) == most:
+            most = min(4 * most, WINDOW // length)
+
+    def _some(self, flags: int, length: int, most: int) -> int:
+        """At most so many pages of a run: how many they were."""
+        if self.file.size - self.at < 2 * length or self.current is None:
+            return 0
+        if self.at + 2 * length > self.window_at + len(self.window) or self.at < self.window_at:
+            self._fill(0)
+        at = self.at - self.window_at
+        if int(self.window[at + 6]) << 8 & 0xF00 | int(self.window[at + 7]) != flags:
+            return 0
+        count = min((len(self.window) - at) // length, most)
+        rows = as_strided(self.window[at:], (count, 8), (length, 1))
+        words = np.ascontiguousarray(rows).view(">u8").reshape(-1)
+        fits = ((words & np.uint64(PAGE_SIZE - 1)) == flags) & (words // PAGE_SIZE < self.current.pages)
+        count = count if fits.all() else int(fits.argmin())
+        if count:
+            numbers = (words[:count] // PAGE_SIZE).astype(np.int64)
+            fills = self.window[at + 8 : at + 8 + (count - 1) * length + 1 : length]
+            places = self.at + 8 + np.arange(count) * length
+            self.current.note(numbers, -1 - fills.astype(np.int64) if flags & ZERO else places)
+            self.at += count * length
+        return count
