@@ -14,7 +14,8 @@ QEMU = {"backend": "qemu"}
 
 
 def scenario(**changes: Any) -> dict[str, Any]:
-    return run_document()["scenario"] | changes
+    document: dict[str, Any] = run_document()["scenario"] | changes
+    return document
 
 
 def with_scenario(**changes: Any) -> Figures:
