@@ -6,10 +6,13 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmdedup.experiment.backend.emulator import Emulator
+from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.load import load_scenario
 from vmdedup.experiment.overrides import Overrides
 from vmdedup.experiment.run import run_scenario
 from vmdedup.experiment.sampler import Row
+from vmdedup.host.memory import Host
 from vmdedup.result.run import Result
 
 SMALL = """\
@@ -51,12 +54,25 @@ class Keeping(logging.Handler):
         self.lines.append(record.getMessage())
 
 
+def host_of(emulation: Emulation) -> Host:
+    """The emulated host that guests are on."""
+    assert isinstance(emulation.backend, Emulator)
+    return emulation.backend.host
+
+
 def write(folder: Path, text: str = SMALL) -> Path:
     path = folder / "small.toml"
     path.write_text(text)
     return path
 
 
-def run(folder: Path, text: str = SMALL, overrides: Overrides | None = None, watcher: Watching | None = None) -> Result:
+def run(
+    folder: Path,
+    text: str = SMALL,
+    overrides: Overrides | None = None,
+    watcher: Watching | None = None,
+    backend: str = "emulator",
+) -> Result:
     """Run a scenario given as text."""
-    return run_scenario(load_scenario(write(folder, text), overrides), watcher or Watching(), Keeping())
+    scenario = load_scenario(write(folder, text), overrides)
+    return run_scenario(scenario, watcher or Watching(), Keeping(), backend=backend)

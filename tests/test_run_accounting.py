@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import xxhash
 
-from vmdedup.experiment.accounting import Mappings
-from vmdedup.experiment.possible import ZERO_HASH, possible_pages
-from vmdedup.experiment.sampler import saved_pages
+from vmdedup.experiment.backend.counting import host_mappings, possible_on, saved_pages
+from vmdedup.experiment.possible import ZERO_HASH
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
 from vmdedup.host.memory import Host, Memory
 
@@ -57,7 +56,7 @@ def mappings_by_hand(host: Host) -> dict[int, Counter[int]]:
 
 def test_shares_add_up_to_what_the_host_uses(host: Host) -> None:
     guests = family(host)
-    shares = Mappings(host).shares()
+    shares = host_mappings(host).shares()
     assert shares.allocated.sum() == 36
     assert shares.used.sum() == pytest.approx(host.frames_in_use())
     saved = shares.zero + shares.within + shares.between
@@ -67,7 +66,7 @@ def test_shares_add_up_to_what_the_host_uses(host: Host) -> None:
 
 def test_each_kind_of_saving_by_hand(host: Host) -> None:
     family(host)
-    shares = Mappings(host).shares()
+    shares = host_mappings(host).shares()
     zero = between = within = 0
     for pfn, owners in mappings_by_hand(host).items():
         if not host.arrays.words[pfn].any():
@@ -80,13 +79,14 @@ def test_each_kind_of_saving_by_hand(host: Host) -> None:
     assert shares.within.sum() == pytest.approx(within)
     assert shares.between.sum() == pytest.approx(between)
     assert saved_pages(host) == (zero, within, between)
+    assert host_mappings(host).saved() == (zero, within, between)
     assert host.sharing()[1].sum(axis=0).tolist() == [zero, within, between]
 
 
 def test_the_matrix_counts_frames_that_both_map(host: Host) -> None:
     a, b, c = (memory.mm for memory in family(host))
-    matrix = Mappings(host).matrix(zero=False)
-    zeros = Mappings(host).matrix(zero=True)
+    matrix = host_mappings(host).matrix(zero=False)
+    zeros = host_mappings(host).matrix(zero=True)
     frames = mappings_by_hand(host)
     for one in (a, b, c):
         for two in (a, b, c):
@@ -99,27 +99,27 @@ def test_the_matrix_counts_frames_that_both_map(host: Host) -> None:
 
 def test_nothing_mapped_is_nothing_shared(host: Host) -> None:
     host.add(PAGES, "a")
-    mappings = Mappings(host)
+    mappings = host_mappings(host)
     assert mappings.shares().used.sum() == 0
     assert mappings.matrix(zero=False).sum() == 0
-    assert possible_pages(host, 0, 0, zeros_are_free=False) == 0
+    assert possible_on(host, 0, 0, zeros_are_free=False) == 0
 
 
 def test_possible_counts_contents(host: Host) -> None:
     one, two = host.add(PAGES, "a"), host.add(PAGES, "b")
     fill(one, [0, 1, 2], 1)
     fill(two, [3, 4, 5], 2)
-    assert possible_pages(host, 6, 0, zeros_are_free=False) == 6 - 4
+    assert possible_on(host, 6, 0, zeros_are_free=False) == 6 - 4
     fill(one, [6, 7], 0)
-    assert possible_pages(host, 8, 0, zeros_are_free=False) == 8 - 5
-    assert possible_pages(host, 8, 0, zeros_are_free=True) == 8 - 4
-    assert possible_pages(host, 9, 1, zeros_are_free=True) == 9 - 4
+    assert possible_on(host, 8, 0, zeros_are_free=False) == 8 - 5
+    assert possible_on(host, 8, 0, zeros_are_free=True) == 8 - 4
+    assert possible_on(host, 9, 1, zeros_are_free=True) == 9 - 4
 
 
 def test_zero_pages_that_ksm_placed_are_possible_too(host: Host) -> None:
     fill(host.add(PAGES, "a"), [0, 1], 1)
-    assert possible_pages(host, 5, 3, zeros_are_free=False) == 2
-    assert possible_pages(host, 5, 3, zeros_are_free=True) == 3
+    assert possible_on(host, 5, 3, zeros_are_free=False) == 2
+    assert possible_on(host, 5, 3, zeros_are_free=True) == 3
 
 
 def test_the_hash_of_zeros() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from small_runs import SMALL, Watching, run, write
+from small_runs import SMALL, Watching, host_of, run, write
 
 from vmdedup.experiment import run as run_module
 from vmdedup.experiment.emulation import Emulation
@@ -68,7 +68,7 @@ def test_a_killed_guest_is_reported_and_the_run_goes_on(
             dead = bool(self._unburied)
             real(self)
             if dead:
-                self.host.check()
+                host_of(self).check()
 
         monkeypatch.setattr(Emulation, "_bury", bury)
         kill_guest(1)(emulation)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import SMALL, Watching, run
+from small_runs import SMALL, Watching, host_of, run
 
 from vmdedup.experiment import run as run_module
 from vmdedup.experiment.emulation import Emulation
@@ -83,7 +83,7 @@ class Massacre(Watching):
             dead = bool(emulation._unburied)
             real(emulation)
             if dead:
-                emulation.host.check()
+                host_of(emulation).check()
                 self.checks += 1
 
         monkeypatch.setattr(owner, name, checked)
@@ -94,7 +94,7 @@ class Massacre(Watching):
 
         def recover(host: Host) -> None:
             emulation = getattr(self, "_emulation", None)  # warming up recovers a host of its own
-            if emulation is not None and host is emulation.host:
+            if emulation is not None and host is host_of(emulation):
                 for guest in emulation.alive():
                     assert guest.state != "free", f"{guest.spec.name} runs free during a recovery"
                     assert not guest._waiting, f"{guest.spec.name} is at work during a recovery"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import run
+from small_runs import host_of, run
 
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.recorder import Recorder
@@ -43,7 +43,7 @@ def test_no_guest_ever_reads_what_it_has_not_written(
 
     def checked(recorder: Recorder, emulation: Emulation, *rest: Any) -> Result:
         verified.extend(guest.verify() for guest in emulation.alive())
-        emulation.host.check()
+        host_of(emulation).check()
         return real(recorder, emulation, *rest)
 
     monkeypatch.setattr(Recorder, "result", checked)

@@ -1,4 +1,4 @@
-"""Who has what: the guests' table and the matrix, counted from the host's page tables.
+"""Who has what: the guests' table and the matrix, counted from who maps which frame.
 
 Arrays over all mappings of counted frames, one element a (frame, guest) pair:
 frame, guest: int64[n]; copies: how often that guest maps that frame; sharers: how many guests map that frame.
@@ -6,14 +6,12 @@ frame, guest: int64[n]; copies: how often that guest maps that frame; sharers: h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from vmdedup.host import census
-from vmdedup.host.memory import Host
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -33,19 +31,33 @@ class Shares:
 
 
 class Mappings:
-    """The mappings of a host at one moment; exact while nobody runs."""
+    """The mappings of a host at one moment.
 
-    def __init__(self, host: Host) -> None:
-        arrays = host.arrays
-        self.mms = len(arrays.mms)
-        self.allocated, self.zero_placed = host.allocated()
-        pairs = np.zeros(census.count_mappings(arrays), np.int64)
-        pairs = pairs[: census.list_mappings(arrays, pairs)]
+    allocated, zero_placed: pages with content, and those of them that are KSM's zero pages, by guest,
+    int64[mms]. pairs: every mapping of any other frame as frame << 16 | guest, in any order. zero_frames:
+    tells which of an array of frames hold zeros only.
+    """
+
+    def __init__(
+        self, allocated: Ints, zero_placed: Ints, pairs: Ints, zero_frames: Callable[[Ints], NDArray[np.bool_]]
+    ) -> None:
+        self.mms = len(allocated)
+        self.allocated, self.zero_placed = allocated, zero_placed
         unique, self.copies = np.unique(pairs, return_counts=True)
         self.frame, self.guest = unique >> 16, unique & 0xFFFF
-        frames, inverse, guests = np.unique(self.frame, return_inverse=True, return_counts=True)
+        self.frames, inverse, guests = np.unique(self.frame, return_inverse=True, return_counts=True)
         self.sharers = guests[inverse]
-        self.is_zero = _zero_frames(arrays.words, frames)[inverse]
+        self.zero_frames = zero_frames(self.frames)
+        self.is_zero = self.zero_frames[inverse]
+
+    def saved(self) -> tuple[int, int, int]:
+        """Pages saved that are zero-filled (KSM's zero pages left out), within one guest, between guests."""
+        kept, zeros = ~self.is_zero, int(self.zero_frames.sum())
+        return (
+            int(self.copies[self.is_zero].sum()) - zeros,
+            int(self.copies[kept].sum() - kept.sum()),
+            int(kept.sum()) - (len(self.frames) - zeros),
+        )
 
     def shares(self) -> Shares:
         """What each guest has allocated, uses, and saves in which way."""
@@ -92,11 +104,3 @@ class Mappings:
         counts = np.bincount(places, minlength=self.mms * columns).reshape(self.mms, columns)
         parts: Floats = (counts[:, 1:] / np.arange(1, columns)).sum(axis=1)
         return parts
-
-
-def _zero_frames(words: Ints, frames: Ints) -> NDArray[np.bool_]:
-    """Which of the frames hold zeros only. words: int64[all frames, words of a page]."""
-    is_zero: NDArray[np.bool_] = words[frames, 0] == 0
-    for i in np.flatnonzero(is_zero):
-        is_zero[i] = not words[frames[i]].any()
-    return is_zero

@@ -1,4 +1,4 @@
-"""A host at work: its memory, its guests and its ksmd, and what is done to them during a run.
+"""Guests at work on a backend, and what is done to them during a run.
 
 plan ──► start ─► GuestProcess ─► ticks ──► pause, resume, reboot, leave
                       │ dies (killed, or broken down)
@@ -13,42 +13,34 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from vmdedup.errors import GuestError
+from vmdedup.experiment.backend.base import Backend, Note
 from vmdedup.experiment.guests import Action, Plan
 from vmdedup.experiment.scanner import Scanner
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.vm import GuestProcess
-from vmdedup.host.logs import LogChannel
-from vmdedup.host.memory import Host
-from vmdedup.units import MIB
 
-Note = Callable[[str], None]
 Command = Callable[[GuestProcess], object]
-_WORTH_RETURNING = 64 * MIB
 _log = logging.getLogger(__name__)
 
 
 class Emulation:
-    """Guests on a host with a ksmd. note: told what happens, a line each. Ends every process on close()."""
+    """Guests on a backend. note: told what happens, a line each. Ends every guest's process on close()."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        host: Host,
-        ksmd: Scanner,
-        disks: Mapping[DiskSpec, Disk],
-        logs: LogChannel,
-        note: Note,
-    ) -> None:
+    def __init__(self, plan: Plan, backend: Backend, disks: Mapping[DiskSpec, Disk], note: Note) -> None:
         self.plan = plan
-        self.host = host
-        self.ksmd = ksmd
+        self.backend = backend
         self.guests: dict[int, GuestProcess] = {}
         self._disks = disks
-        self._logs = logs
         self._note = note
         self._pending = list(plan.actions)
         self._unburied: list[GuestProcess] = []
+        backend.meet(self.standing, note)
+
+    @property
+    def ksmd(self) -> Scanner:
+        """Who scans the guests' memory."""
+        return self.backend.ksmd
 
     # Guests
 
@@ -86,27 +78,17 @@ class Emulation:
             self._note(f"{name}: {action.do}")
             self._each([guest], _COMMANDS[action.do])
             if guest.state == "left":
-                self.ksmd.exit(guest.mm)
+                self.backend.release(guest)
 
     def _start(self, number: int) -> None:
         spec = self.plan.specs[number]
-        memory = self.host.add(spec.memory_pages, spec.name, spec.node)
-        self.ksmd.enter(memory.mm)
-        guest = GuestProcess(spec, self.host, memory.mm, self._disks[spec.disk], logs=self._logs)
-        self.guests[number] = guest
-        guest.start()
+        self.guests[number] = self.backend.admit(spec, self._disks[spec.disk])
 
     def run_slice(self, milliseconds: float) -> None:
         """Let every running guest live for so long, all in parallel."""
         running = [guest for guest in self.alive() if guest.state == "running"]
         self._each(running, lambda guest: guest.begin_tick(milliseconds))
         self._settle()
-
-    def give_back(self) -> None:
-        """Return the memory of free frames to the system if it is much, while nobody runs."""
-        resident, page = self.host.segment.resident(), self.host.page_size
-        if resident - self.host.frames_in_use() * page > max(_WORTH_RETURNING, resident // 8):
-            self.host.trim()
 
     # Real time
 
@@ -159,20 +141,14 @@ class Emulation:
         self._bury()
 
     def _bury(self) -> None:
-        """Take back what dead guests had. Only while every guest stands: host memory is counted afresh."""
+        """Take back what dead guests had. Only while every guest stands."""
         dead, self._unburied = self._unburied, []
-        for guest in dead:
-            self.host.bury(guest.mm)
-        if dead:
-            self.host.recover()
-        for guest in dead:
-            self.ksmd.exit(guest.mm)
+        self.backend.bury(dead)
 
     def close(self) -> None:
-        """End every process, whatever it is doing."""
+        """End every guest's process, whatever it is doing."""
         for guest in self.guests.values():
             guest.kill()
-        self.ksmd.close()
 
 
 def _pause(guest: GuestProcess) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
-from vmdedup.experiment.accounting import Mappings
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.provenance import machine, versions
-from vmdedup.experiment.sampler import BreakCounter, Row, sample
+from vmdedup.experiment.sampler import Row, sample
 from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
 from vmdedup.experiment.tally import guest_rows, matrix_rows
 from vmdedup.result import columns
@@ -38,7 +37,6 @@ class Recorder:
         self._series: list[Row] = []
         self._timing: list[Row] = []
         self._events: list[dict[str, Any]] = []
-        self._breaks = BreakCounter()
         self._last = -1  # when the last row was taken
         self._began = time.time()
         self._clock = time.monotonic()
@@ -57,8 +55,7 @@ class Recorder:
         self._last = self.now
         before = time.monotonic()
         alive = sum(1 for _ in emulation.alive())
-        breaks = self._breaks.total(emulation.host)
-        row = sample(emulation.host, emulation.ksmd, self.now / SECOND_NS, alive, breaks, ksmd_cpu)
+        row = sample(emulation.backend, self.now / SECOND_NS, alive, ksmd_cpu)
         self._series.append(row)
         self._timing.append(
             {
@@ -80,20 +77,21 @@ class Recorder:
 
     def result(self, emulation: Emulation, ended: str) -> Result:
         """Everything so far; guests and matrix as they are now. ended: complete, interrupted, …"""
-        mappings = Mappings(emulation.host)
+        mappings = emulation.backend.mappings()
         return Result(
-            run=self._run(ended),
+            run=self._run(emulation.backend.name, ended),
             series=table(self._series, columns.SERIES),
             guests=table(guest_rows(emulation, mappings), columns.GUESTS),
             matrix=table(matrix_rows(emulation, mappings), columns.MATRIX),
             timing=table(self._timing, columns.TIMING),
         )
 
-    def _run(self, ended: str) -> dict[str, Any]:
+    def _run(self, backend: str, ended: str) -> dict[str, Any]:
         scenario = self._scenario
         return {
             "schema_version": 1,
             "name": scenario.name,
+            "backend": backend,
             "seed": scenario.seed,
             "clock": scenario.clock,
             "page_size": PAGE_SIZE,

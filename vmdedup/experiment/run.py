@@ -1,29 +1,29 @@
-"""One run: host, ksmd and guests built from a scenario, driven by its clock, and taken down again."""
+"""One run: a backend and guests built from a scenario, driven by its clock, and taken down again."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from multiprocessing import forkserver
+from typing import Final
 
+from vmdedup.experiment.backend.base import Backend
+from vmdedup.experiment.backend.emulator import open_emulator
+from vmdedup.experiment.backend.kernel import check_kernel, open_kernel
 from vmdedup.experiment.clock.lockstep import run_lockstep
 from vmdedup.experiment.clock.wall import run_wall
 from vmdedup.experiment.disks import open_disks
 from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.guarded import GuardedKsmd
 from vmdedup.experiment.guests import Plan, plan
 from vmdedup.experiment.interrupt import Interrupt
 from vmdedup.experiment.recorder import Recorder, Watcher
-from vmdedup.experiment.room import host_frames
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.experiment.warm import warm_up
 from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
-from vmdedup.host.logs import Logs
-from vmdedup.host.memory import Host
+from vmdedup.host.logs import LogChannel, Logs
 from vmdedup.host.workers import fork_server
 from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
-from vmdedup.ksm.daemon import KsmdProcess
 from vmdedup.result.run import Result
 
 COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
@@ -31,14 +31,28 @@ COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
 Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
 
+Opener = Callable[[Scenario, Plan, LogChannel], AbstractContextManager[Backend]]
+Check = Callable[[Scenario], None]
+# By name: what tells whether it can run a scenario at all, and what opens it.
+BACKENDS: Final[Mapping[str, tuple[Check, Opener]]] = {
+    "emulator": (lambda scenario: None, open_emulator),
+    "kernel": (check_kernel, open_kernel),
+}
+
 
 def run_scenario(
-    scenario: Scenario, watcher: Watcher, log_handler: logging.Handler, log_level: int = logging.WARNING
+    scenario: Scenario,
+    watcher: Watcher,
+    log_handler: logging.Handler,
+    log_level: int = logging.WARNING,
+    backend: str = "emulator",
 ) -> Result:
-    """Run a scenario to its end, or until Ctrl-C. watcher: sees every sample and event.
+    """Run a scenario to its end, or until Ctrl-C. watcher: sees every sample and event. backend: of BACKENDS.
 
     log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
     """
+    check, open_backend = BACKENDS[backend]
+    check(scenario)
     planned = plan(scenario)
     with Logs(log_handler, log_level) as logs:
         recorder = Recorder(scenario, watcher)
@@ -46,10 +60,8 @@ def run_scenario(
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         _start_fork_server()
         warm_up()
-        with _host(scenario, planned) as host:
-            ksmd = GuardedKsmd(KsmdProcess(host, logs.channel()))
-            emulation = Emulation(planned, host, ksmd, disks, logs.channel(), recorder.event)
-            ksmd.standing, ksmd.note = emulation.standing, recorder.event
+        with open_backend(scenario, planned, logs.channel()) as opened:
+            emulation = Emulation(planned, opened, disks, recorder.event)
             try:
                 return _run(scenario, emulation, recorder)
             finally:
@@ -74,17 +86,3 @@ def _ended(emulation: Emulation, interrupt: Interrupt) -> str:
     if interrupt.wanted:
         return INTERRUPTED
     return COMPLETE if emulation.survivors else ALL_DEAD
-
-
-@contextmanager
-def _host(scenario: Scenario, planned: Plan) -> Iterator[Host]:
-    host = Host.create(
-        pages=scenario.pages,
-        frames=host_frames(scenario),
-        mms=len(planned.specs),
-        nodes=scenario.host.numa_nodes,
-    )
-    try:
-        yield host
-    finally:
-        host.close()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vmdedup.experiment.accounting import Mappings
-from vmdedup.experiment.possible import possible_pages
-from vmdedup.experiment.sampler import saved_pages
+from vmdedup.experiment.backend.counting import host_mappings, possible_on, saved_pages
 from vmdedup.host.memory import Host
 
 
@@ -18,9 +16,9 @@ def warm_up() -> None:
         memory.write_pages(np.arange(2), np.zeros((2, host.page_size), np.uint8))
         host.bury(memory.fork("child").mm)
         host.recover()
-        mappings = Mappings(host)
+        mappings = host_mappings(host)
         mappings.shares()
         saved_pages(host)
-        possible_pages(host, int(mappings.allocated.sum()), 0, zeros_are_free=False)
+        possible_on(host, int(mappings.allocated.sum()), 0, zeros_are_free=False)
     finally:
         host.close()

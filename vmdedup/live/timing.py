@@ -49,7 +49,7 @@ class KernelTimer:
         """Start the processes, store the bytes. EnvironmentLacksError, KnobError, HostError: as a machine."""
         with ExitStack() as stack:
             self.machine = stack.enter_context(KernelMachine(session))
-            self._clock = _cpu_clock(self.machine.session.ksmd.pid)
+            self._clock = open_cpu_clock(self.machine.session.ksmd.pid)
             stack.callback(os.close, self._clock)
             for knob, value in (knobs or {}).items():
                 self.machine.set(knob, str(value))
@@ -80,15 +80,19 @@ class KernelTimer:
         self._stack.__exit__(kind, error, trace)
 
     def _cpu_seconds(self) -> float:
-        """Return the processor time that ksmd has used: of schedstat, nanoseconds, or of stat, ticks."""
-        text = os.pread(self._clock, 512, 0)
-        if b")" not in text:
-            return int(text.split()[0]) / 1e9
-        user, system = text.rpartition(b")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self._clock)
 
 
-def _cpu_clock(pid: int) -> int:
+def cpu_seconds(clock: int) -> float:
+    """Return a task's processor time from its clock: of schedstat, nanoseconds, or of stat, ticks."""
+    text = os.pread(clock, 512, 0)
+    if b")" not in text:
+        return int(text.split()[0]) / 1e9
+    user, system = text.rpartition(b")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def open_cpu_clock(pid: int) -> int:
     """Open the finer of the two files that tell a task's processor time; schedstat may be there but off."""
     for name in ("schedstat", "stat"):
         path = Path(f"/proc/{pid}/{name}")

@@ -147,14 +147,14 @@ ACTIONS = {
 }
 
 
-def new_mapping(length: int) -> int:
-    """Return the address of a new private anonymous mapping: small pages, mergeable. OSError: no memory."""
+def new_mapping(length: int, advices: tuple[int, ...] = (NO_HUGE_PAGES, MERGEABLE)) -> int:
+    """Return the address of a new private anonymous mapping, advised so. OSError: no memory."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
     base = libc.mmap(None, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
     check(-1 if base == _FAILED else 0)
-    for advice in (NO_HUGE_PAGES, MERGEABLE):
+    for advice in advices:
         result = libc.madvise(base, length, advice)
-        if advice == MERGEABLE or ctypes.get_errno() != errno.EINVAL:  # EINVAL: a kernel without huge pages
+        if advice != NO_HUGE_PAGES or ctypes.get_errno() != errno.EINVAL:  # EINVAL: a kernel without huge pages
             check(result)
     return int(base)
 

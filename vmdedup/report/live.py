@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from vmdedup.units import SECOND_NS, format_duration, mib
 
-Row = Mapping[str, int | float | str]
+Row = Mapping[str, Any]
 
 PAGE_SIZE = 4096
 _COUNTERS = (

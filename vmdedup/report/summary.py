@@ -119,8 +119,12 @@ def _cost(summary: Document) -> str:
 def _profit(summary: Document) -> str:
     return (
         f"{summary['general_profit'] / 2**20:+,.1f} MiB by general_profit; KSM's own metadata "
-        f"{_mib(summary['metadata_mib'])}; copy-on-write breaks: {summary['cow_breaks']:,}"
+        f"{_mib(summary['metadata_mib'])}; copy-on-write breaks: {_breaks(summary['cow_breaks'])}"
     )
+
+
+def _breaks(count: int | None) -> str:
+    return "not known" if count is None else f"{count:,}"
 
 
 def guest_table(guests: list[Document]) -> Table:

@@ -92,7 +92,7 @@ def _costs(last: Row, size: int) -> dict[str, Any]:
         "ksmd_cpu_seconds": cpu,
         "pages_scanned_per_saved_mib": round(scanned / saved, 3) if saved > 0 else None,
         "ksmd_cpu_seconds_per_saved_mib": round(cpu / saved, 6) if saved > 0 else None,
-        "cow_breaks": int(last.get("cow_breaks", 0)),
+        "cow_breaks": last.get("cow_breaks", 0),
         "metadata_mib": round(mib(_metadata_bytes(last)), 3),
         "general_profit": int(last.get("general_profit", 0)),
     }

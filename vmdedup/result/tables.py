@@ -8,12 +8,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from vmdedup.errors import UsageError
 
-Row = Mapping[str, int | float | str]
+Row = Mapping[str, Any]  # int, float or str; None where nobody can know
 Table = pl.DataFrame
 
 
@@ -27,7 +28,7 @@ def table(rows: Sequence[Row], columns: Iterable[str] = ()) -> Table:
     return pl.DataFrame({name: _column(name, [row[name] for row in rows]) for name in names})
 
 
-def records(frame: Table) -> list[dict[str, int | float | str]]:
+def records(frame: Table) -> list[dict[str, Any]]:
     """The rows of a frame as plain dictionaries."""
     return frame.to_dicts()
 
@@ -48,7 +49,7 @@ def read_parquet(path: Path) -> Table:
         raise UsageError(f"{path} is not a table of a run: {reason}") from None
 
 
-def _column(name: str, values: list[int | float | str]) -> pl.Series:
+def _column(name: str, values: list[Any]) -> pl.Series:
     if any(isinstance(value, str) for value in values):
         return pl.Series(name, values, dtype=pl.String)
     if name.endswith("_s") or any(isinstance(value, float) for value in values):

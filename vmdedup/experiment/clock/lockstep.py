@@ -31,7 +31,7 @@ def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, i
         _tick(emulation, recorder, share, min(tick, scenario.duration - recorder.now))
         if recorder.now % interval == 0:
             recorder.sample(emulation, share.cpu / SECOND_NS)
-            emulation.give_back()
+            emulation.backend.give_back()
     recorder.sample_last(emulation, share.cpu / SECOND_NS)
 
 

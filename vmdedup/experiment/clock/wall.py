@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from multiprocessing.connection import wait
 
-from vmdedup.experiment.clock.free import FreeKsmd
+from vmdedup.experiment.backend.base import Running
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.interrupt import Interrupt
 from vmdedup.experiment.recorder import Recorder
@@ -25,7 +25,7 @@ def run_wall(scenario: Scenario, emulation: Emulation, recorder: Recorder, inter
     began = time.monotonic_ns()
     emulation.apply_until(0)
     emulation.run_free()
-    with FreeKsmd(emulation.ksmd) as ksmd:
+    with emulation.backend.free_ksmd() as ksmd:
         while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
             recorder.now = min(time.monotonic_ns() - began, scenario.duration)
             _act(emulation, recorder, ksmd)
@@ -37,7 +37,7 @@ def run_wall(scenario: Scenario, emulation: Emulation, recorder: Recorder, inter
     recorder.sample(emulation, emulation.ksmd.cpu_seconds())
 
 
-def _act(emulation: Emulation, recorder: Recorder, ksmd: FreeKsmd) -> None:
+def _act(emulation: Emulation, recorder: Recorder, ksmd: Running) -> None:
     """Do what is due, and bury who died, while everybody stands."""
     if not emulation.is_due(recorder.now) and not emulation.fallen():
         return

@@ -1,0 +1,1 @@
+"""Where the guests of a run have their memory, and who scans it: the emulator, or the kernel under us."""

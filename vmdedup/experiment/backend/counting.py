@@ -1,0 +1,61 @@
+"""What the emulated host's page tables tell: who maps what, what is saved, which writes broke sharing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vmdedup.experiment.accounting import Ints, Mappings
+from vmdedup.experiment.possible import possible_pages
+from vmdedup.host import census
+from vmdedup.host.memory import Host
+
+
+def host_mappings(host: Host) -> Mappings:
+    """The mappings of a host at one moment; exact while nobody runs."""
+    arrays = host.arrays
+    allocated, zero_placed = host.allocated()
+    pairs = np.zeros(census.count_mappings(arrays), np.int64)
+    pairs = pairs[: census.list_mappings(arrays, pairs)]
+    return Mappings(allocated, zero_placed, pairs, lambda frames: _zero_frames(arrays.words, frames))
+
+
+def _zero_frames(words: Ints, frames: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which of the frames hold zeros only. words: int64[all frames, words of a page]."""
+    is_zero = words[frames, 0] == 0
+    for i in np.flatnonzero(is_zero):
+        is_zero[i] = not words[frames[i]].any()
+    return is_zero
+
+
+def saved_pages(host: Host) -> tuple[int, int, int]:
+    """Pages saved that are zero-filled (those that KSM placed left out), within one guest, between guests."""
+    scratch = np.zeros((3, len(host.arrays.frames)), np.int32)
+    totals = np.zeros(3, np.int64)
+    census.share_totals(host.arrays, scratch[0], scratch[1], scratch[2], totals)
+    return int(totals[0]), int(totals[1]), int(totals[2])
+
+
+def possible_on(host: Host, allocated: int, zero_placed: int, zeros_are_free: bool) -> int:
+    """possible_pages of all frames of a host."""
+    hashes = np.zeros(len(host.arrays.frames), np.int64)
+    contents = hashes[: census.hash_frames(host.arrays, hashes)]
+    return possible_pages(contents, allocated, zero_placed, zeros_are_free)
+
+
+class BreakCounter:
+    """Writes that found a merged page, or a zero page that KSM placed, and got a copy; the dead included.
+
+    An address space's own count starts anew when its record is used again, so what was counted is kept here.
+    """
+
+    def __init__(self) -> None:
+        self._seen = np.zeros(0, np.int64)
+        self._gone = 0
+
+    def total(self, host: Host) -> int:
+        """The breaks since the run began."""
+        now = host.arrays.mms["cow_ksm"] + host.arrays.mms["zero_cow"]
+        before = self._seen if len(self._seen) else np.zeros_like(now)
+        self._gone += int(before[now < before].sum())
+        self._seen = now
+        return self._gone + int(now.sum())

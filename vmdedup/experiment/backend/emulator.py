@@ -1,0 +1,114 @@
+"""The emulator: an emulated host, and an emulated ksmd in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from vmdedup.experiment.accounting import Mappings
+from vmdedup.experiment.backend.base import Figures, Note, Running, Standing
+from vmdedup.experiment.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
+from vmdedup.experiment.clock.free import FreeKsmd
+from vmdedup.experiment.guarded import GuardedKsmd
+from vmdedup.experiment.guests import Plan
+from vmdedup.experiment.room import host_frames
+from vmdedup.experiment.scenario import Scenario
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.vm import GuestProcess
+from vmdedup.host.logs import LogChannel
+from vmdedup.host.memory import Host
+from vmdedup.ksm.daemon import KsmdProcess
+from vmdedup.units import MIB
+
+_WORTH_RETURNING = 64 * MIB
+
+
+class Emulator:
+    """Fills experiment.backend.base.Backend."""
+
+    name = "emulator"
+
+    def __init__(self, host: Host, logs: LogChannel) -> None:
+        self.host = host
+        self.ksmd = GuardedKsmd(KsmdProcess(host, logs))
+        self._logs = logs
+        self._breaks = BreakCounter()
+
+    def meet(self, standing: Standing, note: Note) -> None:
+        """Be told how to have every guest stand; a ksmd that has died is started again meanwhile."""
+        self.ksmd.standing, self.ksmd.note = standing, note
+
+    def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
+        """A new guest, started, in an address space of the host."""
+        memory = self.host.add(spec.memory_pages, spec.name, spec.node)
+        self.ksmd.enter(memory.mm)
+        guest = GuestProcess(spec, self.host, memory.mm, disk, logs=self._logs)
+        guest.start()
+        return guest
+
+    def release(self, guest: GuestProcess) -> None:
+        """Have ksmd forget the guest's pages when it comes by."""
+        self.ksmd.exit(guest.mm)
+
+    def bury(self, guests: Sequence[GuestProcess]) -> None:
+        """Take back what dead guests had: host memory is counted afresh."""
+        for guest in guests:
+            self.host.bury(guest.mm)
+        if guests:
+            self.host.recover()
+        for guest in guests:
+            self.ksmd.exit(guest.mm)
+
+    def free_ksmd(self) -> AbstractContextManager[Running]:
+        """A thread drives ksmd inside."""
+        return FreeKsmd(self.ksmd)
+
+    def figures(self) -> Figures:
+        """Counted from the host's page tables and frames."""
+        allocated_by_guest, placed_by_guest = self.host.allocated()
+        allocated, placed = int(allocated_by_guest.sum()), int(placed_by_guest.sum())
+        zero, within, between = saved_pages(self.host)
+        free_zeros = bool(self.ksmd.get("use_zero_pages"))
+        return Figures(
+            allocated=allocated,
+            used=self.host.frames_in_use(),
+            zero=zero + placed,
+            within=within,
+            between=between,
+            possible=possible_on(self.host, allocated, placed, free_zeros),
+            breaks=self._breaks.total(self.host),
+        )
+
+    def mappings(self) -> Mappings:
+        """Counted from the host's page tables."""
+        return host_mappings(self.host)
+
+    def give_back(self) -> None:
+        """Punch holes where free frames are."""
+        resident, page = self.host.segment.resident(), self.host.page_size
+        if resident - self.host.frames_in_use() * page > max(_WORTH_RETURNING, resident // 8):
+            self.host.trim()
+
+    def close(self) -> None:
+        """End ksmd, and let go of the host's memory."""
+        self.ksmd.close()
+
+
+@contextmanager
+def open_emulator(scenario: Scenario, planned: Plan, logs: LogChannel) -> Iterator[Emulator]:
+    """An emulated host as large as the scenario's, and its ksmd. HostError: this machine cannot hold it."""
+    host = Host.create(
+        pages=scenario.pages,
+        frames=host_frames(scenario),
+        mms=len(planned.specs),
+        nodes=scenario.host.numa_nodes,
+    )
+    try:
+        emulator = Emulator(host, logs)
+        try:
+            yield emulator
+        finally:
+            emulator.close()
+    finally:
+        host.close()

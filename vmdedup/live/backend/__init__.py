@@ -1,0 +1,1 @@
+"""What it takes to give emulated guests real memory, under the kernel's own ksmd."""
