@@ -98,8 +98,9 @@ def start_of(group: GuestSection, number: int) -> int:
 def sections(group: GuestSection) -> dict[str, Parameters]:
     """The tables of a group whose keys are declared elsewhere."""
     path = Parameter("path", "/usr", "", "a directory, or an image file")
+    image = Parameter("image", "", "", "the name of an image that is built: see vmdedup image list")
     return {
-        "disk": {"path": path, **parameters_of(DiskSpec)},
+        "disk": {"path": path, "image": image, **parameters_of(DiskSpec)},
         "variant": parameters_of(Variant),
         "heap": parameters_of(HeapMix),
         "boot": workload_parameters("boot"),

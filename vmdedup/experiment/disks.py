@@ -16,8 +16,7 @@ def open_disks(specs: Iterable[DiskSpec], note: Note) -> dict[DiskSpec, Disk]:
     """Every different disk, opened. note: told now and then what is being read. Raises UsageError."""
     disks: dict[DiskSpec, Disk] = {}
     for spec in dict.fromkeys(specs):
-        name = spec.path if spec.kind != "generated" else "generated disk"
-        disks[spec] = open_disk(spec, lambda files, name=name: note(f"{name}: {files:,} files listed"))  # type: ignore[misc]
+        disks[spec] = open_disk(spec, lambda files, name=str(spec): note(f"{name}: {files:,} files listed"))  # type: ignore[misc]
     return disks
 
 

@@ -14,6 +14,7 @@ from vmdedup.guest.index import FileIndex
 from vmdedup.guest.parameters import parameter
 from vmdedup.guest.rawdisk import RawDisk
 from vmdedup.guest.tree import Progress, TreeDisk
+from vmdedup.image.store import require
 
 KINDS = ("auto", "tree", "raw", "ext4", "generated")
 _NONE = "none"  # of guests that come from a memory image; nobody can ask for it
@@ -24,13 +25,14 @@ class DiskSpec:
     """A disk in a scenario. Guests with equal specs share one disk.
 
     kind "auto" looks at the path: a directory is a tree, a file with an ext4 superblock is ext4, any other
-    file raw.
+    file raw. image: the root tree of a built image of real guests, in place of a path.
     """
 
     path: str = "/usr"
     kind: str = parameter("auto", "", "what the path is; generated needs no path", choices=KINDS)
     seed: int = parameter(0, "", "which generated disk")
     mib: int = parameter(256, "MiB", "size of a generated disk", low=1, high=1 << 20)
+    image: str = ""
 
     def __post_init__(self) -> None:
         """Raises UsageError for an unknown kind, an empty path or a bad size."""
@@ -40,6 +42,12 @@ class DiskSpec:
             raise UsageError("disk path is empty; name a directory or an image, or say kind = 'generated'")
         if self.mib < 1:
             raise UsageError(f"a generated disk of {self.mib} MiB is too small; give at least 1")
+        if self.image and (self.kind != "auto" or self.path != DiskSpec.path):
+            raise UsageError(f"disk image {self.image!r} takes no path and no kind; leave them out, or the image")
+
+    def __str__(self) -> str:
+        """What people call it."""
+        return "generated disk" if self.kind == "generated" else f"image {self.image}" if self.image else self.path
 
 
 NO_DISK = DiskSpec(path="", kind=_NONE)
@@ -69,6 +77,8 @@ def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
         return EmptyDisk()
     if spec.kind == "generated":
         return GeneratedDisk.make(spec.seed, spec.mib)
+    if spec.image:
+        return TreeDisk.scan(str(require(spec.image, build=False).tree), progress)
     kind = _kind_of_path(spec)
     if kind == "tree":
         return TreeDisk.scan(spec.path, progress)

@@ -59,7 +59,7 @@ def run_tool(
         said = done.stderr.decode(errors="replace")
         if os.strerror(errno.ENOSPC) in said:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        program = next(str(word) for word in command if word in PACKAGES and word != "unshare")
+        program = next((word for word in command if word in PACKAGES and word != "unshare"), command[0])
         raise EnvironmentLacksError(f"{program} failed with exit status {done.returncode}: {_complaint(said)}")
     return done.stdout
 
@@ -67,5 +67,5 @@ def run_tool(
 def _complaint(said: str) -> str:
     """The line that says most: the last that is an error, or the last."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("E:") or "error" in line.lower()]
+    errors = [line for line in lines if line.startswith("E:") or "error" in line.lower() or "cannot" in line.lower()]
     return (errors or lines or ["it said nothing"])[-1]
