@@ -1,0 +1,147 @@
+"""Whose memory is recorded: live processes, libvirt's domains, dumps and series of dumps.
+
+pid:123            a live process                     domain:web    a running libvirt domain
+db=pid:123         the same under a name              day=a.raw,b.raw,c.raw    dumps, one a step
+memory.elf         one dump, for all steps
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vmdedup.dump.base import Dump
+from vmdedup.dump.open import open_dump
+from vmdedup.errors import DumpError, UsageError
+from vmdedup.recording.memory import MemoryChoice, process_memory
+from vmdedup.recording.pause import state_of
+
+_PID_FILES = ("/run/libvirt/qemu/{name}.pid", "{runtime}/libvirt/qemu/run/{name}.pid")
+
+
+class Source(ABC):
+    """One guest to be recorded. name: of the guest. text: what it is, in words. pid: of a live one, else None.
+
+    steps: how many it has; None: as many as are wanted.
+    """
+
+    pid: int | None = None
+    steps: int | None = None
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+
+    @abstractmethod
+    def open(self, step: int) -> Dump | None:
+        """Its memory at a step; None: as at the step before. DumpError: it cannot be read."""
+
+    def is_gone(self) -> bool:
+        """Whether there is no memory any more."""
+        return False
+
+    @contextmanager
+    def snapshot(self, step: int) -> Iterator[Dump | None]:
+        """As open, closed again afterwards."""
+        dump = self.open(step)
+        try:
+            yield dump
+        finally:
+            if dump is not None:
+                dump.close()
+
+
+class ProcessSource(Source):
+    """A live process. choice: which of its memory."""
+
+    def __init__(self, name: str, text: str, pid: int, choice: MemoryChoice) -> None:
+        super().__init__(name, text)
+        self.pid = pid
+        self._choice = choice
+        self._started = _start_time(pid)
+        if self.is_gone():
+            raise UsageError(f"there is no process {pid} (for {name!r}); look for it with pgrep or virsh list")
+
+    def open(self, step: int) -> Dump | None:
+        """Its memory now."""
+        return process_memory(self.pid or 0, self._choice)
+
+    def is_gone(self) -> bool:
+        """Whether it has ended; another process may have its number by now."""
+        assert self.pid is not None
+        folder = Path(f"/proc/{self.pid}")
+        return state_of(folder) in "ZXx" or _start_time(self.pid) != self._started
+
+
+class DumpSource(Source):
+    """A series of dumps, one a step."""
+
+    def __init__(self, name: str, paths: list[str]) -> None:
+        super().__init__(name, ", ".join(paths))
+        self.steps = len(paths)
+        self._paths = paths
+        for path in paths:  # so that the last one is not found to be missing hours later
+            open_dump(path).close()
+
+    def open(self, step: int) -> Dump | None:
+        """The dump of that step."""
+        return open_dump(self._paths[step]) if step < len(self._paths) else None
+
+
+def find_source(text: str, choice: MemoryChoice) -> Source:
+    """What the user means. Raises UsageError with the remedy."""
+    name, equals, rest = text.partition("=")
+    if not equals or Path(text).exists():
+        name, rest = "", text
+    kind, colon, what = rest.partition(":")
+    if colon and kind == "pid" and not Path(rest).exists():
+        return ProcessSource(name or f"pid-{what}", rest, _pid(what), choice)
+    if colon and kind == "domain" and not Path(rest).exists():
+        return ProcessSource(name or what, rest, _domain_pid(what), choice)
+    paths = [rest] if Path(rest).exists() else rest.split(",")
+    if not all(paths):
+        raise UsageError(f"{text!r} is no source; give pid:N, domain:NAME, a dump, or NAME=DUMP1,DUMP2,…")
+    return DumpSource(name or Path(paths[0]).stem, paths)
+
+
+def find_sources(texts: list[str], choice: MemoryChoice) -> list[Source]:
+    """All of them. UsageError: two would have the same name."""
+    sources = [find_source(text, choice) for text in texts]
+    names = [source.name for source in sources]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"two sources are called {twice!r}; write NAME=SOURCE to give each its own name")
+    return sources
+
+
+def _pid(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise UsageError(f"pid:{text} names no process; give its number, as in pid:1234")
+    return int(text)
+
+
+def _domain_pid(name: str) -> int:
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    for place in _PID_FILES:
+        try:
+            return _pid(Path(place.format(name=name, runtime=runtime)).read_text().strip())
+        except (OSError, ValueError):
+            continue
+    raise UsageError(f"no running domain {name!r}; see `virsh list`, and run as root for the system's domains")
+
+
+def _start_time(pid: int) -> str:
+    """What tells a process from a later one of the same number."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def damaged_or_gone(source: Source, error: DumpError) -> None:
+    """Raise the error again unless it is because the source has ended."""
+    if not source.is_gone():
+        raise error

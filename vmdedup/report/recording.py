@@ -1,0 +1,48 @@
+"""What a recording holds, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vmdedup.units import format_duration, format_size
+
+_MOST_COLUMNS = 6  # guests that get a column of their own
+
+
+def lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Guests, and below them pages that changed, step by step. summary: see recording.summary."""
+    guests, steps = summary["guests"], summary["steps"]
+    time_ns = round(steps[-1]["time_s"] * 1e9)
+    yield (
+        f"{summary['file']}: {len(guests)} guests, {len(steps)} steps in {format_duration(time_ns)}, "
+        f"{summary['distinct_pages']:,} different pages in {format_size(summary['bytes'])}"
+    )
+    if summary["note"]:
+        yield f"note: {summary['note']}"
+    yield ""
+    rows = [["guest", "memory", "held at the end", "source"]]
+    for guest, last in zip(guests, steps[-1]["guests"], strict=True):
+        held = format_size(4096 * last["present_pages"])
+        rows.append([guest["name"], format_size(4096 * guest["pages"]), held, guest["source"]])
+    yield from _aligned(rows)
+    yield ""
+    yield "pages changed since the step before"
+    yield from _aligned(_changes(summary))
+
+
+def _changes(summary: Mapping[str, Any]) -> list[list[str]]:
+    """A row a step, a column a guest; of many guests, the sum."""
+    names = [guest["name"] for guest in summary["guests"]]
+    rows = [["step", "time", *(names if len(names) <= _MOST_COLUMNS else ["all guests"])]]
+    for number, step in enumerate(summary["steps"]):
+        changed = [guest["changed_pages"] for guest in step["guests"]]
+        shown = changed if len(names) <= _MOST_COLUMNS else [sum(changed)]
+        rows.append([str(number), f"{step['time_s']:.1f}s", *(f"{pages:,}" for pages in shown)])
+    return rows
+
+
+def _aligned(rows: list[list[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
