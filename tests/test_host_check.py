@@ -12,10 +12,12 @@ import pytest
 from vmdedup.errors import InvariantError
 from vmdedup.host import check, frames
 from vmdedup.host.layout import (
+    COMPRESSED,
     CTL_FREE,
     CTL_FRESH,
     CTL_HEADS,
     FRAME_SHIFT,
+    KIND_SHIFT,
     MAPPED,
     MM_DEAD,
     NO_NODE,
@@ -157,10 +159,16 @@ def placed_pages_wrong(s: Sound) -> None:
     s.h.mms[s.one.mm]["zero_pages"] = 0
 
 
+def slot_without_frame(s: Sound) -> None:
+    """A compressed page is kept in a frame beyond the pool."""
+    s.one.entries[UNTOUCHED] |= COMPRESSED << KIND_SHIFT
+    s.h.slots[int(s.h.mms[s.one.mm]["first"]) + UNTOUCHED]["frame"] = 1000
+
+
 CORRUPTIONS = [
-    (counts_one_more, r"frame \d+ counts 2, 1 entries map it \(1 such frames\)"),
-    (counts_one_less, r"frame \d+ counts 1, 2 entries map it"),
-    (forgotten_entry, r"frame \d+ counts 1, 0 entries map it"),
+    (counts_one_more, r"frame \d+ counts 2, 1 entries and slots use it \(1 such frames\)"),
+    (counts_one_less, r"frame \d+ counts 1, 2 entries and slots use it"),
+    (forgotten_entry, r"frame \d+ counts 1, 0 entries and slots use it"),
     (frame_beyond_the_pool, "an entry maps a frame that does not exist"),
     (fresh_frame_mapped, "a frame beyond the pool is mapped"),
     (free_frame_mapped, "a free frame is mapped"),
@@ -181,6 +189,7 @@ CORRUPTIONS = [
     (bits(READ, on=WRITABLE), "the zero page is writable"),
     (bits(UNTOUCHED, on=WRITABLE), "the zero page is writable"),
     (bits(UNTOUCHED, on=SOFT), "an absent page is marked as written"),
+    (slot_without_frame, "a slot names a frame that does not exist"),
     (zero_page_written, "the zero page is not zero"),
 ]
 

@@ -42,7 +42,7 @@ def host() -> Iterator[Host]:
 )
 def test_an_impossible_host_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(HostError, match="cannot be"):
-        Host.create(**{"pages": 10, **wrong})
+        Host.create(**{"pages": 10, **wrong}, swap=False)
 
 
 def test_too_much_memory_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

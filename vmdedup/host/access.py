@@ -1,8 +1,8 @@
 """Operations of a guest on many pages at once. Kernels only.
 
 `first` is the address space's first page table entry; pages are counted from there. Every function gives how
-many pages it finished; less than asked means that the next one could not be had (FAULT_OOM or FAULT_SEGV is
-then found by looking).
+many pages it finished; less than asked means that the next one could not be had (whether it is absent, or not mapped,
+or memory is exhausted is then found by looking).
 """
 
 from __future__ import annotations

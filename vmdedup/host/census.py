@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmdedup.host.absent import kind_of
 from vmdedup.host.layout import (
     COUNT_MASK,
     FRAME_MASK,
@@ -23,8 +24,8 @@ from vmdedup.jit.page import hash_page, same_page
 def allocated_pages(h: Any, allocated: Any, zero_placed: Any) -> None:
     """Pages with content of their own, and zero pages that KSM placed, of each address space.
 
-    allocated, zero_placed: int64[mms], filled. Never-touched pages, and pages only read, are in neither; placed zero
-    pages are in both.
+    allocated, zero_placed: int64[mms], filled. Pages kept in another form are in the first. Never-touched pages, and
+    pages only read, are in neither; placed zero pages are in both.
     """
     for mm in range(len(h.mms)):
         pages = 0
@@ -36,7 +37,7 @@ def allocated_pages(h: Any, allocated: Any, zero_placed: Any) -> None:
                 if e & ZERO:
                     placed += 1
                     pages += 1
-                elif e & PRESENT and (e >> FRAME_SHIFT) & FRAME_MASK != 0:
+                elif (e & PRESENT and (e >> FRAME_SHIFT) & FRAME_MASK != 0) or kind_of(e) != 0:
                     pages += 1
         allocated[mm] = pages
         zero_placed[mm] = placed
@@ -119,13 +120,49 @@ def _share_frame(h: Any, pairs: Any, start: int, end: int, pfn: int, matrix: Any
 
 @kernel
 def hash_frames(h: Any, hashes: Any) -> int:
-    """XXH64 of every frame that is mapped. hashes: int64[frames]. Returns how many there are."""
+    """XXH64 of every frame that is counted. hashes: int64[frames]. Returns how many there are."""
     n = 0
     for pfn in range(1, len(h.frames)):
         if h.frames[pfn] & COUNT_MASK != 0:
             hashes[n] = hash_page(h.words, pfn)
             n += 1
     return n
+
+
+@kernel
+def hash_contents(h: Any, mapped: Any, hashes: Any) -> int:
+    """XXH64 of every mapped frame, and of every page kept in another form. Returns how many there are.
+
+    mapped: uint8[frames], zeroed. hashes: int64[frames + pages], filled; what is kept comes first.
+    """
+    n = 0
+    for mm in range(len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                e = h.pte[entry]
+                if e & PRESENT:
+                    mapped[(e >> FRAME_SHIFT) & FRAME_MASK] = 1
+                elif kind_of(e) != 0:
+                    hashes[n] = h.slots[entry]["hash"]
+                    n += 1
+    for pfn in range(1, len(h.frames)):
+        if mapped[pfn]:
+            hashes[n] = hash_page(h.words, pfn)
+            n += 1
+    return n
+
+
+@kernel
+def count_kinds(h: Any, kinds: Any) -> None:
+    """Pages kept in another form. kinds: int64[mms, 8], zeroed: of each address space, by kind (host.layout)."""
+    for mm in range(len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                kind = kind_of(h.pte[entry])
+                if kind != 0:
+                    kinds[mm, kind] += 1
 
 
 @kernel

@@ -10,6 +10,7 @@ import numpy as np
 
 from vmdedup.errors import InvariantError
 from vmdedup.host.layout import (
+    COMPRESSED,
     COUNT_MASK,
     CTL_FREE,
     CTL_FRESH,
@@ -18,9 +19,12 @@ from vmdedup.host.layout import (
     CTL_PER_NODE,
     FRAME_MASK,
     FRAME_SHIFT,
+    KIND_MASK,
+    KIND_SHIFT,
     MAPPED,
     MM_LIVE,
     NODE_SHIFT,
+    PATCHED,
     PIN,
     PRESENT,
     SOFT,
@@ -38,7 +42,7 @@ def _require(holds: bool, message: str) -> None:
 def check_host(h: HostArrays) -> None:
     """Raise InvariantError, naming the first thing that is wrong, unless all of this holds:
 
-    - each frame's count equals the entries that map it, and no entry maps a frame outside the pool;
+    - each frame's count equals the entries that map it and the slots that use it, all inside the pool;
     - the free list holds every frame without mapping, once, and no other;
     - a writable entry's frame is mapped once and is not a KSM frame;
     - no entry is pinned; entries of dead address spaces are empty;
@@ -74,6 +78,14 @@ def _check_entries(h: HostArrays, mm: int, mapped: np.ndarray, writable: np.ndar
     _require(bool(((entries & (SOFT | PRESENT)) != SOFT).all()), f"{name}: an absent page is marked as written")
     np.add.at(mapped, pfns[present], 1)
     writable[pfns[may_write]] = True
+    _count_slots(h.slots[first : first + pages], np.where(present, 0, (entries & KIND_MASK) >> KIND_SHIFT), mapped)
+
+
+def _count_slots(slots: np.ndarray, kinds: np.ndarray, mapped: np.ndarray) -> None:
+    kept, patched = slots[(kinds == PATCHED) | (kinds == COMPRESSED)], slots[kinds == PATCHED]
+    for frames in (kept["frame"], patched["reference"]):
+        _require(bool(((frames > 0) & (frames < len(mapped))).all()), "a slot names a frame that does not exist")
+        np.add.at(mapped, frames, 1)
 
 
 def _check_counts(h: HostArrays, mapped: np.ndarray, writable: np.ndarray) -> None:
@@ -81,7 +93,8 @@ def _check_counts(h: HostArrays, mapped: np.ndarray, writable: np.ndarray) -> No
     wrong = np.flatnonzero(counts[1:] != mapped[1:]) + 1
     if len(wrong):
         pfn = int(wrong[0])
-        _require(False, f"frame {pfn} counts {counts[pfn]}, {mapped[pfn]} entries map it ({len(wrong)} such frames)")
+        n = len(wrong)
+        _require(False, f"frame {pfn} counts {counts[pfn]}, {mapped[pfn]} entries and slots use it ({n} such frames)")
     _require(bool((mapped[writable] == 1).all()), "a frame is writable and shared")
     _require(not (h.frames[writable] >> NODE_SHIFT).any(), "a KSM frame is writable")
 

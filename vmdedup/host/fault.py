@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmdedup.host.absent import drop_slot, kind_of
 from vmdedup.host.frames import NO_FRAME, alloc_frame, put_frame
 from vmdedup.host.layout import (
     ACCESSED,
@@ -32,6 +33,7 @@ from vmdedup.jit.page import clear_page, copy_page
 
 FAULT_SEGV = -2
 FAULT_OOM = NO_FRAME
+FAULT_ABSENT = -3  # the content is kept in another form; see host.rebuild
 WRITTEN = PRESENT | WRITABLE | ACCESSED | DIRTY | SOFT
 
 
@@ -57,8 +59,8 @@ def unpin(h: Any, entry: int) -> None:
 def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     """Pin an entry whose page the owner may store into; the caller stores and unpins.
 
-    whole: every byte will be stored, so that the old content need not be kept. Returns the frame, or FAULT_SEGV /
-    FAULT_OOM with nothing pinned. Source: mm/memory.c:handle_mm_fault.
+    whole: every byte will be stored, so that the old content need not be kept. Returns the frame, or FAULT_SEGV,
+    FAULT_OOM or FAULT_ABSENT with nothing pinned. Source: mm/memory.c:handle_mm_fault.
     """
     old = load(h.pte, entry)
     if old & WRITABLE and cas(h.pte, entry, old, old | PIN | ACCESSED | DIRTY | SOFT):
@@ -67,6 +69,9 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     if not old & MAPPED:
         unpin(h, entry)
         return FAULT_SEGV
+    if kind_of(old) != 0 and not whole:
+        unpin(h, entry)
+        return FAULT_ABSENT
     pfn = (old >> FRAME_SHIFT) & FRAME_MASK
     if old & PRESENT and pfn != 0 and load(h.frames, pfn) == 1:
         store(h.pte, entry, old | PIN | WRITTEN)
@@ -81,6 +86,7 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
         else:
             clear_page(h.words, fresh)
     store(h.pte, entry, (old & VMA_BITS) | PIN | WRITTEN | (fresh << FRAME_SHIFT))
+    drop_slot(h, entry, kind_of(old))
     _leave_frame(h, mm, old)
     return fresh
 
@@ -104,13 +110,16 @@ def _leave_frame(h: Any, mm: int, old: int) -> None:
 
 @kernel
 def pin_for_read(h: Any, entry: int) -> int:
-    """Pin an entry for reading; an untouched page becomes the zero page. Returns the frame, or FAULT_SEGV."""
+    """Pin an entry for reading; an untouched page becomes the zero page.
+
+    Returns the frame, or FAULT_SEGV or FAULT_ABSENT with nothing pinned.
+    """
     old = pin(h, entry, ACCESSED)
-    if not old & MAPPED:
+    if not old & MAPPED or kind_of(old) != 0:
         while True:
             now = load(h.pte, entry)
             if cas(h.pte, entry, now, now & ~(PIN | ACCESSED)):
-                return FAULT_SEGV
+                return FAULT_ABSENT if old & MAPPED else FAULT_SEGV
     if not old & PRESENT:
         store(h.pte, entry, (old & VMA_BITS) | PRESENT | ACCESSED | PIN)
         return 0
@@ -128,6 +137,7 @@ def drop_page(h: Any, mm: int, entry: int, kept_bits: int) -> None:
         fetch_add(h.mms["zero_pages"], mm, -1)
     if old & PRESENT:
         put_frame(h, (old >> FRAME_SHIFT) & FRAME_MASK)
+    drop_slot(h, entry, kind_of(old))
 
 
 @kernel
@@ -175,7 +185,10 @@ def unshare(h: Any, mm: int, entry: int) -> int:
 
 @kernel
 def fork_entry(h: Any, mm: int, entry: int, child: int, child_entry: int) -> None:
-    """Let the child's entry map what the parent's maps, copy-on-write. Source: mm/memory.c:copy_present_pte."""
+    """Let the child's entry map what the parent's maps, copy-on-write. Absent pages have been rebuilt before.
+
+    Source: mm/memory.c:copy_present_pte.
+    """
     while True:
         old = load(h.pte, entry)
         if cas(h.pte, entry, old, (old & ~WRITABLE) | PIN):

@@ -2,26 +2,28 @@
 
 The segment, one anonymous memory file, in this order, each part on a page boundary:
 
-    ┌──────────┬───────────────┬────────────┬───────────────────┬─────────────────┬──────────────────────────┐
-    │ control  │ mms           │ owners     │ page table        │ frame words     │ frames                   │
-    │ int64[]  │ mm_dtype[mms] │ int32[]    │ int64[pages]      │ int64[frames]   │ int64[frames, page/8]    │
-    └──────────┴───────────────┴────────────┴───────────────────┴─────────────────┴──────────────────────────┘
-      pool       an address      which mm a   an entry for each   count and KSM     the bytes
-      heads      space each      block of     page of each        node, or free
-                                 entries is   guest               list link
+    ┌─────────┬───────────────┬─────────┬──────────────┬──────────────┬──────────────────┬───────────────┬─────────────┐
+    │ control │ mms           │ owners  │ page table   │ slots        │ hints            │ frame words   │ frames      │
+    │ int64[] │ mm_dtype[mms] │ int32[] │ int64[pages] │ slot_dtype[] │ int64[mms, ring] │ int64[frames] │ int64[,]    │
+    └─────────┴───────────────┴─────────┴──────────────┴──────────────┴──────────────────┴───────────────┴─────────────┘
+      pool      an address      which mm  an entry for   where an       pages that each    count and KSM   the bytes;
+      heads     space each      a block   each page of   absent page's  guest read from    node, or free   the swap
+                                is        each guest     content is     or wrote to disk   list link       area after
 
 A page table entry (pte), an int64, from bit 0:
 
     0 PRESENT   1 WRITABLE   2 ACCESSED   3 DIRTY   4 SOFT   5 ZERO   6 PIN   7 MERGEABLE   8 MAPPED
-    9-11 kind of a page that is not present (0 untouched, 1 patched, 2 compressed, 3 swapped)
-    12-13 age in clock sweeps   16-47 frame number, or slot number of a page that is not present
+    9-11 kind of a page that is not present (0 untouched, 1 patched, 2 compressed, 3 swapped, 4 one word repeated)
+    12-13 age in clock sweeps   16-47 frame number
 
 SOFT is set by every store and cleared only by a scanner that is about to look at the content: while it is
 clear, what the scanner computed from the page still holds. ZERO marks a zero page that KSM placed. MAPPED and
 MERGEABLE are the page's VMA. PIN is set by the owner while it reads, stores or faults; nobody else changes a
-pinned entry.
+pinned entry. A page that is not present but of a kind keeps its content elsewhere: the slot at its entry's index
+says where. A scanner fills the slot before it changes the entry; then it is the owner's, until the page is present.
 
-A frame word, an int64: bits 0-31 count (entries that map the frame, plus a scanner's reference while it works on it);
+A frame word, an int64: bits 0-31 count (entries that map the frame, slots whose content is in it or refers to it, plus
+a scanner's reference while it works on it);
 bits 32-62 node: 0 ordinary, NO_NODE a KSM frame without stable node, else the stable node's index. Count 0: the frame
 is free and the node bits link the free list. Frame 0 is the zero page; it is never counted nor freed.
 """
@@ -49,10 +51,15 @@ MERGEABLE = 128
 MAPPED = 256
 KIND_SHIFT = 9
 KIND_MASK = 7 << KIND_SHIFT
+PATCHED = 1  # a patch, and the frame that it refers to
+COMPRESSED = 2
+SWAPPED = 3  # in the swap area, at the entry's own index
+FILLED = 4  # one word, all over the page
 AGE_SHIFT = 12
 FRAME_SHIFT = 16
 FRAME_MASK = 0xFFFFFFFF
 VMA_BITS = MAPPED | MERGEABLE
+HINT_RING = 1 << 13  # places for hints of one address space
 
 COUNT_MASK = 0xFFFFFFFF
 NODE_SHIFT = 32
@@ -65,6 +72,7 @@ CTL_NODES = 2  # NUMA nodes
 CTL_NEXT_ENTRY = 3  # first page table entry that no address space has had
 CTL_MMS = 4  # address spaces that have been made
 CTL_STALE = 5  # KSM frames freed whose stable node has not noticed yet (never too few)
+CTL_HINTS = 6  # whether guests are to leave hints
 CTL_HEADS = 8  # + node: free list head, tag in the high half, frame in the low half
 CTL_FRESH = 24  # + node: next frame that nobody has had
 CTL_FREE = 40  # + node: length of the free list
@@ -94,7 +102,24 @@ mm_dtype = np.dtype(
         ("zero_cow", "i8"),  # zero pages placed by KSM that a write replaced
         ("faults", "i8"),  # pages made present
         ("stores", "i8"),  # store operations
+        ("unpatched", "i8"),  # pages rebuilt on access, by what they had been
+        ("uncompressed", "i8"),
+        ("swapped_in", "i8"),
+        ("hint_top", "i8"),  # hints left so far; the last HINT_RING of them are there
+        ("domain", "i8"),  # whom it trusts: a scanner may be told to share within a domain only
         ("name", "S48"),
+    ]
+)
+
+slot_dtype = np.dtype(
+    [
+        ("frame", "i4"),  # frame that holds the patch or the compressed bytes; counted by this slot
+        ("reference", "i4"),  # frame that a patch refers to; counted by this slot
+        ("offset", "u2"),  # of the first byte in the frame
+        ("length", "u2"),  # in bytes
+        ("codec", "u4"),  # number of the codec of a COMPRESSED page, in subpage.compression
+        ("fill", "i8"),  # the word of a FILLED page
+        ("hash", "i8"),  # XXH64 of the content, so that it can be counted without being rebuilt
     ]
 )
 
@@ -106,9 +131,12 @@ class HostArrays(NamedTuple):
     mms: npt.NDArray[Any]  # mm_dtype[mms]
     owners: npt.NDArray[np.int32]  # mm of each block of page table entries
     pte: npt.NDArray[np.int64]  # page table entries of all address spaces; entry 0 is never used
+    slots: npt.NDArray[Any]  # slot_dtype, one for each page table entry
+    hints: npt.NDArray[np.int64]  # (mms, HINT_RING): entries, see host.hints
     frames: npt.NDArray[np.int64]  # frame words
     words: npt.NDArray[np.int64]  # (frames, page_size // 8): the pages, as words
     bytes: npt.NDArray[np.uint8]  # (frames, page_size): the same, as bytes
+    swap: npt.NDArray[np.int64]  # (pages or 0, page_size // 8): the swap area, not part of the host's memory
 
 
 def align(offset: int) -> int:
@@ -116,15 +144,18 @@ def align(offset: int) -> int:
     return (offset + 4095) & ~4095
 
 
-def offsets(mms: int, pages: int, frames: int, page_size: int) -> tuple[list[int], int]:
+def offsets(mms: int, pages: int, frames: int, page_size: int, swap: bool) -> tuple[list[int], int]:
     """Where the parts start, in bytes, and the whole segment's size."""
     sizes = [
         CTL_WORDS * 8,
         mms * mm_dtype.itemsize,
         (pages // BLOCK + 1) * 4,
         pages * 8,
+        pages * slot_dtype.itemsize,
+        mms * HINT_RING * 8,
         frames * 8,
         frames * page_size,
+        pages * page_size if swap else 0,
     ]
     starts, end = [], 0
     for size in sizes:

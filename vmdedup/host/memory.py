@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from vmdedup.errors import HostError
 from vmdedup.host import access, census, recover
+from vmdedup.host.absent import kind_of
 from vmdedup.host.check import check_host
 from vmdedup.host.frames import frames_in_use
+from vmdedup.host.hints import leave_hints
 from vmdedup.host.layout import (
     BLOCK,
     COUNT_MASK,
@@ -23,6 +25,7 @@ from vmdedup.host.layout import (
     CTL_NODES,
     CTL_PER_NODE,
     CTL_WORDS,
+    HINT_RING,
     MAPPED,
     MAX_NODES,
     MM_DEAD,
@@ -32,13 +35,16 @@ from vmdedup.host.layout import (
     HostArrays,
     mm_dtype,
     offsets,
+    slot_dtype,
 )
 from vmdedup.host.mm import NO_ENTRIES, claim_mm, mm_state, set_mm_state
+from vmdedup.host.rebuild import kind_of_all, rebuild_page
 from vmdedup.host.segment import Segment
 
 MAX_MMS = 65535
 DIGEST_PAGES = 1024
 SPARE = 16
+_FRAMES, _SWAP = 7, 8  # parts of the segment, see host.layout
 
 
 class Host:
@@ -47,22 +53,28 @@ class Host:
     Picklable into child processes that multiprocessing starts; every process sees the same memory.
     """
 
-    def __init__(self, segment: Segment, pages: int, frames: int, mms: int, page_size: int) -> None:
+    def __init__(self, segment: Segment, pages: int, frames: int, mms: int, page_size: int, swap: bool) -> None:
         self.segment = segment
         self.page_size = page_size
-        self._shape = (pages, frames, mms, page_size)
-        self._starts = offsets(mms, pages, frames, page_size)[0]
+        self._shape = (pages, frames, mms, page_size, swap)
+        self._starts = offsets(mms, pages, frames, page_size, swap)[0]
         self.arrays = self._map()
 
     @classmethod
     def create(
-        cls, pages: int, frames: int | None = None, mms: int = 64, page_size: int = 4096, nodes: int = 1
+        cls,
+        pages: int,
+        frames: int | None = None,
+        mms: int = 64,
+        page_size: int = 4096,
+        nodes: int = 1,
+        swap: bool = False,
     ) -> Host:
         """A new host.
 
         pages: page table entries for all guests together. frames: host memory in pages (default: enough for
         all that the guests have). mms: address spaces at a time. page_size: bytes, 4096, or 8 for fingerprint
-        pages. nodes: NUMA nodes.
+        pages. nodes: NUMA nodes. swap: whether there is a swap area, as large as all guests, outside host memory.
         """
         if not 1 <= mms < MAX_MMS or not 1 <= nodes <= MAX_NODES or page_size % 8 or pages < 1:
             raise HostError(f"a host of {pages} pages of {page_size} bytes, {mms} guests and {nodes} nodes cannot be")
@@ -70,8 +82,8 @@ class Host:
         # Whoever copies a page needs one frame more than there will be in the end.
         total = (frames if frames is not None else pages + mms + SPARE) + 1
         per_node = -(-total // nodes)
-        segment = Segment(offsets(mms + 1, entries, total, page_size)[1])
-        host = cls(segment, entries, total, mms + 1, page_size)
+        segment = Segment(offsets(mms + 1, entries, total, page_size, swap)[1])
+        host = cls(segment, entries, total, mms + 1, page_size, swap)
         ctl = host.arrays.ctl
         ctl[CTL_FRAMES], ctl[CTL_PER_NODE], ctl[CTL_NODES] = total, per_node, nodes
         ctl[CTL_NEXT_ENTRY] = BLOCK
@@ -80,21 +92,27 @@ class Host:
         return host
 
     def _map(self) -> HostArrays:
-        pages, frames, mms, page_size = self._shape
+        pages, frames, mms, page_size, swap = self._shape
         buffer, starts = self.segment.buffer, self._starts
 
         def part(index: int, dtype: Any, count: int) -> NDArray[Any]:
             return np.frombuffer(buffer, dtype, count, starts[index])
 
-        words = part(5, np.int64, frames * page_size // 8).reshape(frames, page_size // 8)
+        def rows(index: int, count: int) -> NDArray[Any]:
+            return part(index, np.int64, count * page_size // 8).reshape(count, page_size // 8)
+
+        words = rows(_FRAMES, frames)
         return HostArrays(
             ctl=part(0, np.int64, CTL_WORDS),
             mms=part(1, mm_dtype, mms),
             owners=part(2, np.int32, pages // BLOCK + 1),
             pte=part(3, np.int64, pages),
-            frames=part(4, np.int64, frames),
+            slots=part(4, slot_dtype, pages),
+            hints=part(5, np.int64, mms * HINT_RING).reshape(mms, HINT_RING),
+            frames=part(6, np.int64, frames),
             words=words,
             bytes=words.view(np.uint8),
+            swap=rows(_SWAP, pages if swap else 0),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -151,7 +169,7 @@ class Host:
         firsts = free[np.concatenate(([0], breaks + 1))]
         lasts = free[np.concatenate((breaks, [len(free) - 1]))]
         for lo, hi in zip(firsts.tolist(), lasts.tolist(), strict=True):
-            self.segment.punch(self._starts[5] + lo * self.page_size, (hi + 1 - lo) * self.page_size)
+            self.segment.punch(self._starts[_FRAMES] + lo * self.page_size, (hi + 1 - lo) * self.page_size)
         return len(free) * self.page_size
 
     def _free_frames(self) -> Iterator[int]:
@@ -180,9 +198,20 @@ class Host:
         return matrix, split
 
     def distinct(self) -> int:
-        """Different contents among the frames in use, by XXH64 of each: what exact sharing could come down to."""
-        hashes = np.zeros(self.frames_in_use() + 1024, np.int64)
-        return len(np.unique(hashes[: census.hash_frames(self.arrays, hashes)]))
+        """Different contents of pages, by XXH64 of each: what exact sharing could come down to."""
+        return len(np.unique(self.contents()))
+
+    def contents(self) -> NDArray[np.int64]:
+        """XXH64 of each frame that is mapped and of each page that is kept in another form, int64[n]."""
+        mapped = np.zeros(len(self.arrays.frames), np.uint8)
+        hashes = np.zeros(len(mapped) + len(self.arrays.pte), np.int64)
+        return hashes[: census.hash_contents(self.arrays, mapped, hashes)]
+
+    def kinds(self) -> NDArray[np.int64]:
+        """Pages kept in another form, int64[mms, 8]: of each address space by kind (host.layout)."""
+        kinds = np.zeros((len(self.arrays.mms), 8), np.int64)
+        census.count_kinds(self.arrays, kinds)
+        return kinds
 
     def close(self) -> None:
         """Let go of the memory; it is gone when every process has let go."""
@@ -225,21 +254,35 @@ class Memory:
             raise HostError(f"{self.name!r} has pages 0 to {self.pages - 1}, not {numbers.min()} to {numbers.max()}")
         return numbers
 
-    def _finished(self, done: int, pages: NDArray[np.int64]) -> None:
-        if done < len(pages):
-            page = int(pages[done])
-            if not self.entries[page] & MAPPED:
-                raise HostError(f"page {page} of {self.name!r} is not mapped")
-            raise HostError(
-                f"host memory is exhausted ({self.host.frames_in_use()} frames in use); "
-                "give the host more memory, or run fewer guests"
-            )
+    def _all(self, pages: NDArray[np.int64], run: Callable[[int], int]) -> None:
+        """Do something with all pages. run: does it from the k-th page on, and says how many it did.
+
+        It stops at a page that is kept in another form; that one is rebuilt, and it goes on.
+        """
+        done = run(0) if len(pages) else 0
+        while done < len(pages):
+            self._make_accessible(int(pages[done]))
+            done += run(done)
+
+    def _make_accessible(self, page: int) -> None:
+        """Rebuild a page that is kept in another form, or say why it cannot be had."""
+        entry = int(self.entries[page])
+        if not entry & MAPPED:
+            raise HostError(f"page {page} of {self.name!r} is not mapped")
+        if not kind_of(entry) or not rebuild_page(self._h, self.mm, page):
+            raise self._exhausted()
+
+    def _exhausted(self) -> HostError:
+        used = self.host.frames_in_use()
+        return HostError(
+            f"host memory is exhausted ({used} frames in use); give the host more memory, or run fewer guests"
+        )
 
     def write_pages(self, pages: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         """Store whole pages. pages: (n,), data: (n, page_size) of any dtype with that many bytes a row."""
         numbers = self._numbers(pages)
         rows = np.ascontiguousarray(data).view(np.uint8).reshape(len(numbers), self.page_size).view(np.int64)
-        self._finished(access.store_pages(self._h, self.mm, numbers, rows), numbers)
+        self._all(numbers, lambda k: access.store_pages(self._h, self.mm, numbers[k:], rows[k:]))
 
     def write_bytes(self, pages: NDArray[np.int64], places: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         """Store a run of bytes into each of n pages: places (n,) is the first byte, data (n, length)."""
@@ -249,7 +292,8 @@ class Memory:
             int(offsets_in_page.min()) >= 0 and int(offsets_in_page.max()) + runs.shape[1] <= self.page_size
         ):
             raise HostError(f"a store of {runs.shape[1]} bytes does not fit into a page of {self.page_size}")
-        self._finished(access.store_bytes(self._h, self.mm, numbers, offsets_in_page, runs), numbers)
+        places = offsets_in_page
+        self._all(numbers, lambda k: access.store_bytes(self._h, self.mm, numbers[k:], places[k:], runs[k:]))
 
     def write(self, page: int, data: bytes, offset: int = 0) -> None:
         """Store bytes into one page."""
@@ -260,7 +304,7 @@ class Memory:
         """Load whole pages: (n, page_size)."""
         numbers = self._numbers(pages)
         rows = np.empty((len(numbers), self.page_size // 8), np.int64)
-        self._finished(access.load_pages(self._h, self.mm, numbers, rows), numbers)
+        self._all(numbers, lambda k: access.load_pages(self._h, self.mm, numbers[k:], rows[k:]))
         return rows.view(np.uint8)
 
     def read(self, page: int) -> bytes:
@@ -270,7 +314,11 @@ class Memory:
     def touch(self, pages: NDArray[np.int64]) -> None:
         """Load one byte of each page."""
         numbers = self._numbers(pages)
-        self._finished(access.touch_pages(self._h, self.mm, numbers), numbers)
+        self._all(numbers, lambda k: access.touch_pages(self._h, self.mm, numbers[k:]))
+
+    def hint(self, pages: NDArray[np.int64]) -> None:
+        """Say that these pages have just been read from, or are being written to, a disk. See host.hints."""
+        leave_hints(self._h, self.mm, self._numbers(pages))
 
     def discard(self, pages: NDArray[np.int64]) -> None:
         """MADV_DONTNEED: the pages read as zeros from now on."""
@@ -288,12 +336,14 @@ class Memory:
 
     def unmergeable(self, lo: int, hi: int) -> None:
         """madvise(MADV_UNMERGEABLE) of lo to hi: merged pages get private copies at once."""
-        numbers = self._numbers([lo, hi])
-        done = access.advise_range(self._h, self.mm, lo, hi, False)
-        self._finished(len(numbers) if done == hi + 1 - lo else 0, numbers)
+        self._numbers([lo, hi])
+        if access.advise_range(self._h, self.mm, lo, hi, False) != hi + 1 - lo:
+            raise self._exhausted()
 
     def fork(self, name: str = "") -> Memory:
         """A child address space that shares every page copy-on-write."""
+        for page in np.flatnonzero(kind_of_all(self.entries)).tolist():
+            self._make_accessible(page)
         node = int(self._h.mms[self.mm]["node"])
         child = self.host.add(self.pages, name, node, mapped=False)
         access.fork_mm(self._h, self.mm, child.mm)

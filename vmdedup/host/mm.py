@@ -63,6 +63,11 @@ def claim_mm(h: Any, pages: int, node: int, mapped: bool) -> int:
     record["zero_cow"] = 0
     record["faults"] = 0
     record["stores"] = 0
+    record["unpatched"] = 0
+    record["uncompressed"] = 0
+    record["swapped_in"] = 0
+    record["hint_top"] = 0
+    record["domain"] = 0
     map_range(h, mm, VMA_BITS if mapped else 0)
     fetch_add(h.ctl, CTL_MMS, 1)
     cas(h.mms["state"], mm, CLAIMED, MM_LIVE)

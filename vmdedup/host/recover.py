@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmdedup.host.absent import kind_of
 from vmdedup.host.layout import (
+    COMPRESSED,
     COUNT_MASK,
     CTL_FREE,
     CTL_FRESH,
@@ -22,6 +24,7 @@ from vmdedup.host.layout import (
     MM_FREE,
     MM_LIVE,
     NODE_SHIFT,
+    PATCHED,
     PIN,
     PRESENT,
     ZERO,
@@ -39,7 +42,7 @@ def drop_mm(h: Any, mm: int) -> None:
 
 @kernel
 def recount(h: Any, counts: Any) -> None:
-    """Count anew what every frame is mapped by. counts: int64[frames], zeroed."""
+    """Count anew what maps every frame, or keeps content in it, or refers to it. counts: int64[frames], zeroed."""
     for mm in range(len(h.mms)):
         zero_pages = 0
         if h.mms[mm]["state"] != MM_FREE:
@@ -52,6 +55,11 @@ def recount(h: Any, counts: Any) -> None:
                 pfn = (e >> FRAME_SHIFT) & FRAME_MASK
                 if e & PRESENT and pfn != 0:
                     counts[pfn] += 1
+                kind = kind_of(e)
+                if kind in (PATCHED, COMPRESSED):
+                    counts[h.slots[entry]["frame"]] += 1
+                if kind == PATCHED:
+                    counts[h.slots[entry]["reference"]] += 1
         h.mms[mm]["zero_pages"] = zero_pages if h.mms[mm]["state"] == MM_LIVE else 0
 
 

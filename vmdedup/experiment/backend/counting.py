@@ -37,9 +37,7 @@ def saved_pages(host: Host) -> tuple[int, int, int]:
 
 def possible_on(host: Host, allocated: int, zero_placed: int, zeros_are_free: bool) -> int:
     """possible_pages of all frames of a host."""
-    hashes = np.zeros(len(host.arrays.frames), np.int64)
-    contents = hashes[: census.hash_frames(host.arrays, hashes)]
-    return possible_pages(contents, allocated, zero_placed, zeros_are_free)
+    return possible_pages(host.contents(), allocated, zero_placed, zeros_are_free)
 
 
 class BreakCounter:

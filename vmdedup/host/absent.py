@@ -1,0 +1,96 @@
+"""Pages that are not present because a scanner keeps their content in another form. Kernels only.
+
+    scanner   write_protect ─► slot filled ─► make_absent          content patched, compressed, swapped or one word
+    owner     pin ─► content rebuilt from the slot ─► make_present  at its next access, by host.rebuild
+
+A slot counts the frame that holds its bytes, and the frame that its patch refers to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.host.frames import put_frame
+from vmdedup.host.layout import (
+    ACCESSED,
+    COMPRESSED,
+    FRAME_SHIFT,
+    KIND_MASK,
+    KIND_SHIFT,
+    PATCHED,
+    PIN,
+    PRESENT,
+    SOFT,
+    SWAPPED,
+    VMA_BITS,
+)
+from vmdedup.jit.atomic import cas, fetch_add, load, store
+from vmdedup.jit.kernel import kernel
+
+
+@kernel
+def kind_of(entry: int) -> int:
+    """The kind of an absent page's entry; 0 for one that is present, or was never touched."""
+    return 0 if entry & PRESENT else (entry & KIND_MASK) >> KIND_SHIFT
+
+
+@kernel
+def drop_slot(h: Any, entry: int, kind: int) -> None:
+    """Let go of what a slot counts. For whoever has changed the entry."""
+    if kind in (PATCHED, COMPRESSED):
+        put_frame(h, h.slots[entry]["frame"])
+    if kind == PATCHED:
+        put_frame(h, h.slots[entry]["reference"])
+
+
+@kernel
+def make_absent(h: Any, entry: int, protected: int, pfn: int, kind: int) -> bool:
+    """Take a protected page's frame, its slot being filled and counted. False: the guest was faster.
+
+    The caller holds pfn.
+    """
+    if not cas(h.pte, entry, protected, (protected & VMA_BITS) | (kind << KIND_SHIFT)):
+        return False
+    put_frame(h, pfn)
+    return True
+
+
+@kernel
+def pin_absent(h: Any, entry: int) -> int:
+    """Pin an absent page of one's own. Returns its kind; 0, with nothing pinned, if it is not absent."""
+    while True:
+        old = load(h.pte, entry)
+        kind = kind_of(old)
+        if kind == 0 or cas(h.pte, entry, old, old | PIN):
+            return kind
+
+
+@kernel
+def make_present(h: Any, mm: int, entry: int, pfn: int) -> None:
+    """Give a page that was pinned as absent a frame with its content again, and end the pin."""
+    old = load(h.pte, entry)
+    kind = kind_of(old)
+    store(h.pte, entry, (old & VMA_BITS) | PRESENT | ACCESSED | SOFT | PIN | (pfn << FRAME_SHIFT))
+    drop_slot(h, entry, kind)
+    count_rebuilt(h, mm, kind)
+    store(h.pte, entry, (old & VMA_BITS) | PRESENT | ACCESSED | SOFT | (pfn << FRAME_SHIFT))
+
+
+@kernel
+def count_rebuilt(h: Any, mm: int, kind: int) -> None:
+    """Note that an access found a page absent."""
+    if kind == PATCHED:
+        fetch_add(h.mms["unpatched"], mm, 1)
+    elif kind == SWAPPED:
+        fetch_add(h.mms["swapped_in"], mm, 1)
+    else:
+        fetch_add(h.mms["uncompressed"], mm, 1)
+
+
+@kernel
+def bring_back(h: Any, entry: int, old: int, pfn: int) -> bool:
+    """Let a scanner make an absent page present with a frame that it has filled. False: the owner was faster."""
+    if old & PIN or not cas(h.pte, entry, old, (old & VMA_BITS) | PRESENT | SOFT | (pfn << FRAME_SHIFT)):
+        return False
+    drop_slot(h, entry, kind_of(old))
+    return True

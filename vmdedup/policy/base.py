@@ -1,0 +1,122 @@
+"""What every policy is: a scanner of one host's memory with a budget, tunables, counters, and a bill.
+
+    attach (its constructor) ─► enter(mm) … ─► scan(pages), scan(pages), … ─► counters(), work_ns()
+
+A policy sees guests through host memory only (host.share, host.absent, host.hints). It runs in a process of its own
+(policy.process) and may be killed at any instruction: what it keeps in its own memory is lost then, what it did to
+page tables stays true, and a new one attaches to the host as it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from vmdedup.errors import KnobError
+from vmdedup.host.memory import Host
+from vmdedup.ksm.sysfs import Tunable
+from vmdedup.policy.figures import merging_pages
+from vmdedup.policy.work import Work
+
+# Every policy's schedule: batches with rests between them, as ksmd has it. So equal values mean equal scan budgets.
+SCHEDULE: Mapping[str, Tunable] = {
+    tunable.name: tunable
+    for tunable in (
+        Tunable("run", 1, "0: it rests; 1: it scans", high=1),
+        Tunable("pages_to_scan", 100, "pages that it scans before it sleeps", "pages"),
+        Tunable("sleep_millisecs", 20, "how long it sleeps between two batches", "ms"),
+    )
+}
+
+
+class Policy(ABC):
+    """One policy on one host. One of them may work on a host at a time.
+
+    name: as users write it. source: the paper, and where in it. tunables: its own, besides SCHEDULE.
+    below_page: patches or compression are among its means.
+    host: whose memory it scans. seed: of all its random choices.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    tunables: ClassVar[Mapping[str, Tunable]] = {}
+    below_page: ClassVar[bool] = False  # whether it also keeps pages in other forms than whole
+
+    def __init__(self, host: Host, seed: int = 0) -> None:
+        self.host = host
+        self.seed = seed
+        self.now_ms = 0
+        self.work = Work()
+        self._knobs = {name: tunable.default for name, tunable in self.all_tunables().items()}
+
+    @classmethod
+    def all_tunables(cls) -> dict[str, Tunable]:
+        """Its schedule and its own tunables, by name."""
+        return {**SCHEDULE, **cls.tunables}
+
+    # Guests
+
+    @abstractmethod
+    def enter(self, mm: int) -> None:
+        """An address space may be scanned from now on, after all that entered before."""
+
+    @abstractmethod
+    def exit(self, mm: int) -> None:
+        """An address space has ended: forget it, then let the host use its record again (Host.release)."""
+
+    # Work
+
+    @abstractmethod
+    def scan(self, pages: int) -> int:
+        """Look at up to so many pages. Returns how many; fewer only if there is nothing to look at."""
+
+    def charge(self, now_ms: int, cpu_ms: int) -> None:
+        """Its clock. cpu_ms, the CPU time it has had, matters to controllers only."""
+        self.now_ms = now_ms
+
+    def work_ns(self) -> int:
+        """CPU time that it has used by its price list (policy.work), nanoseconds."""
+        return self.work.total_ns()
+
+    # Tunables
+
+    def get(self, knob: str) -> int:
+        """A tunable's value."""
+        return self._knobs[knob]
+
+    def set(self, knob: str, text: str) -> None:
+        """Write a tunable. Raises KnobError: unknown (ENOENT), or refused (EINVAL, ERANGE, EBUSY)."""
+        tunables = self.all_tunables()
+        if knob not in tunables:
+            raise KnobError(knob, text, "ENOENT")
+        self._knobs[knob] = tunables[knob].parse(text)
+
+    def knobs(self) -> dict[str, int]:
+        """Every tunable's value."""
+        return dict(self._knobs)
+
+    # Figures
+
+    @abstractmethod
+    def counters(self) -> dict[str, int]:
+        """Figures by name; always full_scans, pages_scanned, pages_shared and pages_sharing, as KSM means them."""
+
+    def ksm_stat(self, mm: int) -> dict[str, int]:
+        """Figures of one address space under KSM's names, as far as this policy has them."""
+        zero, merging = int(self.host.arrays.mms[mm]["zero_pages"]), merging_pages(self.host, mm)
+        profit = (merging + zero) * self.host.page_size
+        return {
+            "ksm_rmap_items": 0,
+            "ksm_zero_pages": zero,
+            "ksm_merging_pages": merging,
+            "ksm_process_profit": profit,
+        }
+
+    def check(self) -> None:
+        """Verify its records against the host; raises InvariantError. The host's own check is Host.check."""
+        self.host.check()
+
+    def detach(self) -> None:
+        """Let go of everything that it holds on the host, so that frames live only by who maps them."""
+        return

@@ -1,0 +1,79 @@
+"""Linux's KSM as one policy among others: the very same ksmd that a run without policies has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from vmdedup.host.memory import Host
+from vmdedup.ksm.ksmd import Ksmd
+from vmdedup.ksm.sysfs import TUNABLES, Tunable
+from vmdedup.policy.base import Policy
+
+# Pages are compared in trees: about as many bytes as there are levels times the part that differs, here half a page.
+_COMPARED = 2048
+
+
+class Ksm(Policy):
+    """ksm.ksmd behind the protocol; see docs/fidelity.md for what it decides."""
+
+    name: ClassVar[str] = "ksm"
+    source: ClassVar[str] = "Linux 6.18, mm/ksm.c"
+    tunables: ClassVar[Mapping[str, Tunable]] = TUNABLES
+
+    def __init__(self, host: Host, seed: int = 0) -> None:
+        super().__init__(host, seed)
+        self._ksmd = Ksmd(host)
+        self._ksmd.set("run", "1")
+
+    def enter(self, mm: int) -> None:
+        """MADV_MERGEABLE."""
+        self._ksmd.enter(mm)
+
+    def exit(self, mm: int) -> None:
+        """ksmd forgets the address space when it comes by."""
+        self._ksmd.exit(mm)
+
+    def scan(self, pages: int) -> int:
+        """One batch of ksmd; it ends at the end of the full scan."""
+        before = self._merged()
+        scanned = self._ksmd.scan(pages)
+        self.work.count("visit", scanned)
+        self.work.count("hash_byte", scanned * self.host.page_size)
+        self.work.count("compare_byte", scanned * _COMPARED)
+        self.work.count("merge", max(0, self._merged() - before))
+        return scanned
+
+    def _merged(self) -> int:
+        counters = self._ksmd.counters()
+        return counters["pages_sharing"] + counters["ksm_zero_pages"]
+
+    def charge(self, now_ms: int, cpu_ms: int) -> None:
+        """Its clock and its CPU time; the advisor looks at both."""
+        super().charge(now_ms, cpu_ms)
+        self._ksmd.charge(now_ms, cpu_ms)
+
+    def get(self, knob: str) -> int:
+        """As /sys/kernel/mm/ksm has it."""
+        return self._ksmd.get(knob)
+
+    def set(self, knob: str, text: str) -> None:
+        """As a write to /sys/kernel/mm/ksm."""
+        self._ksmd.set(knob, text)
+
+    def knobs(self) -> dict[str, int]:
+        """Every file of /sys/kernel/mm/ksm that can be written."""
+        return self._ksmd.knobs()
+
+    def counters(self) -> dict[str, int]:
+        """The counters of /sys/kernel/mm/ksm."""
+        return self._ksmd.counters()
+
+    def ksm_stat(self, mm: int) -> dict[str, int]:
+        """The figures of /proc/PID/ksm_stat."""
+        return self._ksmd.ksm_stat(mm)
+
+    def check(self) -> None:
+        """Trees, lists and counters too."""
+        super().check()
+        self._ksmd.check()

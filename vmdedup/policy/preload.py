@@ -1,0 +1,36 @@
+"""What the fork server loads before it forks a policy. Not to be imported elsewhere: it changes its process."""
+
+from __future__ import annotations
+
+import gc
+import signal
+
+import numpy as np
+
+from vmdedup.host.memory import Host
+from vmdedup.policy.process import run_policy
+from vmdedup.policy.table import POLICIES, load_policy
+
+__all__ = ["run_policy"]
+
+
+def _warm(name: str) -> None:
+    """Run each kernel that a policy uses once, on a host of its own."""
+    host = Host.create(64, mms=4, swap=True)
+    memory = host.add(32)
+    memory.write_pages(np.arange(32), np.repeat(np.arange(32, dtype=np.uint8) // 2, 4096).reshape(32, 4096))
+    policy = load_policy(name)(host, 0)
+    policy.enter(memory.mm)
+    for _ in range(4):
+        policy.scan(64)
+    policy.counters()
+    memory.exit()
+    policy.exit(memory.mm)
+    host.close()
+
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+for _name in sorted(POLICIES):
+    _warm(_name)
+gc.collect()
+gc.freeze()

@@ -1,0 +1,55 @@
+"""Every policy by name, and policies of one's own from a Python file."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from vmdedup.errors import UsageError
+from vmdedup.policy.base import Policy
+
+POLICIES: Final[Mapping[str, str]] = {
+    "ideal": "vmdedup.policy.ideal:Ideal",
+    "ksm": "vmdedup.policy.ksm:Ksm",
+    "none": "vmdedup.policy.none:NoPolicy",
+}
+
+
+def load_policy(name: str) -> type[Policy]:
+    """A policy's class, by its name or as FILE.py or FILE.py:CLASS. Raises UsageError with the remedy."""
+    if name in POLICIES:
+        module, _, attribute = POLICIES[name].partition(":")
+        found: type[Policy] = getattr(importlib.import_module(module), attribute)
+        return found
+    path, _, wanted = name.partition(":")
+    if not path.endswith(".py"):
+        known = ", ".join(sorted(POLICIES))
+        raise UsageError(f"there is no policy {name!r}; give one of {known}, or a Python file of your own")
+    return _from_file(Path(path), wanted)
+
+
+def _from_file(path: Path, wanted: str) -> type[Policy]:
+    """The one policy that a file defines, or the one that is wanted."""
+    specification = importlib.util.spec_from_file_location(f"vmdedup_policy_{path.stem}", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from None
+    found = [kind for kind in vars(module).values() if _is_policy(kind) and kind.__module__ == module.__name__]
+    own: list[type[Policy]] = found
+    chosen = [kind for kind in own if not wanted or kind.__name__ == wanted]
+    if len(chosen) != 1:
+        names = ", ".join(kind.__name__ for kind in own) or "none"
+        raise UsageError(f"{path} has to define one policy (it defines {names}); name it as {path}:CLASS")
+    return chosen[0]
+
+
+def _is_policy(kind: object) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, Policy) and not inspect.isabstract(kind)
