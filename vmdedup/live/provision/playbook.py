@@ -108,9 +108,7 @@ class Ansible:
             start_new_session=True,
         )
 
-    def _follow(
-        self, process: subprocess.Popen[str], record: Record, log: IO[str], wanted: Callable[[], bool]
-    ) -> None:
+    def _follow(self, process: subprocess.Popen[str], record: Record, log: IO[str], wanted: Callable[[], bool]) -> None:
         assert process.stdout is not None
         for line in lines_of(process.stdout):
             if not wanted():
