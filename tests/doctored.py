@@ -132,7 +132,7 @@ def healthy(root: Path, stack: ExitStack) -> Fake:
     fake = Fake(root)
     fake.fields = {
         "euid": 0,
-        "environment": {"PATH": "/usr/bin", "HOME": "/home/someone"},
+        "environment": {"PATH": "/usr/bin", "HOME": "/users/someone"},
         "has_module": lambda name: True,
         "run": lambda command, seconds: (0, "qemu:///system"),
         "kvm_version": lambda device: 12,

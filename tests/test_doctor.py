@@ -169,7 +169,7 @@ def test_a_daemon_is_taken_at_its_word_without_virsh(fake: Fake) -> None:
 def test_a_collection_in_a_folder_is_found(fake: Fake) -> None:
     fake.fields["has_module"] = lambda name: False
     assert fake.status("ansible.collection") is Status.WARNING
-    (fake.root / "home/someone/.ansible/collections/ansible_collections/community/libvirt").mkdir(parents=True)
+    (fake.root / "users/someone/.ansible/collections/ansible_collections/community/libvirt").mkdir(parents=True)
     assert fake.status("ansible.collection") is Status.OK
 
 
