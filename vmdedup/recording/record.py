@@ -38,7 +38,9 @@ def steps_of(sources: Sequence[Source], wanted: int | None) -> int:
 def record(sources: Sequence[Source], path: Path, interval_ns: int, steps: int, pause: bool, watch: Watch) -> Outcome:
     """Record so many steps, or until Ctrl-C. watch: told the step and the guest before each snapshot.
 
-    pause: live processes stand still while they are looked at. Closes the sources. Raises VmdedupError; whole steps are kept even then.
+    pause: live processes stand still while they are looked at.
+
+    Closes the sources. Raises VmdedupError; whole steps are kept even then.
     """
     outcome = Outcome()
     live = [source.pid for source in sources if source.pid is not None]

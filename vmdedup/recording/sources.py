@@ -44,6 +44,7 @@ class Source(ABC):
         """Whether there is no memory any more, or will not be in so many seconds."""
         return False
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of what is held open between steps."""
 
@@ -98,6 +99,9 @@ class DumpSource(Source):
     def open(self, step: int) -> Dump | None:
         """The dump of that step."""
         return open_dump(self._paths[step]) if step < len(self._paths) else None
+
+    def close(self) -> None:
+        """Nothing is."""
 
 
 def find_source(text: str, which: Which = "guest") -> Source:
