@@ -82,25 +82,30 @@ def _progress(quiet: bool, no_color: bool) -> Iterator[Callable[[str], None]]:
     if quiet or not screen.is_terminal:
         yield lambda line: None
         return
-    with screen.status("starting") as status:
-        yield _Tasks(screen, status).heard
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=screen, transient=True) as progress:
+        yield _Tasks(progress).heard
 
 
 class _Tasks:
     """Turns the lines of a run into lines on a terminal."""
 
-    def __init__(self, screen: Any, status: Any) -> None:
-        self._screen, self._status = screen, status
-        self._task, self._began = "", 0.0
+    def __init__(self, progress: Any) -> None:
+        self._progress, self._going_on = progress, progress.add_task("ansible-playbook")
+        self._name, self._began = "", 0.0
 
     def heard(self, line: str) -> None:
-        """A line of the run."""
+        """A line of the run: a task begins, a task failed, a playbook ends."""
         kind, _, name = line.partition(" ")
-        if kind not in ("TASK", "RECAP"):
-            if line.startswith("  failed") or kind == "teardown":
-                self._screen.print(line, highlight=False, soft_wrap=True)
-            return
-        if self._task and "Validating arguments" not in self._task:
-            self._screen.print(f"{time.monotonic() - self._began:6.1f} s  {self._task}", highlight=False)
-        self._task, self._began = (name, time.monotonic()) if kind == "TASK" else ("", 0.0)
-        self._status.update(self._task or "…")
+        if kind in ("TASK", "RECAP"):
+            self._done()
+            self._name, self._began = (name, time.monotonic()) if kind == "TASK" else ("", 0.0)
+            self._progress.reset(self._going_on, description=self._name or "ansible-playbook")
+        elif line.startswith(("  failed", "teardown failed")):
+            self._progress.console.print(line, highlight=False, soft_wrap=True)
+
+    def _done(self) -> None:
+        if self._name and "Validating arguments" not in self._name:
+            self._progress.console.print(f"{time.monotonic() - self._began:6.1f} s  {self._name}", highlight=False)

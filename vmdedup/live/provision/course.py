@@ -26,12 +26,11 @@ from vmdedup.live.libvirt.marks import start_time
 from vmdedup.live.libvirt.removal import list_ours, remove
 from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.inventory import inventory, save_inventory
-from vmdedup.live.provision.plan import RunPlan
+from vmdedup.live.provision.plan import STOP, RunPlan
 from vmdedup.live.provision.playbook import Ansible, Heard, find_ansible
 from vmdedup.live.session import KsmSession
 from vmdedup.result.directory import json_bytes
 
-STOP = "stop"  # a file of this name ends the measuring early
 PREPARE, PROVISION = ("prepare", "images"), ("guests", "workload")
 MEASURE, TEARDOWN = ("measure", "collect"), ("teardown",)
 

@@ -76,7 +76,7 @@ class Record:
             task.seconds = max(task.seconds, _time(event["_timestamp"]) - task.began)
             if result.get("changed"):
                 task.changed.append(host)
-        if kind in _FAILURES and not result.get("_ansible_ignore_errors"):
+        if kind in _FAILURES:
             self.failures.append(Failure(host, name, reason_of(result)))
             return f"  failed: {host}: {reason_of(result, 2000)}"
         word = "skipped" if kind.endswith("skipped") else "changed" if result.get("changed") else "ok"

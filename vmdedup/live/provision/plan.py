@@ -13,6 +13,7 @@ from typing import Any, Self
 from vmdedup.errors import UsageError
 
 FILE = "plan.json"
+STOP = "stop"  # a file of this name beside the plan ends the measuring early
 
 # Workloads that a real guest can run, and the parameters of the emulated one that its program takes too.
 PROGRAMS: Mapping[str, tuple[str, ...]] = {

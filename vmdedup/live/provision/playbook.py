@@ -133,12 +133,13 @@ class Ansible:
             process.stdout.close()
 
     def _judge(self, status: int, record: Record) -> None:
+        if not status:
+            return
         if record.failures:
             first = record.failures[0]
             others = f" (and on {len(record.failures) - 1} more)" if len(record.failures) > 1 else ""
             raise VmdedupError(f"{first.task}: {first.host}{others}: {first.reason}; the log is {self.log}")
-        if status:
-            raise VmdedupError(f"ansible-playbook ended with status {status}; the log is {self.log}: {self._last()}")
+        raise VmdedupError(f"ansible-playbook ended with status {status}; the log is {self.log}: {self._last()}")
 
     def _last(self) -> str:
         """The last line of the log that says something."""
