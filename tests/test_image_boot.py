@@ -21,7 +21,7 @@ def test_the_tiny_image_boots_and_works(tmp_path: Path) -> None:
         guest.says("VMDEDUP-FILLED 4", LIMIT)
         assert guest.ssh("hostname; id -u") == "guest-1\n0\n"
         # Half of it is alike in all guests, half in none; and nothing changes unless it is asked for.
-        alike = "cmp -s -n 1048576 /tmp/work/{0} /bin/busybox"
+        alike = "cmp -s -n 1048576 /tmp/filled/{0} /bin/busybox"
         assert guest.ssh(f"for i in 0 1 2 3; do {alike.format('$i')} && echo $i; done; true") == "0\n2\n"
         guest.ssh("/usr/lib/vmdedup/work 6:2:0.1 </dev/null >/dev/console 2>&1 &")
         guest.says("VMDEDUP-FILLED 6", LIMIT)
