@@ -111,6 +111,12 @@ CASES: list[tuple[str, Change, str, Status]] = [
         Status.PROBLEM,
     ),
     ("guest.huge_pages", guest(maps=vma(flags="rd wr mg hg", huge=32768)), "32MiB of it are transparent", Status.NOTE),
+    (
+        "guest.private_memfd",
+        guest(maps=vma("/memfd:memory-backend-memfd (deleted)", flags=ADVISED)),
+        "64MiB is a memfd mapped privately",
+        Status.NOTE,
+    ),
     ("guest.pinned", guest("-device", "vfio-pci,host=1", VmLck=65536), "64MiB are pinned for a device", Status.PROBLEM),
     ("guest.locked", guest(VmLck=65536), "64MiB are locked", Status.NOTE),
     ("guest.encrypted", guest("-object", "sev-guest,id=x"), "is encrypted", Status.PROBLEM),

@@ -42,6 +42,7 @@ def _check(process: Process, vmas: Sequence[Vma]) -> Iterator[Finding]:
     yield from reasons
     if mergeable:
         yield from _huge_pages(process, mergeable)
+        yield from _private_file(process, mergeable)
         yield from _pinned(process)
         yield from _encrypted(process)
 
@@ -103,6 +104,17 @@ def _huge_pages(process: Process, mergeable: Sequence[Vma]) -> Iterator[Finding]
         yield note(
             "guest.huge_pages", text, f"for exact counters, before guests start: echo never > {THP}", process.pid
         )
+
+
+def _private_file(process: Process, mergeable: Sequence[Vma]) -> Iterator[Finding]:
+    """A private mapping of a memfd: each page written is a copy beside the memfd's own."""
+    size = sum(vma.size for vma in mergeable if vma.name.startswith("/memfd:") and vma.size >= WORTH)
+    if size:
+        text = (
+            f"{process.title}: {_size(size)} is a memfd mapped privately; written pages merge, but the memfd's stay too"
+        )
+        remedy = "take <source type='memfd'/> out of the domain's <memoryBacking>: plain memory merges without that"
+        yield note("guest.private_memfd", text, remedy, process.pid)
 
 
 def _pinned(process: Process) -> Iterator[Finding]:
