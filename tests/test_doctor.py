@@ -20,6 +20,7 @@ from vmdedup.doctor.examine import document, examine, problems
 from vmdedup.doctor.finding import PURPOSES, Status, good, lack, note
 from vmdedup.doctor.machine import Machine, free_bytes, has_module, kvm_api_version, run_program
 from vmdedup.doctor.text import lines, summary
+from vmdedup.live import accel
 
 Change = Callable[[Fake], Any]
 
@@ -245,6 +246,18 @@ def test_the_command_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert out.startswith("the kernel's KSM\n")
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(("works", "status"), [(True, "ok"), (False, "note")])
+def test_a_deep_look_boots_something(
+    works: bool, status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(accel, "probe", lambda image=None: accel.Probe(works, "it was tried"))
+    run_command(["doctor", "--deep", "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    boots = next(finding for finding in findings if finding["id"] == "kvm.boots")
+    assert boots["status"] == status
+    assert "it was tried" in boots["text"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ QEMU and libvirt), ansible, images. With --pid or --domain, only KSM and that pr
   vmdedup doctor
   sudo vmdedup doctor --domain web1
   vmdedup doctor --for guests --for images --json
+  vmdedup doctor --deep
 """
 
 
@@ -43,6 +44,7 @@ def doctor(
     purposes: Annotated[
         list[Purpose] | None, typer.Option("--for", help="What is wanted of the machine; may be repeated.")
     ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Boot something on KVM too; may take half a minute.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
 ) -> int:
     """Returns the exit status."""
@@ -53,6 +55,8 @@ def doctor(
     _check(pid, domain)
     wanted = sorted({purpose.value for purpose in purposes or ()}) or list(examine.DEFAULT_PURPOSES)
     findings = examine.examine(look(Machine(), pid, domain), wanted)
+    if deep:
+        findings.append(_boot())
     if as_json:
         from vmdedup.report.document import render
 
@@ -67,6 +71,22 @@ def _check(pid: int | None, domain: str | None) -> None:
 
     if pid is not None and domain is not None:
         raise UsageError("--pid and --domain name one process each; give one of them")
+
+
+def _boot() -> Finding:
+    """Boot a boot sector on KVM, and the kernel of the image tiny if that is built."""
+    from vmdedup.doctor.examine import booting
+    from vmdedup.errors import VmdedupError
+    from vmdedup.image.store import require
+    from vmdedup.live.accel import probe
+
+    try:
+        image = require("tiny", build=False)
+    except VmdedupError:
+        image = None
+    found = probe(image)
+    untried = " (no kernel was tried: vmdedup image build tiny)" if found.works and image is None else ""
+    return booting(found.works, f"{found.reason}{untried}")
 
 
 def _show(findings: list[Finding], no_color: bool) -> None:
