@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from vmdedup.errors import EnvironmentLacksError, VmdedupError
+from vmdedup.live.kept import Kept
 from vmdedup.live.provision import course, playbook
 from vmdedup.live.provision.course import Report, Wishes, document, provision
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
@@ -72,6 +73,8 @@ def behave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guest: subprocess.Po
     program.chmod(0o755)
     monkeypatch.setattr(course, "find_ansible", lambda: str(program))
     monkeypatch.setattr(course, "require_root", lambda: None)
+    monkeypatch.setattr(course, "require", lambda name, build: None)
+    monkeypatch.setattr(course, "choose", lambda wanted, images, note: "tcg")
     monkeypatch.setattr(course, "KsmSession", lambda wait: nullcontext())
     monkeypatch.setattr(course, "qemu_pid", lambda domain: guest.pid)
 
@@ -180,7 +183,8 @@ def test_ctrl_c_before_that_ends_at_once(behave: Behave, book: str) -> None:
 
 
 def test_what_a_run_has_started_goes_with_it(behave: Behave, tmp_path: Path) -> None:
-    ansible = playbook.Ansible(tmp_path, "/bin/true", tmp_path / "log")
+    with Kept() as kept:
+        ansible = playbook.Ansible(tmp_path, "/bin/true", tmp_path / "log", kept)
     environment = {**ansible.environment()}
     pid = os.spawnve(os.P_NOWAIT, "/bin/sleep", ["sleep", "60"], environment)
     while marked_processes(environment[MARK]) != [pid]:

@@ -13,11 +13,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import VmdedupError
+from vmdedup.image.store import require
+from vmdedup.live.accel import choose
 from vmdedup.live.alone import require_root
 from vmdedup.live.kept import Kept
 from vmdedup.live.libvirt.connection import Connection
@@ -87,34 +89,49 @@ def provision(plan: RunPlan, output: Path, wishes: Wishes) -> Report:
     output.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         kept = stack.enter_context(Kept())
-        directory = kept.folder("vmdedup-")
-        ansible = Ansible(directory, program, output.with_name(f"{output.name}.ansible.log"), wishes.heard)
+        log = output.with_name(f"{output.name}.ansible.log")
+        ansible = Ansible(kept.folder("vmdedup-"), program, log, kept, wishes.heard)
         stack.callback(ansible.end_leftovers)
-        plan.save(directory)
-        document = inventory(plan, directory, wishes.images, (os.getpid(), start_time(os.getpid())))
-        document["all"]["vars"] |= {"measure_results": str(output), "collect_results": str(output)}
-        save_inventory(document, directory)
-        course = _Course(plan, ansible, wishes, Report())
-        course.run(kept, output)
+        course = _Course(plan, ansible, wishes, output)
+        course.run(kept)
         return course.report
 
 
 class _Course:
     """The steps of one run."""
 
-    def __init__(self, plan: RunPlan, ansible: Ansible, wishes: Wishes, report: Report) -> None:
-        self._plan, self._ansible, self._wishes, self.report = plan, ansible, wishes, report
+    def __init__(self, plan: RunPlan, ansible: Ansible, wishes: Wishes, output: Path) -> None:
+        self.report = Report()
+        self._plan, self._ansible, self._wishes, self._output = plan, ansible, wishes, output
+        self._write()
 
-    def run(self, kept: Kept, output: Path) -> None:
+    def run(self, kept: Kept) -> None:
         """All of it; interrupted, the report says so."""
         try:
             self._play(PREPARE)
+            self._choose_accelerator()
             with KsmSession(wait=self._wishes.wait), self._taken_down():
                 self._with_guests(kept)
         except KeyboardInterrupt:
             self.report.interrupted = True
         self.report.interrupted |= self._wishes.stop()
-        self._keep(output)
+        self._keep()
+
+    def _write(self) -> None:
+        """Write the plan and the inventory into the directory of the run."""
+        directory = self._ansible.directory
+        self._plan.save(directory)
+        owner = os.getpid(), start_time(os.getpid())
+        document = inventory(self._plan, directory, self._wishes.images, owner)
+        document["all"]["vars"] |= {"measure_results": str(self._output), "collect_results": str(self._output)}
+        save_inventory(document, directory)
+
+    def _choose_accelerator(self) -> None:
+        """KVM or TCG, found out with the images that are built now."""
+        images = [require(name, build=False) for name in self._plan.images]
+        accelerator = choose(self._plan.accelerator, images, self._wishes.heard)
+        self._plan = replace(self._plan, accelerator=accelerator)
+        self._write()
 
     def _with_guests(self, kept: Kept) -> None:
         self._play(PROVISION)
@@ -169,8 +186,9 @@ class _Course:
         if changed:
             raise VmdedupError(f"provisioning again changed something: {'; '.join(changed)}")
 
-    def _keep(self, output: Path) -> None:
+    def _keep(self) -> None:
         """Put the log and the times beside the results."""
+        output = self._output
         self.report.results = (output / "run.json").is_file()
         if self.report.results:
             shutil.move(self._ansible.log, output / "ansible.log")

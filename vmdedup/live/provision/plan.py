@@ -48,7 +48,7 @@ class GuestPlan:
 class RunPlan:
     """A whole run. tunables: of KSM, as text, `run` among them. seconds, interval: of the measured part.
 
-    name, seed, scenario: as in run.json. accelerator: tcg or kvm.
+    name, seed, scenario: as in run.json. accelerator: tcg or kvm; auto: to be found out.
     """
 
     name: str

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
+from vmdedup.live.kept import Kept
 from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.lines import lines_of
 
@@ -43,10 +44,11 @@ def find_ansible() -> str:
 class Ansible:
     """ansible-playbook for one run's directory: inventory, sockets and temporary files are in there."""
 
-    def __init__(self, directory: Path, program: str, log: Path, heard: Heard = lambda line: None) -> None:
-        """heard: told what goes on, a line each."""
+    def __init__(self, directory: Path, program: str, log: Path, kept: Kept, heard: Heard = lambda line: None) -> None:
+        """kept: ends a run if this process is killed. heard: told what goes on, a line each."""
         self.directory = directory
         self.log = log
+        self._kept = kept
         self._program = program
         self._heard = heard
         self._mark = uuid.uuid4().hex
@@ -64,10 +66,12 @@ class Ansible:
         with self.log.open("a") as log:
             log.write(f"{time.strftime('%H:%M:%S')} $ {' '.join(command)}\n")
             process = self._start(command, folder, log)
+            self._kept.end(process.pid)
             try:
                 self._follow(process, record, log, wanted)
             finally:
                 self._end(process)
+                self._kept.spare(process.pid)
         self._judge(process.returncode, record)
         return record
 
