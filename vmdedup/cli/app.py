@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vmdedup
-from vmdedup.cli import compare, doctor, image, record, replay, run, scenario
+from vmdedup.cli import compare, doctor, image, live, record, replay, run, scenario
 
 _HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
 
@@ -33,6 +33,7 @@ app.command("doctor", help=doctor.HELP, short_help="What can this machine do, an
 )
 app.command("compare", help=compare.HELP, short_help="Lay results side by side.")(compare.compare)
 app.add_typer(image.app, name="image")
+app.add_typer(live.app, name="live")
 app.add_typer(scenario.app, name="scenario")
 
 
