@@ -27,7 +27,7 @@ from vmdedup.recording.reader import Recording
 from vmdedup.recording.record import record, steps_of
 from vmdedup.recording.sources import find_source, find_sources
 
-PAGES = 8192
+PAGES = 4096
 # A process with a memory of its own that does as it is told, a line at a time: NUMBER=CONTENT, NUMBER- (given back).
 CHILD = f"""
 import ctypes, mmap, sys
