@@ -287,7 +287,7 @@ def _by_ansible(
         scenario,
         output,
         image=image,
-        accelerator="kvm" if accel is Accel.kvm else "tcg",
+        accelerator=accel.value,
         again=again,
         wait=wait,
         as_json=as_json,
