@@ -15,10 +15,10 @@ import pytest
 from doctored import Fake, healthy, no_kvm
 
 from vmdedup.cli import run_command
-from vmdedup.doctor.check_ksm import lock_holder
 from vmdedup.doctor.examine import document, examine, problems
 from vmdedup.doctor.finding import PURPOSES, Status, good, lack, note
 from vmdedup.doctor.machine import Machine, free_bytes, has_module, kvm_api_version, run_program
+from vmdedup.doctor.scene import lock_holder
 from vmdedup.doctor.text import lines, summary
 from vmdedup.live import accel
 
@@ -142,6 +142,22 @@ def test_a_dead_holder_of_the_lock_is_told(fake: Fake) -> None:
     for path in ("comm", "cmdline"):
         (fake.root / "proc/70" / path).unlink()
     assert "process 70 (ended; its guardian still restores)" in fake.findings()["ksm.lock"].text
+
+
+def test_tunables_that_somebody_borrowed_are_left_alone(fake: Fake) -> None:
+    fake.ksm(pages_to_scan=0)
+    assert fake.status("merging.pages_to_scan") is Status.PROBLEM
+    hold(fake)
+    found = fake.findings()["merging.pages_to_scan"]
+    assert (found.status, found.remedy) == (Status.NOTE, "")
+    assert "as process 70 wants it now" in found.text
+
+
+def test_a_daemon_that_does_not_let_us_in_names_the_group(fake: Fake) -> None:
+    fake.fields["run"] = lambda command, seconds: (1, "error: failed\nerror: authentication unavailable")
+    found = fake.findings("guests")["libvirt.daemon"]
+    assert "does not let us in: error: authentication unavailable" in found.text
+    assert "libvirt $USER" in found.remedy
 
 
 def test_a_lock_file_that_nobody_holds_is_free(fake: Fake) -> None:

@@ -11,9 +11,7 @@ from typing import Final
 from vmdedup.doctor.finding import Finding, good, lack, note
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import KSM, Scene
-from vmdedup.live.lock import NAME
 
-LOCKS: Final = (f"/run/lock/{NAME}", f"/tmp/{NAME}")  # where live.lock may have put it
 MODERN: Final = "smart_scan"  # file that Linux 6.7 brought
 
 
@@ -29,7 +27,7 @@ def check_ksm(scene: Scene) -> Iterator[Finding]:
         yield lack("ksm.present", text, "boot Linux 6.8 or later", "kernel")
     yield _root(scene)
     yield _thread(scene)
-    yield _lock(scene.machine)
+    yield _lock(scene)
 
 
 def _absent(machine: Machine) -> Finding:
@@ -72,27 +70,10 @@ def _thread(scene: Scene) -> Finding:
     return lack("ksm.thread", text, "run vmdedup on the host itself, or in its PID namespace", "kernel")
 
 
-def _lock(machine: Machine) -> Finding:
-    for name in LOCKS:
-        holder = lock_holder(machine, name)
-        if holder:
-            comm = (machine.text(f"/proc/{holder}/comm") or "").strip() or "ended; its guardian still restores"
-            text = f"KSM is in use by process {holder} ({comm}), so tunables and counters are its"
-            return note("ksm.lock", text, f"wait until it ends, or: kill {holder}", holder)
-    return good("ksm.lock", "no other vmdedup is using it")
-
-
-def lock_holder(machine: Machine, name: str) -> int:
-    """The pid that holds an flock on a file, by /proc/locks, so that the lock is not touched; 0 if nobody does.
-
-    Source: proc_locks(5).
-    """
-    try:
-        inode = machine.path(name).stat().st_ino
-    except OSError:
-        return 0
-    for line in (machine.text("/proc/locks") or "").splitlines():
-        words = line.split()
-        if len(words) > 5 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
-            return int(words[4])
-    return 0
+def _lock(scene: Scene) -> Finding:
+    holder = scene.holder
+    if not holder:
+        return good("ksm.lock", "no other vmdedup is using it")
+    comm = (scene.machine.text(f"/proc/{holder}/comm") or "").strip() or "ended; its guardian still restores"
+    text = f"KSM is in use by process {holder} ({comm}), so tunables and counters are its"
+    return note("ksm.lock", text, f"wait until it ends, or: kill {holder}", holder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from vmdedup.doctor.finding import Finding, good, lack, note
+from vmdedup.doctor.finding import Finding, Status, good, lack, note
 from vmdedup.doctor.scene import KSM, Scene
 from vmdedup.units import SECOND_NS, format_duration, format_size
 
@@ -27,7 +27,15 @@ def check_merging(scene: Scene) -> Checks:
         *(_unshared, _volatile, _zero_pages, _sharing_limit, _smart_scan, _nodes, _profit),
     )
     for check in checks:
-        yield from check(scene)
+        for finding in check(scene):
+            yield _borrowed(finding, scene.holder) if scene.holder else finding
+
+
+def _borrowed(finding: Finding, holder: int) -> Finding:
+    """The finding while another vmdedup drives KSM: its tunables are meant so, and not to be touched."""
+    if finding.status is not Status.WARNING:
+        return finding
+    return note(finding.name, f"{finding.text}, as process {holder} wants it now")
 
 
 def pages_known(scene: Scene) -> int:
@@ -47,15 +55,22 @@ def _mergeable(scene: Scene) -> Checks:
         size = format_size(mergeable_pages(scene) * PAGE)
         yield good("merging.mergeable", f"{count} process{'es have' if count > 1 else ' has'} mergeable memory: {size}")
         return
-    text = "no process has mergeable memory: none has asked for it (madvise MADV_MERGEABLE, prctl PR_SET_MEMORY_MERGE)"
+    whose = "no process that we may look at" if hidden(scene) else "no process"
+    text = f"{whose} has mergeable memory: none asked for it (madvise MADV_MERGEABLE, prctl PR_SET_MEMORY_MERGE)"
     remedy = "start QEMU guests (theirs is, unless mem-merge=off), or services with MemoryKSM=yes (systemd 254)"
     yield note("merging.mergeable", text, remedy)
 
 
+def hidden(scene: Scene) -> int:
+    """How many processes' memory may not be looked at. To root none is hidden; an old kernel just does not tell."""
+    if scene.machine.is_root:
+        return 0
+    return sum(process.ksm is None and bool(process.arguments) for process in scene.processes)
+
+
 def _unseen(scene: Scene) -> Checks:
-    hidden = [process for process in scene.processes if process.ksm is None and process.arguments]
-    if hidden and not scene.machine.is_root:
-        text = f"{len(hidden)} processes of others could not be looked at"
+    if hidden(scene):
+        text = f"processes of others that may not be looked at: {hidden(scene)}"
         yield note("merging.unseen", text, "run vmdedup doctor with sudo")
     if scene.unread:
         pids = " ".join(map(str, scene.unread[:8]))
@@ -164,7 +179,7 @@ def _sharing_limit(scene: Scene) -> Checks:
     chains, copies = scene.number("stable_node_chains"), scene.number("stable_node_dups")
     if chains:
         limit = scene.number("max_page_sharing")
-        text = f"{chains:,} contents have more than max_page_sharing ({limit}) sharers and are kept {copies:,} times"
+        text = f"contents with more sharers than max_page_sharing ({limit}): {chains:,}, kept {copies:,} times in all"
         yield note("merging.max_page_sharing", text, f"raise {KSM}/max_page_sharing while nothing is merged (run 2)")
 
 

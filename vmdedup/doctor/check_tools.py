@@ -119,6 +119,9 @@ def _answering(machine: Machine) -> Finding:
     if status == 0:
         return good("libvirt.daemon", "libvirt's daemon answers")
     last = answer.splitlines()[-1] if answer else f"exit status {status}"
+    if "authentication" in last or "denied" in last:
+        text = f"libvirt's daemon does not let us in: {last}"
+        return lack("libvirt.daemon", text, "usermod -aG libvirt $USER, and log in again", "guests", "ansible")
     text = f"libvirt's daemon does not answer: {last}"
     return lack("libvirt.daemon", text, f"end it and start it again: {start_command()}", "guests", "ansible")
 
@@ -130,7 +133,7 @@ def _ansible(machine: Machine) -> Iterator[Finding]:
     folders = (f"{home}/.ansible/collections", "/usr/share/ansible/collections")
     below = "ansible_collections/community/libvirt"
     if machine.has_module("ansible_collections.community.libvirt") or any(
-        machine.path(f"{folder}/{below}").is_dir() for folder in folders
+        os.path.isdir(machine.path(f"{folder}/{below}")) for folder in folders
     ):
         yield good("ansible.collection", "community.libvirt is installed")
     else:

@@ -48,7 +48,7 @@ def kvm_api_version(device: Path) -> int:
 
 def free_bytes(folder: Path) -> int:
     """Bytes that we may still write where a folder is, or will be."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     answer = os.statvfs(there)
     return answer.f_bavail * answer.f_frsize
 
@@ -87,7 +87,7 @@ class Machine:
         if self.root == Path("/"):
             folders.append(str(Path(sys.executable).parent))
         paths = (self.path(folder) / name for folder in folders if folder)
-        return next((path for path in paths if path.is_file() and os.access(path, os.X_OK)), None)
+        return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
 
     def fields(self, absolute: str) -> dict[str, int]:
         """The numbers of a file of lines `Name: number …`; empty if it cannot be read."""

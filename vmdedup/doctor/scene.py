@@ -10,8 +10,10 @@ from typing import Final
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.processes import Process, Vma, memory_map, read_processes
 from vmdedup.errors import UsageError
+from vmdedup.live.lock import NAME
 
 KSM: Final = "/sys/kernel/mm/ksm"
+LOCKS: Final = (f"/run/lock/{NAME}", f"/tmp/{NAME}")  # where live.lock may have put it
 PATIENCE: Final = 1.5  # seconds for memory maps: those of large guests take long to read
 
 
@@ -20,6 +22,7 @@ class Scene:
     """ksm: every file of the kernel's KSM, None where there is none. maps: by pid, of guests and mergeable processes.
 
     chosen: the one process that was asked for, or None. unread: pids whose maps were not read for lack of time.
+    holder: the pid of a vmdedup that uses the kernel's KSM, or 0.
     """
 
     machine: Machine
@@ -28,6 +31,7 @@ class Scene:
     maps: Mapping[int, Sequence[Vma]]
     chosen: Process | None = None
     unread: Sequence[int] = ()
+    holder: int = 0
 
     def number(self, name: str) -> int:
         """A counter or a numeric tunable of KSM; 0 if this kernel's KSM has no such file."""
@@ -60,7 +64,24 @@ def look(machine: Machine, pid: int | None = None, domain: str | None = None, pa
             unread.append(process.pid)
         elif (vmas := memory_map(machine, process.pid)) is not None:
             maps[process.pid] = vmas
-    return Scene(machine, _ksm_files(machine), processes, maps, chosen, unread)
+    holder = next((pid for name in LOCKS if (pid := lock_holder(machine, name))), 0)
+    return Scene(machine, _ksm_files(machine), processes, maps, chosen, unread, holder)
+
+
+def lock_holder(machine: Machine, name: str) -> int:
+    """The pid that holds an flock on a file, by /proc/locks, so that the lock is not touched; 0 if nobody does.
+
+    Source: proc_locks(5).
+    """
+    try:
+        inode = machine.path(name).stat().st_ino
+    except OSError:
+        return 0
+    for line in (machine.text("/proc/locks") or "").splitlines():
+        words = line.split()
+        if len(words) > 5 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
+            return int(words[4])
+    return 0
 
 
 def _choose(processes: Sequence[Process], pid: int | None, domain: str | None) -> Process | None:
