@@ -1,5 +1,6 @@
 """The one test command: `python -m tests`. Stops at the first stage that fails, with its exit status.
 
+    system      as root on Debian: installs what tests of real guests need; elsewhere says what is missing
     lint        ruff
     types       mypy, strict
     compiled    the whole suite; as root on a Linux with KSM also against the kernel's own ksmd
@@ -64,6 +65,7 @@ def stages(fast: bool) -> list[Stage]:
         return [*checks, Stage("compiled", [*PYTHON, "pytest", "-q", "-m", "not slow"])]
     python = COMPILED | {"NUMBA_DISABLE_JIT": "1"}
     return [
+        Stage("system", [*PYTHON, "tests.system"]),
         *checks,
         Stage("compiled", [*PYTHON, "pytest", "-q"]),
         Stage("python", [*PYTHON, "coverage", "run", "-m", "pytest", "-q", *REDUCED, *core()], python),

@@ -170,7 +170,10 @@ def is_for_types(node: ast.stmt) -> bool:
 @pytest.mark.parametrize(
     "statement",
     ["import vmdedup", "from vmdedup.cli import run_command; run_command(['--help'])"]
-    + [f"from vmdedup.cli import run_command; run_command(['{c}', '--help'])" for c in ("run", "replay", "scenario")]
+    + [
+        f"from vmdedup.cli import run_command; run_command(['{c}', '--help'])"
+        for c in ("run", "replay", "scenario", "image", "compare", "doctor")
+    ]
     + ["from vmdedup.cli import run_command; run_command(['--version'])"],
 )
 def test_help_loads_nothing_heavy(statement: str) -> None:

@@ -107,9 +107,9 @@ def test_the_tree_is_a_disk(site: Site) -> None:
     disk = open_disk(DiskSpec(image="tiny"))
     assert [disk.index.path(file) for file in range(disk.index.files)] == ["file"]
     assert str(DiskSpec(image="tiny")) == "image tiny"
-    for ask in (lambda: DiskSpec("/tmp", image="tiny"), lambda: DiskSpec(kind="tree", image="tiny")):
+    for path, kind in (("/tmp", "auto"), ("/usr", "tree")):
         with pytest.raises(UsageError, match="takes no path and no kind"):
-            ask()
+            DiskSpec(path, kind, image="tiny")
 
 
 def test_an_image_is_removed_once(site: Site) -> None:

@@ -12,9 +12,7 @@ Everything public is loaded on first use, so that `import vmdedup` costs next to
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
     from vmdedup.experiment.hypervisor import Hypervisor
     from vmdedup.experiment.load import load_scenario
@@ -36,6 +34,8 @@ def __getattr__(name: str) -> object:
     """The public name, imported from its home on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'vmdedup' has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -117,7 +117,7 @@ def present(module, tunables):
     before, saved = tunables.all(), module.params["saved"]
     unknown = sorted(set(wanted) - set(before))
     if unknown:
-        module.fail_json(msg="no tunable %s; there are %s" % (", ".join(unknown), ", ".join(before)))
+        module.fail_json(msg=f"no tunable {', '.join(unknown)}; there are {', '.join(before)}")
     if any(before[name] != value for name, value in wanted.items()):
         if not module.check_mode and not os.path.exists(saved):
             with open(saved, "w") as file:
@@ -155,7 +155,7 @@ def main():
     try:
         {"present": present, "restored": restored}[module.params["state"]](module, tunables)
     except OSError as error:
-        module.fail_json(msg="%s: %s" % (error.filename or module.params["root"], error.strerror))
+        module.fail_json(msg=f"{error.filename or module.params['root']}: {error.strerror}")
     module.exit_json(changed=bool(tunables.written), written=tunables.written)
 
 

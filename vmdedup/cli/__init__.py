@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
+from vmdedup.cli import quick
 from vmdedup.errors import VmdedupError
+
+TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 INTERRUPTED = 130
 
@@ -25,6 +29,9 @@ def main() -> NoReturn:
 def run_command(arguments: Sequence[str]) -> int:
     """Run a command. Returns its exit status; what goes wrong is one line on stderr."""
     try:
+        status = quick.run(arguments)
+        if status is not None:
+            return status
         from vmdedup.cli.app import app
 
         status = app(list(arguments), prog_name="vmdedup", standalone_mode=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vmdedup
-from vmdedup.cli import compare, image, record, replay, run, scenario
+from vmdedup.cli import compare, doctor, image, live, record, replay, run, scan, scenario
 
 _HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
 
@@ -28,8 +28,13 @@ app = typer.Typer(
 app.command("run", help=run.HELP, short_help="Emulate a host of guests and ksmd.")(run.run)
 app.command("replay", help=replay.HELP, short_help="Play a KSM script.")(replay.replay)
 app.command("record", help=record.HELP, short_help="Record the memory of live guests.")(record.record)
+app.command("doctor", help=doctor.HELP, short_help="What can this machine do, and what keeps KSM from merging?")(
+    doctor.doctor
+)
 app.command("compare", help=compare.HELP, short_help="Lay results side by side.")(compare.compare)
+app.command("scan", help=scan.HELP, short_help="What do memory dumps hold?")(scan.scan)
 app.add_typer(image.app, name="image")
+app.add_typer(live.app, name="live")
 app.add_typer(scenario.app, name="scenario")
 
 

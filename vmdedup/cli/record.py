@@ -29,7 +29,7 @@ replay = "FILE" lives that life again. Ctrl-C ends a recording early and keeps i
   vmdedup record --show life.rec
 
 \b
-Sources: pid:N (memory that KSM may merge, or a QEMU guest's RAM; with --all whatever it has), domain:NAME
+Sources: pid:N (memory that KSM may merge, or a QEMU guest's RAM), pid:N:all (whatever it has), domain:NAME
 (libvirt), a dump, or NAME=DUMP1,DUMP2,… (one a step). NAME=SOURCE gives a guest a name.
 """
 
@@ -43,7 +43,7 @@ def record(
     ] = None,
     duration: Annotated[str | None, typer.Option(help="How long, instead of --steps.")] = None,
     pause: Annotated[bool, typer.Option("--pause", help="Stop a guest while its snapshot is taken.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="All memory of a process, not its guest's alone.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All memory of a process, not its guest's.")] = False,
     show: Annotated[Path | None, typer.Option(help="Say what a recording holds, and record nothing.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")] = False,
@@ -71,13 +71,12 @@ def _record(
     everything: bool,
     watch: Watch,
 ) -> Outcome:
-    from vmdedup.recording.memory import MemoryChoice
     from vmdedup.recording.record import record as record_sources
     from vmdedup.recording.record import steps_of
     from vmdedup.recording.sources import find_sources
 
     interval, wanted = _schedule(*when)
-    sources = find_sources(texts, MemoryChoice.all if everything else MemoryChoice.guest)
+    sources = find_sources(texts, "all" if everything else "guest")
     return record_sources(sources, output, interval, steps_of(sources, wanted), pause, watch)
 
 

@@ -1,4 +1,4 @@
-"""vmdedup run [SCENARIO]: emulate a host of guests and ksmd, then say what was saved and what it cost."""
+"""vmdedup run [SCENARIO]: a host of guests and ksmd, emulated or on the kernel; then what was saved, at what cost."""
 
 from __future__ import annotations
 
@@ -24,12 +24,23 @@ HELP = """Emulate a host of guests and ksmd, then say what was saved, for whom, 
 SCENARIO is a name from `vmdedup scenario list` or a TOML file; without it: eight identical guests of 128MiB
 on this machine's /usr. Ctrl-C ends a run early and keeps its results so far.
 
+With --on kernel the same guests keep their memory in real mappings under this machine's own ksmd: needs root, and
+nobody else who uses KSM. Its tunables are as before afterwards. In lockstep the counters are those of the emulator.
+
 \b
   vmdedup run
   vmdedup run mixed --set pages_to_scan=5000 --set use_zero_pages=1
   vmdedup run mine.toml --guests 16 --memory 256MiB --duration 5min --output runs/mine
   vmdedup run dense --json > dense.json
+  vmdedup run mixed --on kernel
 """
+
+
+class On(StrEnum):
+    """Where guests have their memory, and who scans it."""
+
+    emulator = "emulator"
+    kernel = "kernel"
 
 
 class ClockName(StrEnum):
@@ -51,6 +62,7 @@ def run(
     ] = None,
     duration: Annotated[str | None, typer.Option(help="How long the run is, e.g. 90s or 5min.")] = None,
     clock: Annotated[ClockName | None, typer.Option(help="Virtual time in step, or real time.")] = None,
+    on: Annotated[On, typer.Option("--on", help="An emulated host, or this machine's own KSM.")] = On.emulator,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
     output: Annotated[Path | None, typer.Option(help="Directory for the results (default: below runs/).")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")] = False,
@@ -62,7 +74,7 @@ def run(
     """Returns the exit status."""
     flags = (guests, memory, workload, seed, knobs or (), duration, clock and clock.value)
     try:
-        return _run(_load(scenario, *flags), output, as_json, quiet, verbose, no_color)
+        return _run(_load(scenario, *flags), on, output, as_json, quiet, verbose, no_color)
     except KeyboardInterrupt:
         typer.echo("vmdedup: interrupted before there was anything to keep", err=True)
         return INTERRUPTED
@@ -76,7 +88,9 @@ def _load(scenario: str, *flags: Any) -> Scenario:
     return load_scenario(scenario, Overrides(*flags))
 
 
-def _run(scenario: Scenario, output: Path | None, as_json: bool, quiet: bool, verbose: int, no_color: bool) -> int:
+def _run(
+    scenario: Scenario, on: On, output: Path | None, as_json: bool, quiet: bool, verbose: int, no_color: bool
+) -> int:
     """Run, show what came out, keep it, and say where."""
     from vmdedup.cli.console import ConsoleHandler, console, log_level
     from vmdedup.experiment.output import choose_output
@@ -86,7 +100,7 @@ def _run(scenario: Scenario, output: Path | None, as_json: bool, quiet: bool, ve
     path = choose_output(scenario, output)
     err = console(no_color)
     with LiveView(err, scenario.name, scenario.duration, shown=not quiet) as view:
-        result = run_scenario(scenario, view, ConsoleHandler(err), log_level(verbose, quiet))
+        result = run_scenario(scenario, view, ConsoleHandler(err), log_level(verbose, quiet), on.value)
     _show(result, as_json, no_color)
     result.save(path)
     status, begin = _ENDS.get(result.run["ended"], (0, "results:"))

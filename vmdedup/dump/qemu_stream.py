@@ -146,7 +146,7 @@ class RamStream:
             elif name == "configuration/uuid":
                 self._take(16)
             else:
-                self._damaged(f"a subsection {name!r} that is not known")
+                self._damaged(f"a subsection {name[:40]!r} that is not known")
 
     def _peek(self) -> int:
         """The next byte, which stays the next."""
@@ -160,7 +160,7 @@ class RamStream:
         self._take(4)
         version = self._number(4)
         if name != "ram":
-            what = f"state of {name!r} stands before the end of its RAM"
+            what = f"state of {name[:40]!r} stands before the end of its RAM"
             raise DumpError(f"{self.file.name}: {what}; migrate without that, or dump as ELF: virsh dump --memory-only")
         if version != RAM_VERSION:
             raise DumpError(f"{self.file.name}: RAM of version {version}; only {RAM_VERSION} can be read")
@@ -195,7 +195,7 @@ class RamStream:
         while total > 0:
             name, length = self._text(self._number(1)), self._number(8)
             if name in self.blocks or len(self.blocks) == MOST_BLOCKS or not 0 < length <= total:
-                self._damaged(f"a RAM block {name!r} of {length} bytes")
+                self._damaged(f"a RAM block {name[:40]!r} of {length} bytes")
             pages = check_pages(self.file.name, -(-length // PAGE_SIZE))
             self.blocks[name] = RamBlock(name, pages)
             if "x-ignore-shared" in self.capabilities:

@@ -62,12 +62,13 @@ class Hypervisor:
             raise UsageError(f"{problems[0].key}: {problems[0].text}")
         return scenario
 
-    def run(self, duration: str = "60s", watcher: Watcher | None = None) -> Result:
+    def run(self, duration: str = "60s", watcher: Watcher | None = None, on: str = "emulator") -> Result:
         """Run it for so long. The same guests, keys and seed give the same result (lockstep).
 
-        watcher: sees every sample and event. Warnings go to the logger "vmdedup.run".
+        watcher: sees every sample and event. on: "emulator", or "kernel", this machine's own KSM (as root).
+        Warnings go to the logger "vmdedup.run".
         """
-        return run_scenario(self.scenario(duration), watcher or Silent(), _ToLogging())
+        return run_scenario(self.scenario(duration), watcher or Silent(), _ToLogging(), backend=on)
 
 
 class _ToLogging(logging.Handler):

@@ -70,7 +70,7 @@ class RevivedGuest:
     def advance(self, ms: float) -> None:
         """As tick, without saying anything."""
         self._virtual_ms += ms
-        lived_ns = (self._virtual_ms - self._booted_ms) * _NS_PER_MS * self._image.speed
+        lived_ns = round((self._virtual_ms - self._booted_ms) * _NS_PER_MS * self._image.speed)
         times = self._life.times
         while self.step + 1 < len(times) and times[self.step + 1] <= lived_ns:
             self._apply(self.step + 1)

@@ -38,13 +38,15 @@ class VisiblePages:
     """The pages of one process that ksmd sees, in the order in which it visits them.
 
     numbers: page numbers of their addresses, int64 (n,), ascending. frames: uint64 (n,). flags: of /proc/kpageflags,
-    uint64 (n,).
+    uint64 (n,). zeros: further pages, which map the shared zero page. ram: the largest mapping, a guest's RAM.
     """
 
     pid: int
     numbers: NDArray[np.int64]
     frames: NDArray[np.uint64]
     flags: NDArray[np.uint64]
+    zeros: int
+    ram: Mapping
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -53,14 +55,16 @@ class VisiblePages:
         """How many of them have a flag: KSM, THP."""
         return int(np.count_nonzero(self.flags & flag))
 
+    @property
+    def firmware(self) -> int:
+        """How many of them are not RAM: display memory, BIOS, option ROMs."""
+        low, high = np.searchsorted(self.numbers, [self.ram.first, self.ram.first + self.ram.pages])
+        return len(self.numbers) - int(high - low)
+
     def blocks(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """(index of the first, contents uint8 (n, 4096)) for all pages in order. GuestError: the process is gone."""
-        descriptor = _open(self.pid, "mem")
-        try:
-            for start in range(0, len(self.numbers), BLOCK_PAGES):
-                yield start, _read_pages(descriptor, self.numbers[start : start + BLOCK_PAGES])
-        finally:
-            os.close(descriptor)
+        for start in range(0, len(self.numbers), BLOCK_PAGES):
+            yield start, read_pages(self.pid, self.numbers[start : start + BLOCK_PAGES])
 
 
 def mergeable_mappings(pid: int) -> list[Mapping]:
@@ -86,9 +90,10 @@ def visible_pages(pid: int) -> VisiblePages:
     GuestError: the process is gone. EnvironmentLacksError: not root.
     """
     numbers, frames = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    mappings = mergeable_mappings(pid)
     descriptor = _open(pid, "pagemap")
     try:
-        for mapping in mergeable_mappings(pid):
+        for mapping in mappings:
             data = os.pread(descriptor, mapping.pages * 8, mapping.first * 8)
             entries = np.frombuffer(data, np.uint64)
             present = np.flatnonzero(entries & _PRESENT)
@@ -96,15 +101,16 @@ def visible_pages(pid: int) -> VisiblePages:
             frames.append(entries[present] & _FRAME)
     finally:
         os.close(descriptor)
-    return _without_zero_page(pid, np.concatenate(numbers), np.concatenate(frames))
+    ram = max(mappings, key=lambda mapping: mapping.pages, default=Mapping(0, 0))
+    return _without_zero_page(pid, np.concatenate(numbers), np.concatenate(frames), ram)
 
 
-def _without_zero_page(pid: int, numbers: NDArray[np.int64], frames: NDArray[np.uint64]) -> VisiblePages:
+def _without_zero_page(pid: int, numbers: NDArray[np.int64], frames: NDArray[np.uint64], ram: Mapping) -> VisiblePages:
     if np.any(frames == 0):
         raise EnvironmentLacksError("/proc/PID/pagemap hides frame numbers; run as real root (CAP_SYS_ADMIN)")
     flags = page_flags(frames)
     kept = (flags & ZERO_PAGE) == 0
-    return VisiblePages(pid, numbers[kept], frames[kept], flags[kept])
+    return VisiblePages(pid, numbers[kept], frames[kept], flags[kept], len(kept) - int(kept.sum()), ram)
 
 
 def page_flags(frames: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -134,19 +140,26 @@ def _read_all(descriptor: int, size: int, offset: int) -> bytearray:
     return data
 
 
-def _read_pages(descriptor: int, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The contents of these pages, a read for each run of neighbours."""
+def read_pages(pid: int, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The contents of pages, ascending numbers of their addresses: uint8 (n, 4096). GuestError: they are gone."""
     pages = np.empty((len(numbers), PAGE), np.uint8)
     cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
-    for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(numbers)], strict=True):
-        part = memoryview(pages[start:stop]).cast("B")
-        try:
-            got = os.preadv(descriptor, [part], int(numbers[start]) * PAGE)
-        except OSError:
-            got = 0
-        if got < len(part):
-            raise GuestError("a guest's memory went away while it was read; its process has ended")
+    descriptor = _open(pid, "mem")
+    try:
+        for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(numbers)], strict=True):
+            _read_into(descriptor, pages[start:stop].reshape(-1).data, int(numbers[start]) * PAGE)
+    finally:
+        os.close(descriptor)
     return pages
+
+
+def _read_into(descriptor: int, part: memoryview, address: int) -> None:
+    try:
+        got = os.preadv(descriptor, [part], address) if len(part) else 0
+    except OSError:
+        got = -1
+    if got < len(part):
+        raise GuestError("a guest's memory went away while it was read; its process has ended")
 
 
 def _open(pid: int, name: str) -> int:

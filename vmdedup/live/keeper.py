@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 
 PATIENCE = 10.0  # seconds for killed processes to go away
 
@@ -43,10 +44,8 @@ class Charge:
             self.files.setdefault(str(words[0]), str(words[1]))
 
     def _watch(self, pid: int) -> None:
-        try:
+        with suppress(ProcessLookupError):
             self.guests[pid] = os.pidfd_open(pid)
-        except ProcessLookupError:
-            pass
 
     def _forget(self, pid: int) -> None:
         if (descriptor := self.guests.pop(pid, -1)) >= 0:
@@ -69,10 +68,8 @@ class Charge:
 
     def _end_guests(self) -> list[str]:
         for descriptor in self.guests.values():
-            try:
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         deadline = time.monotonic() + PATIENCE
         return [
             f"process {pid} does not end; kill it by hand"

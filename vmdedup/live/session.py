@@ -39,12 +39,15 @@ class KsmSession:
     Also when this process is killed: the guardian restores them then. A session can serve several scripts.
     """
 
-    def __init__(self, wait: float = 0.0) -> None:
-        """wait: seconds to wait for another user. EnvironmentLacksError: no root, no KSM, or not idle."""
+    def __init__(self, wait: float = 0.0, files: KsmFiles | None = None) -> None:
+        """wait: seconds to wait for another user. files: another way to the tunables; the session closes it.
+
+        EnvironmentLacksError: no root, no KSM, or not idle.
+        """
         require_root()
         self._stack = ExitStack()
         with self._stack as stack:
-            self.files = KsmFiles(KSM)
+            self.files = files or KsmFiles(KSM)
             stack.callback(self.files.close)
             require_ksm(self.files)
             lock = KsmLock(wait=wait)

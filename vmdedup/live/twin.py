@@ -1,4 +1,4 @@
-"""The emulated twin of real processes: a host with the same pages, in the order in which the kernel's ksmd sees them."""
+"""The emulated twin of real processes: a host with the same pages, in the order in which ksmd sees them."""
 
 from __future__ import annotations
 

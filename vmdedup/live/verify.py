@@ -17,6 +17,7 @@ from vmdedup.live.twin import Twin
 
 # Chains are pruned by age, and the emulator's clock stands still here: no pruning on either side.
 NO_PRUNING = {"stable_node_chains_prune_millisecs": "3600000"}
+MOST_SETTLING = 20  # full scans
 _SINCE_START = ("pages_scanned", "pages_skipped")  # the kernel never resets these
 
 Note = Callable[[str], None]
@@ -57,16 +58,19 @@ def verify(
     scans: int = 4,
     knobs: Mapping[str, str] | None = None,
     note: Note = lambda text: None,
+    split_first: bool = False,
 ) -> Verification:
     """Compare on paused guests, name to pid in the order of ksmd's list, which is that of their starts.
 
     knobs: tunables that differ from the scripts' start state. Everything that was merged before is unmerged first,
-    and merged again afterwards as the scans left it. Raises GuestError, EnvironmentLacksError, HostError.
+    and merged again afterwards as the scans left it. split_first: let ksmd split all huge pages that it wants to
+    split, before. Raises GuestError, EnvironmentLacksError, HostError.
     """
     wanted = NO_PRUNING | dict(knobs or {})
-    session.start_state(list(guests.values()))
-    for knob, value in wanted.items():
-        session.files.write(knob, value)
+    _begin(session, guests, wanted)
+    if split_first:
+        _settle(session, note)
+        _begin(session, guests, wanted)
     seen = {name: visible_pages(pid) for name, pid in guests.items()}
     note(f"reading {sum(map(len, seen.values()))} pages of {len(seen)} guests")
     with Twin(list(seen.values()), {"run": "1", **START_STATE, **wanted}) as twin:
@@ -74,13 +78,29 @@ def verify(
     return Verification(wanted, _lengths(seen), {name: view.count(THP) for name, view in seen.items()}, found)
 
 
+def _begin(session: KsmSession, guests: Mapping[str, int], knobs: Mapping[str, str]) -> None:
+    session.start_state(list(guests.values()))
+    for knob, value in knobs.items():
+        session.files.write(knob, value)
+
+
+def _settle(session: KsmSession, note: Note) -> None:
+    """Full scans until one changes no counter of pages; the first only takes checksums."""
+    before: list[int] = []
+    for number in range(1, MOST_SETTLING + 1):
+        note(f"splitting huge pages: full scan {number}")
+        session.ksmd.full_scan()
+        now = [session.files.read(name) for name in COUNTERS if name.startswith("pages_") and name not in _SINCE_START]
+        if number > 2 and now == before:
+            return
+        before = now
+
+
 def _lengths(seen: Mapping[str, VisiblePages]) -> dict[str, int]:
     return {name: len(view) for name, view in seen.items()}
 
 
-def _scan_both(
-    session: KsmSession, guests: Mapping[str, int], twin: Twin, scans: int, note: Note
-) -> Iterator[Scan]:
+def _scan_both(session: KsmSession, guests: Mapping[str, int], twin: Twin, scans: int, note: Note) -> Iterator[Scan]:
     base = {name: session.files.read(name) for name in _SINCE_START}
     for number in range(1, scans + 1):
         note(f"full scan {number} of {scans}")

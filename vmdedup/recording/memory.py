@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import re
+from pathlib import Path
+from typing import Final, Literal, get_args
 
-from vmdedup.dump.base import Dump
+from vmdedup.dump.base import PAGE_SIZE
+from vmdedup.dump.process import Only, ProcessDump
+from vmdedup.errors import DumpError
+
+Which = Literal["guest"] | Only
+CHOICES: Final[tuple[str, ...]] = ("guest", *get_args(Only))
+_SIZE = re.compile(rb"(?:size=)?(\d+)([kKmMgG]?)(?:,|\Z)")
+_UNITS = {b"k": 1 << 10, b"": 1 << 20, b"m": 1 << 20, b"g": 1 << 30}
 
 
-class MemoryChoice(StrEnum):
-    """guest: what KSM may merge, or the RAM of a QEMU guest that has that off. all: all that can be read."""
+def process_memory(pid: int, which: Which) -> ProcessDump:
+    """A process's memory as it is now.
 
-    guest = "guest"
-    all = "all"
+    which: see ProcessDump; "guest": what KSM may merge, or if that is nothing and it is a QEMU, the guest's RAM.
+    DumpError: it cannot be read, or has no such memory.
+    """
+    if which != "guest":
+        return ProcessDump(pid, which)
+    try:
+        return ProcessDump(pid)
+    except DumpError:
+        ram = qemu_ram(pid)
+        if ram is None:
+            raise
+    dump = ProcessDump(pid, "all")
+    chosen = [index for index, region in enumerate(dump.regions) if region.pages * PAGE_SIZE == ram]
+    if not chosen:
+        dump.close()
+        raise DumpError(f"pid:{pid} has no mapping of its guest's {ram} bytes; wait until it runs, or record pid:{pid}:all")
+    dump.regions, dump.maps = [dump.regions[k] for k in chosen], [dump.maps[k] for k in chosen]
+    return dump
 
 
-def process_memory(pid: int, choice: MemoryChoice) -> Dump:
-    """A process's memory as it is now. DumpError: it cannot be read, or has no such memory."""
-    raise NotImplementedError
+def qemu_ram(pid: int) -> int | None:
+    """Bytes of RAM that a QEMU gives its guest, by its command line; None: it is no QEMU, or does not say."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    if b"qemu" not in words[0] or b"-m" not in words[:-1]:
+        return None
+    size = _SIZE.match(words[words.index(b"-m") + 1])
+    return int(size[1]) * _UNITS[size[2].lower()] if size else None

@@ -69,13 +69,13 @@ def _await_stop(pid: int) -> None:
 def _is_stopped(pid: int) -> bool:
     """Whether all threads stand still: stopped, traced, or dead."""
     try:
-        states = [state_of(task) for task in Path(f"/proc/{pid}/task").iterdir()]
+        states = [_state_of(task) for task in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         return False
     return bool(states) and all(state in "TtZXx" for state in states)
 
 
-def state_of(folder: Path) -> str:
+def _state_of(folder: Path) -> str:
     """The state letter of a process or thread, by its folder in /proc; "X" if it is gone."""
     try:
         return (folder / "stat").read_text().rpartition(")")[2].split()[0]

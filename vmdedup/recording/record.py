@@ -15,6 +15,7 @@ from vmdedup.recording.writer import Writer
 
 Watch = Callable[[int, str], None]
 _DEFAULT_STEPS = 10
+_DYING = 1.0  # seconds from the end of a process's memory to its own
 
 
 @dataclass
@@ -37,11 +38,15 @@ def steps_of(sources: Sequence[Source], wanted: int | None) -> int:
 def record(sources: Sequence[Source], path: Path, interval_ns: int, steps: int, pause: bool, watch: Watch) -> Outcome:
     """Record so many steps, or until Ctrl-C. watch: told the step and the guest before each snapshot.
 
-    pause: live processes stand still while they are looked at. Raises VmdedupError; whole steps are kept even then.
+    pause: live processes stand still while they are looked at.
+
+    Closes the sources. Raises VmdedupError; whole steps are kept even then.
     """
     outcome = Outcome()
     live = [source.pid for source in sources if source.pid is not None]
     with ExitStack() as stack:
+        for source in sources:
+            stack.callback(source.close)
         pauses = stack.enter_context(Pauses(live if pause else ()))
         writer = stack.enter_context(Writer(path, time.time()))
         recorder = _Recorder(sources, writer, pauses, watch, outcome)
@@ -91,7 +96,7 @@ class _Recorder:
                 if dump is not None:
                     self._writer.snapshot(number, dump)
         except (DumpError, ProcessLookupError):
-            if not source.is_gone():
+            if not source.is_gone(_DYING):
                 raise
             self._bury(number, source, step)
 

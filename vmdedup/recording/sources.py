@@ -12,12 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from select import select
+from typing import cast
 
 from vmdedup.dump.base import Dump
 from vmdedup.dump.open import open_dump
-from vmdedup.errors import DumpError, UsageError
-from vmdedup.recording.memory import MemoryChoice, process_memory
-from vmdedup.recording.pause import state_of
+from vmdedup.errors import UsageError
+from vmdedup.recording.memory import CHOICES, Which, process_memory
 
 _PID_FILES = ("/run/libvirt/qemu/{name}.pid", "{runtime}/libvirt/qemu/run/{name}.pid")
 
@@ -39,9 +40,13 @@ class Source(ABC):
     def open(self, step: int) -> Dump | None:
         """Its memory at a step; None: as at the step before. DumpError: it cannot be read."""
 
-    def is_gone(self) -> bool:
-        """Whether there is no memory any more."""
+    def is_gone(self, patience: float = 0.0) -> bool:
+        """Whether there is no memory any more, or will not be in so many seconds."""
         return False
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is held open between steps."""
 
     @contextmanager
     def snapshot(self, step: int) -> Iterator[Dump | None]:
@@ -55,25 +60,30 @@ class Source(ABC):
 
 
 class ProcessSource(Source):
-    """A live process. choice: which of its memory."""
+    """A live process. which: of its memory."""
 
-    def __init__(self, name: str, text: str, pid: int, choice: MemoryChoice) -> None:
+    def __init__(self, name: str, text: str, pid: int, which: Which) -> None:
         super().__init__(name, text)
         self.pid = pid
-        self._choice = choice
-        self._started = _start_time(pid)
-        if self.is_gone():
-            raise UsageError(f"there is no process {pid} (for {name!r}); look for it with pgrep or virsh list")
+        self._which = which
+        try:
+            self._descriptor = os.pidfd_open(pid)
+        except OSError as error:
+            why = "there is none" if isinstance(error, ProcessLookupError) else error.strerror
+            raise UsageError(f"process {pid} ({name}) cannot be recorded: {why}; see pgrep, or virsh list") from None
 
     def open(self, step: int) -> Dump | None:
         """Its memory now."""
-        return process_memory(self.pid or 0, self._choice)
-
-    def is_gone(self) -> bool:
-        """Whether it has ended; another process may have its number by now."""
         assert self.pid is not None
-        folder = Path(f"/proc/{self.pid}")
-        return state_of(folder) in "ZXx" or _start_time(self.pid) != self._started
+        return process_memory(self.pid, self._which)
+
+    def is_gone(self, patience: float = 0.0) -> bool:
+        """Whether it has ended, or does so in so many seconds."""
+        return bool(select([self._descriptor], [], [], patience)[0])
+
+    def close(self) -> None:
+        """Let go of the process."""
+        os.close(self._descriptor)
 
 
 class DumpSource(Source):
@@ -90,26 +100,31 @@ class DumpSource(Source):
         """The dump of that step."""
         return open_dump(self._paths[step]) if step < len(self._paths) else None
 
+    def close(self) -> None:
+        """Nothing is."""
 
-def find_source(text: str, choice: MemoryChoice) -> Source:
-    """What the user means. Raises UsageError with the remedy."""
+
+def find_source(text: str, which: Which = "guest") -> Source:
+    """What the user means. which: of a process's memory, where the text does not say. UsageError with the remedy."""
     name, equals, rest = text.partition("=")
     if not equals or Path(text).exists():
         name, rest = "", text
-    kind, colon, what = rest.partition(":")
-    if colon and kind == "pid" and not Path(rest).exists():
-        return ProcessSource(name or f"pid-{what}", rest, _pid(what), choice)
-    if colon and kind == "domain" and not Path(rest).exists():
-        return ProcessSource(name or what, rest, _domain_pid(what), choice)
+    kind, _, what = rest.partition(":")
+    if kind in ("pid", "domain") and what and not Path(rest).exists():
+        plain, _, said = what.rpartition(":")
+        if said in CHOICES and plain:
+            what, which = plain, cast(Which, said)
+        pid = _pid(what) if kind == "pid" else _domain_pid(what)
+        return ProcessSource(name or (f"pid-{what}" if kind == "pid" else what), rest, pid, which)
     paths = [rest] if Path(rest).exists() else rest.split(",")
     if not all(paths):
         raise UsageError(f"{text!r} is no source; give pid:N, domain:NAME, a dump, or NAME=DUMP1,DUMP2,…")
     return DumpSource(name or Path(paths[0]).stem, paths)
 
 
-def find_sources(texts: list[str], choice: MemoryChoice) -> list[Source]:
+def find_sources(texts: list[str], which: Which = "guest") -> list[Source]:
     """All of them. UsageError: two would have the same name."""
-    sources = [find_source(text, choice) for text in texts]
+    sources = [find_source(text, which) for text in texts]
     names = [source.name for source in sources]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -131,17 +146,3 @@ def _domain_pid(name: str) -> int:
         except (OSError, ValueError):
             continue
     raise UsageError(f"no running domain {name!r}; see `virsh list`, and run as root for the system's domains")
-
-
-def _start_time(pid: int) -> str:
-    """What tells a process from a later one of the same number."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def damaged_or_gone(source: Source, error: DumpError) -> None:
-    """Raise the error again unless it is because the source has ended."""
-    if not source.is_gone():
-        raise error

@@ -198,7 +198,7 @@ class Writer:
     def _refused(self, error: OSError) -> DumpError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "make room, or record to another place" if full else "check path and permissions"
-        kept = f"{self.steps} whole steps are kept in it" if self.steps else "nothing was recorded"
+        kept = f"whole steps kept in it: {self.steps}" if self.steps else "nothing was recorded"
         return DumpError(f"{self.path} cannot be written ({error.strerror}); {kept}; {remedy}")
 
 

@@ -60,6 +60,7 @@ def _identity(run: Mapping[str, Any], last: Row) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "scenario": run["name"],
+        "backend": run.get("backend", "emulator"),
         "seed": run["seed"],
         "clock": run["clock"],
         "ended": run["ended"],

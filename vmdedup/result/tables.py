@@ -6,13 +6,16 @@ Parquet, because it keeps names and types and every notebook reads it.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from vmdedup.errors import UsageError
+from vmdedup.errors import UsageError, VmdedupError
 
 Row = Mapping[str, Any]  # int, float or str; None where nobody can know
 Table = pl.DataFrame
@@ -47,6 +50,41 @@ def read_parquet(path: Path) -> Table:
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path} is not a table of a run: {reason}") from None
+
+
+def named_table(columns: Mapping[str, NDArray[Any]], key: str, names: Sequence[str]) -> Table:
+    """A frame of whole columns; those of `key` are numbers that stand for names."""
+    made = {name: pl.Series(name, column) for name, column in columns.items()}
+    made[key] = pl.Series(key, names, dtype=pl.String).gather(columns[key])
+    return pl.DataFrame(made)
+
+
+def arrays(frame: Table, columns: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Columns of a frame as arrays. ValueError: one holds nothing in some row, or no plain numbers."""
+    found = {name: frame[name].to_numpy() for name in columns}
+    if any(frame[name].null_count() or array.dtype == np.object_ for name, array in found.items()):
+        raise ValueError("rows lack values")
+    return found
+
+
+def write_marked_parquet(frame: Table, path: Path, marks: Mapping[str, str]) -> None:
+    """Write a frame with metadata of its own; the file appears whole or not at all. VmdedupError: it cannot be."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        frame.write_parquet(partial, compression="zstd", metadata=dict(marks))
+        os.replace(partial, path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise VmdedupError(f"{path} cannot be written: {str(error).splitlines()[0]}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_marked_parquet(path: Path, columns: Sequence[str]) -> tuple[Table, dict[str, str]]:
+    """Columns of a Parquet file, and its metadata. UsageError: it is broken, or lacks a column."""
+    try:
+        return pl.read_parquet(path, columns=list(columns)), pl.read_parquet_metadata(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UsageError(str(error).splitlines()[0]) from None
 
 
 def _column(name: str, values: list[Any]) -> pl.Series:

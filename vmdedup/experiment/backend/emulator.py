@@ -44,7 +44,11 @@ class Emulator:
         memory = self.host.add(spec.memory_pages, spec.name, spec.node)
         self.ksmd.enter(memory.mm)
         guest = GuestProcess(spec, self.host, memory.mm, disk, logs=self._logs)
-        guest.start()
+        try:
+            guest.start()
+        except BaseException:
+            guest.kill()
+            raise
         return guest
 
     def release(self, guest: GuestProcess) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing import Pipe
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 
 from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
 from vmdedup.experiment.accounting import Mappings
@@ -57,17 +57,25 @@ class Kernel:
         """A new guest, started; its mapping is there, and on ksmd's list, when this returns."""
         self._admitted += 1
         ours, theirs = Pipe(duplex=False)
-        with ours:
-            with theirs:
-                memory = NewMemory(spec.memory_pages, spec.name, theirs)
-                guest = GuestProcess(spec, memory, self._admitted, disk, logs=self._logs)
+        with ours, theirs:
+            memory = NewMemory(spec.memory_pages, spec.name, theirs)
+            guest = GuestProcess(spec, memory, self._admitted, disk, logs=self._logs)
+            try:
                 guest.start()
-            ready = wait([ours, *([guest.sentinel] if guest.sentinel is not None else [])])
-            base = ours.recv() if ours in ready and ours.poll() else 0
-        if base and guest.pid is not None:  # else it is dead already, which it says when it is next spoken to
-            self.spaces[guest.mm] = Space(guest.mm, guest.pid, base, spec.memory_pages)
-            self.ksmd.pids[guest.mm] = guest.pid
+                self._settle(guest, ours)
+            except BaseException:
+                guest.kill()
+                raise
         return guest
+
+    def _settle(self, guest: GuestProcess, report: Connection) -> None:
+        """Learn where the guest's mapping is. One that is dead already says so when it is next spoken to."""
+        assert guest.pid is not None
+        assert guest.sentinel is not None
+        ready = wait([report, guest.sentinel])
+        if report in ready and (base := report.recv()):
+            self.spaces[guest.mm] = Space(guest.mm, guest.pid, base, guest.spec.memory_pages)
+            self.ksmd.pids[guest.mm] = guest.pid
 
     def release(self, guest: GuestProcess) -> None:
         """Forget where the guest's memory was; the kernel has taken it back."""

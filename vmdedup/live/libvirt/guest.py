@@ -36,23 +36,22 @@ class Guest:
         self.pid = qemu_pid(self.name)
         self.pidfd = os.pidfd_open(self.pid)
 
-    def wait_ready(self, line: str, limit: float, watch: Callable[[], None] = lambda: None) -> float:
-        """Wait until the console shows a line; returns the seconds that it took.
+    def wait_ready(self, line: str, left: float, limit: float, watch: Callable[[], None] = lambda: None) -> None:
+        """Wait until the console shows a line, `left` more seconds at most, which was `limit` at first.
 
-        limit: seconds. watch: called between looks; may raise. GuestError: too late, or the guest has ended, with
-        the last lines of its console.
+        watch: called between looks; may raise. GuestError: too late, or the guest has ended, with the last lines
+        of its console.
         """
         began = time.monotonic()
         while line not in (text := self.console()):
             watch()
             if has_ended(self.pidfd, _POLL):
                 raise GuestError(f"{self.name} has ended before it was up; its console: {last_lines(text)}")
-            if time.monotonic() - began > limit:
+            if time.monotonic() - began > left:
                 raise GuestError(
                     f"{self.name} is not up after {limit:g} s; give it more time or memory; "
                     f"its console: {last_lines(text)}"
                 )
-        return time.monotonic() - began
 
     def console(self) -> str:
         """All that it has written to its serial port."""

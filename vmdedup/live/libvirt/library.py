@@ -38,7 +38,7 @@ def start_command() -> str:
 
 @contextmanager
 def translated(deed: str) -> Iterator[None]:
-    """Errors of libvirt inside become GuestError, or EnvironmentLacksError if the daemon has gone. deed: what failed."""
+    """Errors of libvirt inside become GuestError, or EnvironmentLacksError if its daemon is gone. deed: what failed."""
     libvirt = library()
     try:
         yield

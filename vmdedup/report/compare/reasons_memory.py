@@ -55,11 +55,14 @@ def split_zeros(first: Figures, other: Figures) -> Iterator[Reason]:
 
 def firmware(first: Figures, other: Figures) -> Iterator[Reason]:
     """Mergeable memory of a QEMU process that is no guest RAM, alike in all guests."""
-    one, two = first.total("firmware_pages") or 0, other.total("firmware_pages") or 0
-    if one == two:
+    one, two = first.total("firmware_pages"), other.total("firmware_pages")
+    if (one or 0) == (two or 0):
         return
-    text = f"mergeable pages beside the guests' RAM (option ROMs, BIOS, VGA): {each(first, other, one, two)}"
-    yield Reason("firmware", text, abs(int(two - one)), {"firmware_pages": [one, two]})
+    seen = {figures.label: show(pages) for figures, pages in ((first, one), (other, two)) if pages is not None}
+    words = ", ".join(f"{pages} in {label}" for label, pages in seen.items())
+    silent = "" if len(seen) == 2 else "; the other does not tell them apart, or has none"
+    text = f"KSM sees pages beside the guests' RAM (option ROMs, BIOS, VGA): {words}{silent}"
+    yield Reason("firmware", text, abs(int((two or 0) - (one or 0))), {"firmware_pages": [one, two]})
 
 
 FINDERS: Final[tuple[Finder, ...]] = (visible, held, split_zeros, firmware)

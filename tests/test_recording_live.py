@@ -1,0 +1,315 @@
+"""Recording live processes: what a child of ours held when it was looked at is in the file, however that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from memory_dumps import Pages, digest, page
+
+from vmdedup.errors import DumpError, UsageError
+from vmdedup.guest.diskspec import NO_DISK, open_disk
+from vmdedup.guest.image import ImageSpec
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.vm import GuestProcess
+from vmdedup.host.memory import Host
+from vmdedup.recording.memory import qemu_ram
+from vmdedup.recording.pause import Pauses
+from vmdedup.recording.reader import Recording
+from vmdedup.recording.record import record, steps_of
+from vmdedup.recording.sources import find_source, find_sources
+
+PAGES = 4096
+# A process with a memory of its own that does as it is told, a line at a time: NUMBER=CONTENT, NUMBER- (given back).
+CHILD = f"""
+import ctypes, mmap, sys
+memory = mmap.mmap(-1, {PAGES} * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(mmap.MADV_NOHUGEPAGE)
+print(ctypes.addressof(ctypes.c_char.from_buffer(memory)), flush=True)
+for line in sys.stdin:
+    for order in line.split():
+        if order == "spin":
+            number = 0
+            print("spinning", flush=True)
+            while True:
+                number += 1
+                for place in range(0, 64 * 4096, 4096):
+                    memory[place:place + 8] = number.to_bytes(8, "little")
+        number, sign, content = order.partition("=")
+        if sign:
+            at = int(number) * 4096
+            memory[at:at + 4096] = int(content).to_bytes(8, "little") * 512
+        else:
+            memory.madvise(mmap.MADV_DONTNEED, int(order[:-1]) * 4096, 4096)
+    print("done", flush=True)
+"""
+
+
+class Child:
+    """A process whose memory's content is known. first: the page number of its memory; pages: what it holds."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.first = int(self._line()) // 4096
+        self.pages: dict[int, bytes] = {}
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def tell(self, *orders: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(" ".join(orders) + "\n")
+        self.process.stdin.flush()
+        assert self._line() in ("done\n", "spinning\n")
+
+    def fill(self) -> None:
+        """So that this is its largest memory by far."""
+        self.change({number: number // 2 for number in range(PAGES)})
+
+    def change(self, contents: dict[int, int | None]) -> None:
+        self.tell(*(f"{n}-" if content is None else f"{n}={content}" for n, content in contents.items()))
+        for number, content in contents.items():
+            self.pages.pop(self.first + number, None)
+            if content is not None:
+                self.pages[self.first + number] = page(content)
+
+    def state(self) -> str:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def children() -> Iterator[Callable[[], Child]]:
+    """Start a child; they end with the test."""
+    made: list[Child] = []
+
+    def begin() -> Child:
+        made.append(Child())
+        made[-1].fill()
+        return made[-1]
+
+    yield begin
+    for child in made:
+        with suppress(OSError):
+            os.kill(child.pid, signal.SIGCONT)
+        child.end()
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def draw(rng: np.random.Generator, step: int) -> dict[int, int | None]:
+    """What a child changes at a step: some pages written, some given back."""
+    written = {int(n): int(rng.integers(0, 4000)) for n in rng.integers(0, PAGES, 30 * step)}
+    return {**written, **{int(n): None for n in rng.integers(0, PAGES, 5 * step)}}
+
+
+def test_live_processes_are_recorded_and_live_again(children: Callable[[], Child], tmp_path: Path) -> None:
+    """Three processes, twelve steps; the emulator's guests hold at every step what the processes held."""
+    named = {f"p{number}": children() for number in range(3)}
+    rng, path = np.random.default_rng(4), tmp_path / "life.rec"
+    truth: dict[tuple[int, str], Pages] = {}
+
+    def watch(step: int, name: str) -> None:
+        if step:
+            named[name].change(draw(rng, step))
+        truth[step, name] = dict(named[name].pages)
+
+    sources = find_sources([f"{name}=pid:{child.pid}:largest" for name, child in named.items()])
+    outcome = record(sources, path, 1_000_000, steps=12, pause=True, watch=watch)
+    assert (outcome.steps, outcome.ended, outcome.notes) == (12, "complete", [])
+    with Recording(path) as recording:
+        assert [guest.name for guest in recording.guests] == list(named)
+        times = [step.time_ns for step in recording.steps]
+        assert times[0] == 0
+        assert times == sorted(set(times))
+        for step in range(12):
+            for guest, name in enumerate(named):
+                assert recording.snapshot(guest, step).digest == digest(truth[step, name])
+        replay(path, recording, named, truth)
+
+
+def replay(path: Path, recording: Recording, named: dict[str, Child], truth: dict[tuple[int, str], Pages]) -> None:
+    host = Host.create(3 * 2 * PAGES)
+    guests = {}
+    try:
+        for number, name in enumerate(named):
+            spec = GuestSpec(name, recording.guests[number].pages, image=ImageSpec(str(path), True, name))
+            guests[name] = GuestProcess(spec, host, host.add(spec.memory_pages).mm, open_disk(NO_DISK))
+            guests[name].start()
+        for step, moment in enumerate(recording.steps):
+            for number, name in enumerate(named):
+                guest = guests[name]
+                guest.tick(moment.time_ns / 1e6 - guest.ready().virtual_ms)
+                assert guest.verify() == len(truth[step, name])
+                held = np.array(sorted(truth[step, name]), np.int64)
+                contents = host.memory(guest.mm).read_pages(recording.guests[number].places.of(held))
+                assert contents.tobytes() == b"".join(truth[step, name][n] for n in held.tolist())
+    finally:
+        for guest in guests.values():
+            guest.kill()
+        host.close()
+
+
+def test_a_process_that_ends_holds_nothing_any_more(children: Callable[[], Child], tmp_path: Path) -> None:
+    stays, goes = children(), children()
+
+    def watch(step: int, name: str) -> None:
+        if (step, name) == (2, "goes"):
+            goes.end()
+        elif (step, name) == (4, "stays"):
+            stays.end()
+
+    sources = find_sources([f"goes=pid:{goes.pid}:largest", f"stays=pid:{stays.pid}:largest"])
+    outcome = record(sources, tmp_path / "life.rec", 1_000_000, steps=9, pause=True, watch=watch)
+    assert outcome.notes == ["goes ended before step 2", "stays ended before step 4"]
+    assert (outcome.ended, outcome.steps) == ("every guest has gone", 5)
+    with Recording(tmp_path / "life.rec") as recording:
+        held = [[recording.snapshot(guest, step).present for step in range(5)] for guest in (0, 1)]
+    assert held == [[PAGES, PAGES, 0, 0, 0], [PAGES, PAGES, PAGES, PAGES, 0]]
+
+
+def test_a_process_that_is_gone_at_once(children: Callable[[], Child], tmp_path: Path) -> None:
+    child = children()
+    sources = find_sources([f"pid:{child.pid}:largest"])
+    child.end()
+    with pytest.raises(DumpError, match="ended before its first snapshot was whole"):
+        record(sources, tmp_path / "life.rec", 1, steps=2, pause=False, watch=lambda step, name: None)
+    assert not (tmp_path / "life.rec").exists()
+    with pytest.raises(UsageError, match=r"process \d+ \(pid-\d+\) cannot be recorded: there is none"):
+        find_source(f"pid:{child.pid}")
+
+
+def test_an_interrupt_keeps_whole_steps(children: Callable[[], Child], tmp_path: Path) -> None:
+    child, path = children(), tmp_path / "life.rec"
+
+    def watch(step: int, name: str) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    outcome = record(find_sources([f"pid:{child.pid}:largest"]), path, 1, steps=9, pause=True, watch=watch)
+    assert (outcome.ended, outcome.steps) == ("interrupted", 3)
+    with Recording(path) as recording:
+        assert (len(recording.steps), recording.note) == (3, None)
+    assert child.state() != "T"
+
+
+def test_a_paused_process_is_seen_at_one_moment(children: Callable[[], Child], tmp_path: Path) -> None:
+    """It stores a number into 64 pages in turn, then the next number: a moment has one place where they differ."""
+    child, path = children(), tmp_path / "life.rec"
+    child.tell("spin")
+    record(find_sources([f"pid:{child.pid}:largest"]), path, 1_000_000, 10, pause=True, watch=lambda step, name: None)
+    assert child.state() != "T"
+    with Recording(path) as recording:
+        for step in range(10):
+            state = recording.state(0, step)
+            places = recording.guests[0].places.of(np.arange(child.first, child.first + 64))
+            numbers = np.zeros(64, np.int64)
+            for rows, pages in recording.contents(state[places]):
+                numbers[rows] = pages[:, :8].copy().view(np.int64)[:, 0]
+            assert set(np.diff(numbers).tolist()) <= {0, -1}
+            assert numbers[0] - numbers[-1] <= 1
+
+
+PAUSER = """
+import sys, time
+from vmdedup.recording.pause import Pauses
+with Pauses([int(sys.argv[1])]) as pauses, pauses.stopped(int(sys.argv[1])):
+    print("stopped", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_recorder_leaves_nobody_stopped(children: Callable[[], Child]) -> None:
+    child = children()
+    with subprocess.Popen(
+        [sys.executable, "-c", PAUSER, str(child.pid)], stdout=subprocess.PIPE, text=True
+    ) as recorder:
+        assert recorder.stdout is not None
+        assert recorder.stdout.readline() == "stopped\n"
+        assert child.state() == "T"
+        recorder.kill()
+    until(lambda: child.state() != "T")
+    child.change({0: 5})
+
+
+def test_who_was_stopped_before_stays_so(children: Callable[[], Child]) -> None:
+    child = children()
+    os.kill(child.pid, signal.SIGSTOP)
+    until(lambda: child.state() == "T")
+    with Pauses([child.pid]) as pauses, pauses.stopped(child.pid):
+        pass
+    assert child.state() == "T"
+
+
+def test_how_many_steps(children: Callable[[], Child], tmp_path: Path) -> None:
+    names = []
+    for number in range(3):
+        (tmp_path / f"{number}.raw").write_bytes(page(number))
+        names.append(str(tmp_path / f"{number}.raw"))
+    series, one = find_source(f"day={','.join(names)}"), find_source(names[0])
+    live = find_source(f"pid:{children().pid}")
+    assert [series.name, one.name, live.name] == ["day", "0", f"pid-{live.pid}"]
+    assert [steps_of([one], None), steps_of([one, series], None), steps_of([live, series], None)] == [1, 3, 10]
+    assert steps_of([live, series], 2) == 2
+    for source in (series, one, live):
+        source.close()
+
+
+SOURCES = {
+    "pid:x": "pid:x names no process; give its number",
+    "pid:0": "names no process",
+    "a=domain:no-such-domain-here": "no running domain 'no-such-domain-here'; see `virsh list`",
+    "a=x.raw,,y.raw": "is no source; give pid:N, domain:NAME, a dump, or NAME=DUMP1,DUMP2,…",
+    "no-such-file.raw": "no-such-file.raw",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), SOURCES.items(), ids=SOURCES.keys())
+def test_what_is_no_source(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+        find_source(text)
+
+
+def test_names_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(page(1))
+    with pytest.raises(UsageError, match="two sources are called 'a'; write NAME=SOURCE"):
+        find_sources([str(path), str(path)])
+
+
+@pytest.mark.parametrize(
+    ("words", "ram"),
+    [(["-m", "64"], 64 << 20), (["-m", "size=131072k,slots=2"], 128 << 20), (["-m", "1G"], 1 << 30), ([], None)],
+)
+def test_the_ram_of_a_qemu_is_read_from_its_command_line(words: list[str], ram: int | None) -> None:
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    command = ["qemu-system-x86_64", "-c", code, *words]
+    with subprocess.Popen(command, executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert qemu_ram(process.pid) == ram
+        assert qemu_ram(os.getpid()) is None
+        process.communicate()

@@ -1,0 +1,105 @@
+"""Real guests without Ansible, as `vmdedup live run --direct` and `live verify` have them: run, show, keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from vmdedup.cli.console import console
+from vmdedup.experiment.interrupt import Interrupt
+from vmdedup.experiment.output import choose_output
+from vmdedup.experiment.realguests import real_plan
+from vmdedup.experiment.realrun import Outcome, Wishes, run_direct
+from vmdedup.experiment.scenario import Scenario
+from vmdedup.live.comparison import document, render
+from vmdedup.live.provision.plan import RunPlan
+from vmdedup.report.live import LiveView
+from vmdedup.report.summary import render as render_summary
+
+DIFFERENT, INTERRUPTED = 3, 130
+SCHEMA_VERSION = 1
+_COMPARED = ("smart_scan", "use_zero_pages", "max_page_sharing", "merge_across_nodes")
+
+
+class Direct:
+    """One run of a scenario's guests, and how it is shown."""
+
+    def __init__(self, scenario: Scenario, image: str | None, as_json: bool, quiet: bool, no_color: bool) -> None:
+        """image: for all guests. ScenarioError, UsageError: the scenario cannot be had with real guests."""
+        self._scenario = scenario
+        self._as_json, self._quiet, self._no_color = as_json, quiet, no_color
+        self._plan, notes = real_plan(scenario, image)
+        for note in () if quiet else notes:
+            typer.echo(f"vmdedup: {note}", err=True)
+
+    def run(self, wishes: Mapping[str, Any], knobs: list[str], output: Path | None) -> int:
+        """Run, show what came out, keep it, and say where. wishes: fields of Wishes. knobs: as they were given."""
+        wanted = Wishes(**wishes, variants=_variants(self._plan, knobs))
+        path = choose_output(self._scenario, output) if wanted.measure else None
+        outcome = self._run(wanted)
+        if outcome is None:
+            typer.echo("vmdedup: interrupted before there was anything to keep", err=True)
+            return INTERRUPTED
+        self._show(outcome)
+        if outcome.result is not None and path is not None:
+            outcome.result.save(path)
+            self._say_where(path, outcome.interrupted)
+        return _status(outcome)
+
+    def _run(self, wishes: Wishes) -> Outcome | None:
+        screen = console(self._no_color)
+        nanoseconds = round(self._plan.seconds * 1e9)
+        try:
+            with (
+                LiveView(screen, self._plan.name, nanoseconds, shown=not self._quiet) as view,
+                Interrupt() as pressed,
+            ):
+                return run_direct(self._plan, wishes, view, lambda: pressed.wanted)
+        except KeyboardInterrupt:
+            return None
+
+    def _say_where(self, path: Path, interrupted: bool) -> None:
+        if interrupted or not self._quiet:
+            begin = "interrupted; the results so far are in" if interrupted else "results:"
+            console(self._no_color).print(f"{begin} {path}", highlight=False, soft_wrap=True)
+
+    def _show(self, outcome: Outcome) -> None:
+        """The answers on stdout."""
+        if self._as_json:
+            typer.echo(json.dumps(_about(outcome), indent=2, sort_keys=True, ensure_ascii=False))
+            return
+        if outcome.result is not None:
+            render_summary(outcome.result.summary, console(self._no_color, to_stdout=True))
+        for found in outcome.verifications:
+            typer.echo(render(found))
+        for path in outcome.dumps:
+            typer.echo(f"dumped {path}")
+
+
+def _about(outcome: Outcome) -> dict[str, Any]:
+    about: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "dumps": [str(path) for path in outcome.dumps]}
+    if outcome.result is not None:
+        about["summary"] = outcome.result.summary
+    if outcome.verifications:
+        about["verification"] = document(outcome.verifications)
+    return about
+
+
+def _status(outcome: Outcome) -> int:
+    if outcome.failure is not None:
+        raise outcome.failure
+    if outcome.interrupted:
+        return INTERRUPTED
+    return 0 if all(found.is_equal for found in outcome.verifications) else DIFFERENT
+
+
+def _variants(plan: RunPlan, knobs: list[str]) -> tuple[dict[str, str], ...]:
+    """Tunables of each comparison: the scenario's, and unless they say so themselves with zero pages both ways."""
+    base = {name: plan.tunables[name] for name in _COMPARED if name in plan.tunables}
+    if any(knob.startswith("use_zero_pages=") for knob in knobs):
+        return (base,)
+    return tuple(base | {"use_zero_pages": value} for value in ("0", "1"))

@@ -1,0 +1,102 @@
+"""vmdedup doctor: what this machine can do, and what keeps KSM from merging."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vmdedup.doctor.finding import Finding, Status
+
+LACKING = 4
+
+HELP = """Say what this machine can do, and why KSM merges nothing or little, each with what to do about it.
+
+Nothing is changed. Exit status 4: something is missing that the purpose needs, 0: nothing is. The purpose is that
+KSM merges what it could, unless --for names others: kernel (scripts and scenarios on the kernel's KSM), guests (under
+QEMU and libvirt), ansible, images. With --pid or --domain, only KSM and that process are looked at.
+
+\b
+  vmdedup doctor
+  sudo vmdedup doctor --domain web1
+  vmdedup doctor --for guests --for images --json
+  vmdedup doctor --deep
+"""
+
+
+class Purpose(StrEnum):
+    """What is wanted of the machine."""
+
+    merging = "merging"
+    kernel = "kernel"
+    guests = "guests"
+    ansible = "ansible"
+    images = "images"
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
+    pid: Annotated[int | None, typer.Option(help="Look at this process: why is its memory not merged?")] = None,
+    domain: Annotated[str | None, typer.Option(help="The same for the guest of this libvirt domain.")] = None,
+    purposes: Annotated[
+        list[Purpose] | None, typer.Option("--for", help="What is wanted of the machine; may be repeated.")
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Boot something on KVM too; may take half a minute.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
+) -> int:
+    """Returns the exit status."""
+    from vmdedup.doctor import examine
+    from vmdedup.doctor.machine import Machine
+    from vmdedup.doctor.scene import look
+
+    _check(pid, domain)
+    wanted = sorted({purpose.value for purpose in purposes or ()}) or list(examine.DEFAULT_PURPOSES)
+    findings = examine.examine(look(Machine(), pid, domain), wanted)
+    if deep:
+        findings.append(_boot())
+    if as_json:
+        from vmdedup.report.document import render
+
+        typer.echo(render(examine.document(findings, wanted)))
+    else:
+        _show(findings, no_color)
+    return LACKING if examine.problems(findings) else 0
+
+
+def _check(pid: int | None, domain: str | None) -> None:
+    from vmdedup.errors import UsageError
+
+    if pid is not None and domain is not None:
+        raise UsageError("--pid and --domain name one process each; give one of them")
+
+
+def _boot() -> Finding:
+    """Boot a boot sector on KVM, and the kernel of the image tiny if that is built."""
+    from vmdedup.doctor.examine import booting
+    from vmdedup.errors import VmdedupError
+    from vmdedup.image.store import require
+    from vmdedup.live.accel import probe
+
+    try:
+        image = require("tiny", build=False)
+    except VmdedupError:
+        image = None
+    found = probe(image)
+    untried = " (no kernel was tried: vmdedup image build tiny)" if found.works and image is None else ""
+    return booting(found.works, f"{found.reason}{untried}")
+
+
+def _show(findings: list[Finding], no_color: bool) -> None:
+    """The text on stdout, in colour on a terminal."""
+    from vmdedup.doctor.text import lines
+
+    colour = False if no_color or os.environ.get("NO_COLOR") else True if os.environ.get("FORCE_COLOR") else None
+    typer.echo("\n".join(lines(findings, _paint)), color=colour)
+
+
+def _paint(status: Status, text: str) -> str:
+    colours = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
+    return typer.style(text, fg=colours[status.value])

@@ -1,0 +1,34 @@
+"""vmdedup live measure DIRECTORY: measure guests that Ansible has provisioned. The role `measure` calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = """Start ksmd and measure guests that run already, as the plan in DIRECTORY says.
+
+The role `measure` calls it. Whoever calls it holds the lock on the kernel's KSM, and puts KSM back afterwards:
+`vmdedup live run` does both. A file named stop in DIRECTORY ends it early, with the results so far.
+
+\b
+  vmdedup live measure /tmp/vmdedup-x1 --output runs/mine
+"""
+
+
+def measure(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Folder with plan.json.")],
+    output: Annotated[Path, typer.Option(help="Directory for the results.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON document on stdout.")] = False,
+) -> int:
+    """Returns the exit status."""
+    from vmdedup.experiment.realpart import measure_provisioned
+    from vmdedup.report.document import render
+    from vmdedup.result.directory import check_free
+
+    check_free(output)
+    result = measure_provisioned(directory)
+    result.save(output)
+    typer.echo(render(result.summary) if as_json else f"results: {output}")
+    return 0

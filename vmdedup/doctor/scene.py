@@ -1,0 +1,102 @@
+"""All that the checks look at, read once: the kernel's KSM, processes, and memory maps of those that matter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vmdedup.doctor.machine import Machine
+from vmdedup.doctor.processes import Process, Vma, memory_map, read_processes
+from vmdedup.errors import UsageError
+from vmdedup.live.lock import NAME
+
+KSM: Final = "/sys/kernel/mm/ksm"
+LOCKS: Final = (f"/run/lock/{NAME}", f"/tmp/{NAME}")  # where live.lock may have put it
+PATIENCE: Final = 1.5  # seconds for memory maps: those of large guests take long to read
+
+
+@dataclass(frozen=True)
+class Scene:
+    """ksm: every file of the kernel's KSM, None where there is none. maps: by pid, of guests and mergeable processes.
+
+    chosen: the one process that was asked for, or None. unread: pids whose maps were not read for lack of time.
+    holder: the pid of a vmdedup that uses the kernel's KSM, or 0.
+    """
+
+    machine: Machine
+    ksm: Mapping[str, str] | None
+    processes: Sequence[Process]
+    maps: Mapping[int, Sequence[Vma]]
+    chosen: Process | None = None
+    unread: Sequence[int] = ()
+    holder: int = 0
+
+    def number(self, name: str) -> int:
+        """A counter or a numeric tunable of KSM; 0 if this kernel's KSM has no such file."""
+        text = (self.ksm or {}).get(name, "")
+        return int(text) if text.lstrip("-").isdecimal() else 0
+
+    @property
+    def guests(self) -> list[Process]:
+        """Virtual machine monitors, and the process that was asked for."""
+        return [process for process in self.processes if process.is_guest or process is self.chosen]
+
+    @property
+    def mergeable(self) -> list[Process]:
+        """Processes with memory that ksmd scans, by their maps or by what KSM says of them."""
+        return [process for process in self.processes if process.is_mergeable or self.mergeable_kib(process.pid)]
+
+    def mergeable_kib(self, pid: int) -> int:
+        """KiB of a process's mappings that are advised mergeable, whether there are pages in them or not."""
+        return sum(vma.size for vma in self.maps.get(pid, ()) if vma.is_mergeable)
+
+
+def look(machine: Machine, pid: int | None = None, domain: str | None = None, patience: float = PATIENCE) -> Scene:
+    """The machine as it is now. pid, domain: a process to look at more closely. UsageError: there is none such."""
+    processes = list(read_processes(machine))
+    chosen = _choose(processes, pid, domain)
+    end, maps, unread = time.monotonic() + patience, {}, []
+    wanted = [process for process in processes if process.is_guest or process.is_mergeable]
+    for process in ([chosen] if chosen else []) + [process for process in wanted if process is not chosen]:
+        if time.monotonic() > end:
+            unread.append(process.pid)
+        elif (vmas := memory_map(machine, process.pid)) is not None:
+            maps[process.pid] = vmas
+    holder = next((pid for name in LOCKS if (pid := lock_holder(machine, name))), 0)
+    return Scene(machine, _ksm_files(machine), processes, maps, chosen, unread, holder)
+
+
+def lock_holder(machine: Machine, name: str) -> int:
+    """The pid that holds an flock on a file, by /proc/locks, so that the lock is not touched; 0 if nobody does.
+
+    Source: proc_locks(5).
+    """
+    try:
+        inode = machine.path(name).stat().st_ino
+    except OSError:
+        return 0
+    for line in (machine.text("/proc/locks") or "").splitlines():
+        words = line.split()
+        if len(words) > 5 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
+            return int(words[4])
+    return 0
+
+
+def _choose(processes: Sequence[Process], pid: int | None, domain: str | None) -> Process | None:
+    if pid is None and domain is None:
+        return None
+    for process in processes:
+        if process.pid == pid or (domain is not None and process.is_guest and process.domain == domain):
+            return process
+    if pid is not None:
+        raise UsageError(f"there is no process {pid}; find the guests' with: pgrep -a qemu")
+    raise UsageError(f"no QEMU process runs domain {domain}; start it: virsh start {domain}")
+
+
+def _ksm_files(machine: Machine) -> dict[str, str] | None:
+    folder = machine.path(KSM)
+    if not (folder / "run").exists():
+        return None
+    return {path.name: (machine.text(f"{KSM}/{path.name}") or "").strip() for path in sorted(folder.iterdir())}

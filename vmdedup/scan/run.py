@@ -1,0 +1,93 @@
+"""A whole scan: open, read, count, describe."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from vmdedup.errors import UsageError
+from vmdedup.scan.counting import tally
+from vmdedup.scan.fingerprint import Hasher, random_salt
+from vmdedup.scan.opening import close_sources, open_sources
+from vmdedup.scan.partitions import Partitions, Stream
+from vmdedup.scan.places import most_frequent
+from vmdedup.scan.reading import Reading, choose_threads
+from vmdedup.scan.result import ScanResult, document
+from vmdedup.scan.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from vmdedup.dump.base import Dump
+    from vmdedup.scan.reading import Stop, Watch
+    from vmdedup.scan.similar import Similar
+    from vmdedup.scan.source import Source
+
+MEMORY_LIMIT = 1 << 16
+TOP = 10
+
+
+def scan_dumps(
+    dumps: Iterable[str | Path | Dump],
+    *,
+    top: int = TOP,
+    similar: Similar | None = None,
+    salt: str | None = None,
+    hashes_only: Path | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+    threads: int | None = None,
+    watch: Watch = lambda done, total: None,
+    stop: Stop = lambda: False,
+) -> ScanResult:
+    """What these dumps hold, each and together.
+
+    dumps: what open_dump takes, files of salted fingerprints, opened dumps (which are closed). top: how many of the
+    most frequent contents are described. similar: what to look for beyond equal pages. hashes_only: write salted
+    fingerprints there; salt: else one that nobody knows is made up. memory_limit: bytes of fingerprints in memory, more
+    go to a temporary file. threads: None chooses. watch(done, total): called as pages are read. stop: asked as pages
+    are read; once it says True, the figures are of what was read. DumpError: a dump is damaged.
+    """
+    names = [str(dump) if isinstance(dump, str | PathLike) else dump for dump in dumps]
+    if hashes_only is not None and salt is None:
+        salt = random_salt()
+    sources, spool = open_sources(names), Spool(memory_limit)
+    try:
+        hasher = Hasher(salt)
+        zero = _agree(sources, hasher)
+        if hashes_only is not None and any(not source.has_contents for source in sources):
+            raise UsageError("--hashes-only is of dumps; exported hashes need not be exported again")
+        reading = Reading(Partitions(sum(source.present for source in sources), spool, zero), Stream(spool))
+        reading.read(sources, hasher, threads or choose_threads(sources), watch, stop)
+        counted = tally(reading.parts, len(sources), top)
+        frequent = most_frequent(counted, zero, reading.stream, sources, hasher)
+        found = document(sources, counted, reading.interrupted, _salt_id(sources, hasher), frequent)
+        if hashes_only is not None:
+            from vmdedup.scan.export import write_export
+
+            write_export(hashes_only, sources, reading.stream, hasher)
+        if similar is not None and not reading.interrupted:
+            found["subpage"] = similar.look(sources, reading.stream, hasher, watch, stop)
+            found["partial"] = found["subpage"] is None
+        return ScanResult(found)
+    finally:
+        close_sources(sources)
+        spool.close()
+
+
+def _agree(sources: Sequence[Source], hasher: Hasher) -> bytes:
+    """The fingerprint of zeros. UsageError: not all fingerprints are made alike, so they cannot be compared."""
+    made = [source for source in sources if not source.has_contents]
+    if not made:
+        return hasher.zero
+    for source in sources:
+        salt_id = hasher.salt_id if source.has_contents else source.salt_id
+        if salt_id != made[0].salt_id:
+            one, two = made[0].full_name, source.full_name
+            remedy = "export both with the same --salt" if not source.has_contents else "give the export's --salt"
+            raise UsageError(f"{two} and {one} cannot be compared: their fingerprints have different salts; {remedy}")
+    return next((source.zero for source in made if source.zero is not None), hasher.zero)
+
+
+def _salt_id(sources: Sequence[Source], hasher: Hasher) -> str | None:
+    return next((source.salt_id for source in sources if not source.has_contents), hasher.salt_id)

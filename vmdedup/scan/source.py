@@ -1,0 +1,61 @@
+"""What is scanned: anything that gives pages in pieces, be it contents or fingerprints made elsewhere."""
+
+from __future__ import annotations
+
+from vmdedup.scan.fingerprint import Hasher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+
+class Piece:
+    """Some pages of one region. region: its index. numbers: guest page numbers, ascending.
+
+    load: from any thread, the contents of these pages, and how many times over: (n pages, 1) or (one page, n).
+    """
+
+    __slots__ = ("load", "numbers", "region")
+
+    def __init__(self, region: int, numbers: Sequence[int], load: Callable[[], tuple[bytes | memoryview, int]]) -> None:
+        self.region, self.numbers, self.load = region, numbers, load
+
+    def fingerprints(self, hasher: Hasher) -> list[bytes]:
+        """One for each page. DumpError: the pages cannot be read."""
+        content, times = self.load()
+        return hasher.pages(content) * times
+
+
+class Source:
+    """One dump, opened; a base class.
+
+    name: as the user wrote it. regions: (name, first guest page, pages). present: pages that pieces() gives.
+    salt_id, zero: of fingerprints made elsewhere, their salt's name and the fingerprint of a page of zeros.
+    """
+
+    name: str
+    format: str
+    regions: Sequence[tuple[str, int, int]]
+    present: int
+    salt_id: str | None = None
+    zero: bytes | None = None
+    has_contents = True
+    is_light = False  # reading it takes no NumPy, and no time worth a second thread
+
+    @property
+    def pages(self) -> int:
+        """Pages of all regions, absent ones included."""
+        return sum(pages for _, _, pages in self.regions)
+
+    @property
+    def full_name(self) -> str:
+        """A name that says where it is from; for dumps that would be called the same."""
+        return self.name
+
+    def pieces(self) -> Iterator[Piece]:
+        """Every present page once, in the same order each time."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of the file."""
+        raise NotImplementedError
