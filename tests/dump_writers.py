@@ -49,8 +49,8 @@ def elf(memory: Memory, wide: bool = True, order: str = "<", virtual: bool = Fal
     ehdr, phdr = (64, 56) if wide else (52, 32)
     extra = (64 if wide else 40) if many else 0
     at = ehdr + extra + phdr * (len(segments) + 1)
-    table = elf_row(wide, order, 4, at, 0, 0, 0, 0)  # a PT_NOTE without notes
-    body = b""
+    table = bytearray(elf_row(wide, order, 4, at, 0, 0, 0, 0))  # a PT_NOTE without notes
+    body = bytearray()
     for address, data, size in segments:
         place = (address, 0) if virtual else (0, address)
         table += elf_row(wide, order, 1, at + len(body), *place, len(data), size)

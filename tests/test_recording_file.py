@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from memory_dumps import MemoryDump, Pages, digest, page, write_recording
 
 from vmdedup.dump.base import Region
-from vmdedup.errors import DumpError
+from vmdedup.errors import DumpError, VmdedupError
 from vmdedup.recording import layout
 from vmdedup.recording.contents import Contents
 from vmdedup.recording.digest import page_digests
@@ -253,7 +253,7 @@ def test_a_full_disk_leaves_whole_steps(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (writer.size + 100_000, hard))
         try:
             writer.snapshot(guest, MemoryDump([Region("ram", 0, 64)], noise))
-            with pytest.raises(DumpError, match=r"File too large\); whole steps kept in it: 1; make room"):
+            with pytest.raises(VmdedupError, match=r"File too large\); whole steps kept in it: 1; make room"):
                 writer.end_step(1)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

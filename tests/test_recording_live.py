@@ -293,6 +293,15 @@ def test_what_is_no_source(text: str, message: str) -> None:
         find_source(text)
 
 
+def test_a_domain_is_found_by_its_pid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "web.pid").write_text(f"{os.getpid()}\n")
+    monkeypatch.setattr("vmdedup.recording.sources._PID_FILES", (f"{tmp_path}/no/{{name}}", f"{tmp_path}/{{name}}.pid"))
+    for text, name in (("domain:web", "web"), ("db=domain:web:all", "db")):
+        source = find_source(text)
+        assert (source.name, source.pid) == (name, os.getpid())
+        source.close()
+
+
 def test_names_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes(page(1))

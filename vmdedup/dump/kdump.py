@@ -39,11 +39,13 @@ class KdumpDump(Dump):
         self.page, self.sub_blocks, bitmap_blocks, self.bits = header(file)
         self.ratio = self.page // PAGE_SIZE
         self.bitmap = self.page * (1 + self.sub_blocks)
-        each = bitmap_blocks // 2 * self.page
-        if self.bits > each * 8:
-            raise DumpError(f"{self.name}: {self.bits} page numbers in bitmaps of {each} bytes: damaged; dump again")
-        check_range(file, self.bitmap, 2 * each)
-        self.dumped = self.bitmap + each
+        need = -(-self.bits // (8 * self.page))
+        if bitmap_blocks < need:
+            what = f"{self.bits} page numbers in bitmaps of {bitmap_blocks} blocks"
+            raise DumpError(f"{self.name}: {what}: truncated or damaged; dump again")
+        # With room for one bitmap only, all that exists was dumped: so diskdump_mod.h and crash have it.
+        self.dumped = self.bitmap + (bitmap_blocks // 2 * self.page if bitmap_blocks >= 2 * need else 0)
+        check_range(file, self.bitmap, bitmap_blocks * self.page)
         self.descriptors = self.bitmap + bitmap_blocks * self.page
         self.regions = [
             Region("memory", first * self.ratio, count * self.ratio)

@@ -34,7 +34,7 @@ def process_memory(pid: int, which: Which) -> ProcessDump:
     chosen = [index for index, region in enumerate(dump.regions) if region.pages * PAGE_SIZE == ram]
     if not chosen:
         dump.close()
-        raise DumpError(f"pid:{pid} has no mapping of its guest's {ram} bytes; wait until it runs, or record pid:{pid}:all")
+        raise DumpError(f"pid:{pid} has no mapping of its guest's {ram} bytes; wait for it, or record pid:{pid}:all")
     dump.regions, dump.maps = [dump.regions[k] for k in chosen], [dump.maps[k] for k in chosen]
     return dump
 

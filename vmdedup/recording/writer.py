@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zstandard import ZstdCompressor
 
 from vmdedup.dump.base import PAGE_SIZE, Dump
-from vmdedup.errors import DumpError
+from vmdedup.errors import DumpError, VmdedupError
 from vmdedup.recording.contents import Contents
 from vmdedup.recording.digest import Digests, memory_digest, page_digests
 from vmdedup.recording.layout import (
@@ -57,7 +57,7 @@ class _Guest:
 
 
 class Writer:
-    """A recording being written. DumpError: the file exists already, or cannot be written.
+    """A recording being written. DumpError: there is such a file. VmdedupError: it cannot be written, the disk is full.
 
     A step: snapshot() of any guests, then end_step(). close() leaves whole steps only, and no file if there is none.
     Memory: 4 bytes a guest page, 24 a different content, and while a snapshot is taken 13 for each changed page.
@@ -195,11 +195,11 @@ class Writer:
             left = left[written:]
         self._end += len(data)
 
-    def _refused(self, error: OSError) -> DumpError:
+    def _refused(self, error: OSError) -> VmdedupError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "make room, or record to another place" if full else "check path and permissions"
         kept = f"whole steps kept in it: {self.steps}" if self.steps else "nothing was recorded"
-        return DumpError(f"{self.path} cannot be written ({error.strerror}); {kept}; {remedy}")
+        return VmdedupError(f"{self.path} cannot be written ({error.strerror}); {kept}; {remedy}")
 
 
 def _create(path: Path) -> int:
