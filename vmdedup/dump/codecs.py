@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol, cast
@@ -20,6 +21,7 @@ from vmdedup.dump.file import Source
 from vmdedup.errors import DumpError
 
 CHUNK = 1 << 20  # bytes, of a stream that is unpacked step by step
+THREAD = threading.local()  # zstd's decompressor, which costs more than a page, and serves one thread at a time
 LZO_EXPANSION = 256  # LZO1X makes at most so many bytes of one
 
 
@@ -71,9 +73,9 @@ def unzstd(data: bytes, length: int) -> bytes:
     try:
         if zstandard.frame_content_size(data) > length:
             raise DumpError(f"zstd: unpacks to more than {length} bytes")
-        unpacker = zstandard.ZstdDecompressor(max_window_size=max(length, 1 << 10))
-        with unpacker.stream_reader(data) as stream:
-            out = stream.read(length + 1)
+        if not hasattr(THREAD, "zstd"):
+            THREAD.zstd = zstandard.ZstdDecompressor()
+        out: bytes = THREAD.zstd.decompress(data, max_output_size=length)
     except zstandard.ZstdError as error:
         raise DumpError(f"zstd: {error}") from error
     return exactly(out, length, "zstd")
