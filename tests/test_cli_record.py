@@ -131,7 +131,7 @@ def test_an_interrupted_recorder_leaves_whole_steps(
     if number == signal.SIGINT:
         assert recorder.returncode == 130
         assert err == f"vmdedup: interrupted; {len(recording.steps)} whole steps are in {path}\n"
-        assert out.startswith(f"{path}: 1 guests, {len(recording.steps)} steps")
+        assert out.startswith(f"{path}: 1 guest, {len(recording.steps)} steps")
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:

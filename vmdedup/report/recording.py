@@ -14,10 +14,9 @@ def lines(summary: Mapping[str, Any]) -> Iterator[str]:
     """Guests, and below them pages that changed, step by step. summary: see recording.summary."""
     guests, steps = summary["guests"], summary["steps"]
     time_ns = round(steps[-1]["time_s"] * 1e9)
-    yield (
-        f"{summary['file']}: {len(guests)} guests, {len(steps)} steps in {format_duration(time_ns)}, "
-        f"{summary['distinct_pages']:,} different pages in {format_size(summary['bytes'])}"
-    )
+    counts = f"{_counted(len(guests), 'guest')}, {_counted(len(steps), 'step')} in {format_duration(time_ns)}"
+    size = format_size(summary["bytes"])
+    yield f"{summary['file']}: {counts}, {summary['distinct_pages']:,} different pages in {size}"
     if summary["note"]:
         yield f"note: {summary['note']}"
     yield ""
@@ -46,3 +45,7 @@ def _aligned(rows: list[list[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
