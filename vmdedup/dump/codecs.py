@@ -41,8 +41,10 @@ def unlzo(data: bytes, length: int) -> bytes:
         raise DumpError(f"LZO: {len(data)} bytes for {length}")
     try:
         out = LZOCompressor.decompress(data, length)
-    except (LZOError, InputNotConsumed) as error:
+    except LZOError as error:
         raise DumpError(f"LZO: {error}") from error
+    except InputNotConsumed as error:  # whose text is the whole page
+        raise DumpError("LZO: bytes follow its end") from error
     return exactly(out, length, "LZO")
 
 
