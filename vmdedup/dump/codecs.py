@@ -32,6 +32,8 @@ def unzlib(data: bytes, length: int) -> bytes:
         out = unpacker.decompress(data, length + 1)
     except zlib.error as error:
         raise DumpError(f"zlib: {error}") from error
+    if len(out) == length and not unpacker.eof:
+        raise DumpError("zlib: the stream has no end")
     return exactly(out, length, "zlib")
 
 
@@ -41,10 +43,10 @@ def unlzo(data: bytes, length: int) -> bytes:
         raise DumpError(f"LZO: {len(data)} bytes for {length}")
     try:
         out = LZOCompressor.decompress(data, length)
-    except LZOError as error:
-        raise DumpError(f"LZO: {error}") from error
     except InputNotConsumed as error:  # whose text is the whole page
         raise DumpError("LZO: bytes follow its end") from error
+    except LZOError as error:
+        raise DumpError(f"LZO: {error}") from error
     return exactly(out, length, "LZO")
 
 
