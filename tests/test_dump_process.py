@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from dump_contents import contents
 
@@ -70,14 +73,20 @@ def test_a_process_that_ends_while_it_is_read() -> None:
 
 
 def test_pages_given_up_in_between_are_zeros() -> None:
-    import mmap
-
-    with mmap.mmap(-1, 3 * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
-        area[:] = b"x" * len(area)
-        with ProcessDump(os.getpid(), "all") as dump:
-            area.madvise(mmap.MADV_DONTNEED)
-            for block in dump.blocks():
-                block.load()
+    """The lowest pages of a large mapping, which nothing takes the place of at once."""
+    area = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    area.madvise(mmap.MADV_NOHUGEPAGE)
+    area[: 3 * 4096] = b"x" * 3 * 4096
+    holder = ctypes.c_char.from_buffer(area)
+    first = ctypes.addressof(holder) // 4096
+    with ProcessDump(os.getpid(), "all") as dump:
+        del holder
+        area.close()
+        [block] = [block for block in dump.blocks() if first in block.numbers]
+        rows = block.load()[np.isin(block.numbers, range(first, first + 3))]
+        assert len(rows) == 3
+        assert not rows.any()
+        assert dump.lost == 3
 
 
 def test_no_such_process() -> None:
