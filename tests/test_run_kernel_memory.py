@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from vmdedup.errors import HostError
 from vmdedup.guest.memory import Memory
@@ -16,25 +17,26 @@ from vmdedup.live.backend.memory import RealMemory
 
 PAGES = 12
 Operation = Callable[[Memory], object]
+Numbers = NDArray[np.int64]
 
 numbers = st.lists(st.integers(0, PAGES - 1), max_size=6).map(lambda pages: np.array(pages, np.int64))
 seeds = st.integers(0, 2**32 - 1)
 
 
-def content(seed: int, shape: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def content(seed: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Bytes that a seed stands for."""
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-def write_pages(pages: np.ndarray, seed: int) -> Operation:  # type: ignore[type-arg]
+def write_pages(pages: Numbers, seed: int) -> Operation:
     return lambda memory: memory.write_pages(pages, content(seed, (len(pages), 4096)))
 
 
-def write_words(pages: np.ndarray, seed: int) -> Operation:  # type: ignore[type-arg]
+def write_words(pages: Numbers, seed: int) -> Operation:
     return lambda memory: memory.write_pages(pages, content(seed, (len(pages), 4096)).view(np.uint64))
 
 
-def write_bytes(pages: np.ndarray, seed: int, length: int) -> Operation:  # type: ignore[type-arg]
+def write_bytes(pages: Numbers, seed: int, length: int) -> Operation:
     places = np.random.default_rng(seed).integers(0, 4097 - length, len(pages))
     return lambda memory: memory.write_bytes(pages, places, content(seed, (len(pages), length)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmdedup.experiment.accounting import Ints, Mappings
 from vmdedup.experiment.possible import possible_pages
@@ -19,9 +20,9 @@ def host_mappings(host: Host) -> Mappings:
     return Mappings(allocated, zero_placed, pairs, lambda frames: _zero_frames(arrays.words, frames))
 
 
-def _zero_frames(words: Ints, frames: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _zero_frames(words: Ints, frames: Ints) -> NDArray[np.bool_]:
     """Which of the frames hold zeros only. words: int64[all frames, words of a page]."""
-    is_zero = words[frames, 0] == 0
+    is_zero: NDArray[np.bool_] = words[frames, 0] == 0
     for i in np.flatnonzero(is_zero):
         is_zero[i] = not words[frames[i]].any()
     return is_zero

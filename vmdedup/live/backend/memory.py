@@ -40,8 +40,8 @@ class RealMemory:
             raise HostError(
                 f"no memory for guest {name!r} of {pages} pages ({error.strerror}); run fewer or smaller guests"
             ) from None
-        self._view = (ctypes.c_ubyte * (pages * PAGE)).from_address(self.base)
-        self._bytes: NDArray[np.uint8] = np.frombuffer(self._view, np.uint8).reshape(pages, PAGE)
+        view = memoryview((ctypes.c_ubyte * (pages * PAGE)).from_address(self.base)).cast("B")
+        self._bytes: NDArray[np.uint8] = np.frombuffer(view, np.uint8).reshape(pages, PAGE)
         self._mapped = np.ones(pages, np.bool_)
 
     def write_pages(self, pages: NDArray[np.int64], data: NDArray[Any]) -> None:
