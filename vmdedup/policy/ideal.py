@@ -21,6 +21,7 @@ class Ideal(Policy):
 
     name: ClassVar[str] = "ideal"
     source: ClassVar[str] = "the ceiling of whole-page sharing"
+    keeps_budget: ClassVar[bool] = False
 
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)
