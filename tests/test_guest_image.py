@@ -285,7 +285,7 @@ def test_a_copy_costs_its_process_little(start: Callable[..., GuestProcess], tmp
     guest.ready()
     assert guest.verify() == 2048
     assert guest.pid is not None
-    assert 0 < private_kib(guest.pid) < 40 * 1024
+    assert 0 < private_kib(guest.pid) < 16 * 1024
 
 
 def test_the_digest_is_what_it_says(recording: Path, host: Host, start: Callable[..., GuestProcess]) -> None:
