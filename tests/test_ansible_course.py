@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from vmdedup.errors import EnvironmentLacksError, VmdedupError
-from vmdedup.live.kept import Kept
 from vmdedup.live.provision import course, playbook
 from vmdedup.live.provision.course import Report, Wishes, document, provision
+from vmdedup.live.provision.orphans import marked_processes
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
-from vmdedup.live.provision.playbook import MARK, marked_processes
 
 # Says what ansible-playbook would say. `behave` beside it holds, by playbook: "fail", "hang", "change", "crash".
 PROGRAM = """#!{python}
@@ -156,10 +154,10 @@ def test_an_ansible_that_breaks_down_is_quoted(behave: Behave) -> None:
 
 
 def test_a_teardown_that_fails_says_what_removes_the_guests(behave: Behave, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(domains: Sequence[str]) -> None:
         raise EnvironmentLacksError("libvirtd is not running")
 
-    monkeypatch.setattr(course, "Connection", refuse)
+    monkeypatch.setattr(course, "take_away", refuse)
     folder = behave(measure="fail", teardown="fail")
     with pytest.raises(VmdedupError, match=r"measure : Do it.*; and guests may be left .*live remove vmdedup-s-a"):
         run(folder)
@@ -183,15 +181,48 @@ def test_ctrl_c_before_that_ends_at_once(behave: Behave, book: str) -> None:
 
 
 def test_what_a_run_has_started_goes_with_it(behave: Behave, tmp_path: Path) -> None:
-    with Kept() as kept:
-        ansible = playbook.Ansible(tmp_path, "/bin/true", tmp_path / "log", kept)
-    environment = {**ansible.environment()}
-    pid = os.spawnve(os.P_NOWAIT, "/bin/sleep", ["sleep", "60"], environment)
-    while marked_processes(environment[MARK]) != [pid]:
-        assert os.waitpid(pid, os.WNOHANG) == (0, 0)
-    ansible.end_leftovers()
-    assert os.waitpid(pid, 0)[1] == 9
-    assert marked_processes(environment[MARK]) == []
+    ansible = playbook.Ansible(tmp_path, "/bin/true", tmp_path / "log")
+    with subprocess.Popen(["sleep", "60"], env=ansible.environment(), start_new_session=True) as process:
+        while marked_processes(ansible.word) != [process.pid]:
+            assert process.poll() is None
+        ansible.end_leftovers()
+        assert process.wait() == -9
+    assert marked_processes(ansible.word) == []
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from vmdedup.live.provision.orphans import Watch
+with Watch(sys.argv[1], Path(sys.argv[2]), []):
+    print("watched", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_what_a_killed_run_has_started_goes_too(tmp_path: Path, killed: bool) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    ansible = playbook.Ansible(folder, "/bin/true", tmp_path / "log")
+    command = [sys.executable, "-c", OWNER, ansible.word, str(folder)]
+    with (
+        subprocess.Popen(["sleep", "60"], env=ansible.environment(), start_new_session=True) as started,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner,
+    ):
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"watched\n"
+        if killed:
+            owner.kill()
+            assert started.wait(30) == -9
+            deadline = time.monotonic() + 30
+            while folder.exists():
+                assert time.monotonic() < deadline
+        owner.communicate()
+        assert folder.exists() == (not killed)
+        if not killed:
+            assert started.poll() is None
+            started.kill()
 
 
 def test_no_ansible_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

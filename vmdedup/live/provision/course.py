@@ -2,8 +2,8 @@
 
     prepare, images │ lock on KSM, guardian of its tunables │ guests, workload │ measure, collect │ teardown
 
-Whatever happens after the lock is taken, teardown is played. If this process is killed, the keeper ends the guests and
-removes the folder, and the guardian puts the tunables back.
+Whatever happens after the lock is taken, teardown is played. If this process is killed, the watch ends what Ansible has
+started and takes the guests away, the keeper removes the folder, and the guardian puts the tunables back.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from vmdedup.image.store import require
 from vmdedup.live.accel import choose
 from vmdedup.live.alone import require_root
 from vmdedup.live.kept import Kept
-from vmdedup.live.libvirt.connection import Connection
 from vmdedup.live.libvirt.guest import qemu_pid
 from vmdedup.live.libvirt.marks import start_time
-from vmdedup.live.libvirt.removal import list_ours, remove
 from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.inventory import inventory, save_inventory
+from vmdedup.live.provision.orphans import Watch, take_away
 from vmdedup.live.provision.plan import STOP, RunPlan
 from vmdedup.live.provision.playbook import Ansible, Heard, find_ansible
 from vmdedup.live.session import KsmSession
@@ -90,7 +89,8 @@ def provision(plan: RunPlan, output: Path, wishes: Wishes) -> Report:
     with ExitStack() as stack:
         kept = stack.enter_context(Kept())
         log = output.with_name(f"{output.name}.ansible.log")
-        ansible = Ansible(kept.folder("vmdedup-"), program, log, kept, wishes.heard)
+        ansible = Ansible(kept.folder("vmdedup-"), program, log, wishes.heard)
+        stack.enter_context(Watch(ansible.word, ansible.directory, [guest.domain for guest in plan.guests]))
         stack.callback(ansible.end_leftovers)
         course = _Course(plan, ansible, wishes, output)
         course.run(kept)
@@ -161,8 +161,7 @@ class _Course:
         except (VmdedupError, KeyboardInterrupt) as failed:
             self._wishes.heard(f"teardown failed ({failed}); removing the guests without Ansible")
             try:
-                with Connection() as connection:
-                    remove(connection, [ours.name for ours in list_ours(connection) if ours.name in names])
+                take_away(names)
             except VmdedupError as error:
                 return f"guests may be left ({error}); remove them: vmdedup live remove {' '.join(names)}"
         return ""

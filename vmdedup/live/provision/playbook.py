@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
-from vmdedup.live.kept import Kept
 from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.lines import lines_of
+from vmdedup.live.provision.orphans import end_marked
 
 MARK = "VMDEDUP_ANSIBLE"  # in the environment of everything that a run starts
 _PATIENCE = 15.0  # seconds for an interrupted run to end by itself
@@ -44,11 +44,10 @@ def find_ansible() -> str:
 class Ansible:
     """ansible-playbook for one run's directory: inventory, sockets and temporary files are in there."""
 
-    def __init__(self, directory: Path, program: str, log: Path, kept: Kept, heard: Heard = lambda line: None) -> None:
-        """kept: ends a run if this process is killed. heard: told what goes on, a line each."""
+    def __init__(self, directory: Path, program: str, log: Path, heard: Heard = lambda line: None) -> None:
+        """heard: told what goes on, a line each."""
         self.directory = directory
         self.log = log
-        self._kept = kept
         self._program = program
         self._heard = heard
         self._mark = uuid.uuid4().hex
@@ -66,22 +65,21 @@ class Ansible:
         with self.log.open("a") as log:
             log.write(f"{time.strftime('%H:%M:%S')} $ {' '.join(command)}\n")
             process = self._start(command, folder, log)
-            self._kept.end(process.pid)
             try:
                 self._follow(process, record, log, wanted)
             finally:
                 self._end(process)
-                self._kept.spare(process.pid)
         self._judge(process.returncode, record)
         return record
 
+    @property
+    def word(self) -> str:
+        """What everything that is started here has in its environment."""
+        return f"{MARK}={self._mark}"
+
     def end_leftovers(self) -> None:
         """Kill what runs of this directory have left: modules of a run that was ended, SSH masters."""
-        for pid in marked_processes(self._mark):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        end_marked(self.word)
 
     def environment(self) -> Mapping[str, str]:
         """The environment of ansible-playbook: everything that it writes goes into the directory."""
@@ -149,18 +147,3 @@ class Ansible:
         """The last line of the log that says something."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return next((line for line in reversed(lines) if "ERROR" in line or "rror" in line), lines[-1])
-
-
-def marked_processes(mark: str) -> list[int]:
-    """Processes that have the mark of a run in their environment, children of children included."""
-    word = f"{MARK}={mark}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                environment = (entry / "environ").read_bytes()
-            except OSError:
-                continue  # it has ended, or is somebody else's
-            if word in environment.split(b"\0"):
-                found.append(int(entry.name))
-    return found
