@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmdedup.errors import GuestError, UsageError, VmdedupError
+from vmdedup.errors import EnvironmentLacksError, GuestError, UsageError, VmdedupError
 from vmdedup.experiment.realmeasure import Measuring
 from vmdedup.experiment.recorder import Watcher
 from vmdedup.image.store import Image, require
@@ -25,6 +25,7 @@ from vmdedup.live.huge import HUGE_PAGES, without_huge_pages
 from vmdedup.live.kept import Kept
 from vmdedup.live.libvirt.connection import SYSTEM, Connection
 from vmdedup.live.libvirt.fleet import Fleet, Order
+from vmdedup.live.libvirt.library import restart
 from vmdedup.live.libvirt.node_memory import NodeFiles
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.live.session import KsmSession
@@ -85,7 +86,7 @@ def run_direct(plan: RunPlan, wishes: Wishes, watcher: Watcher, stop: Callable[[
         kept = stack.enter_context(Kept())
         session.start_state()
         fleet = Fleet(connection, kept, f"{plan.name}-{uuid.uuid4().hex[:8]}")
-        run = _Run(plan, wishes, watcher, session, fleet, stop)
+        run = _Run(plan, wishes, watcher, connection, session, fleet, stop)
         stack.callback(run.stop)
         run.start(images, words, accel, kept)
         run.work(stack)
@@ -100,12 +101,13 @@ class _Run:
         plan: RunPlan,
         wishes: Wishes,
         watcher: Watcher,
+        connection: Connection,
         session: KsmSession,
         fleet: Fleet,
         stop: Callable[[], bool],
     ) -> None:
         self._plan, self._wishes, self._watcher = plan, wishes, watcher
-        self._session, self._fleet, self._stop = session, fleet, stop
+        self._connection, self._session, self._fleet, self._stop = connection, session, fleet, stop
         self.outcome = Outcome()
 
     def start(self, images: Mapping[str, Image], words: Mapping[str, tuple[str, ...]], accel: str, kept: Kept) -> None:
@@ -202,6 +204,9 @@ class _Run:
             if self.outcome.result is None:
                 raise
             self.outcome.failure = error
+        if self.outcome.failure is None and not self._connection.is_alive():
+            reason = "libvirtd has gone during the run, whose guests were ended without it"
+            self.outcome.failure = EnvironmentLacksError(f"{reason}; {restart()}")
 
 
 def _words(guest: GuestPlan, image: Image) -> tuple[str, ...]:

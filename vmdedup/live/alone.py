@@ -7,6 +7,7 @@ every counter. The refusals name the process and say what to do.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vmdedup.live.lock import process_name
 from vmdedup.live.sysfs import KsmFiles
 
 PROC = Path("/proc")
+_POLL = 0.2  # seconds between two looks at all processes
 
 
 def require_root() -> None:
@@ -32,8 +34,14 @@ def require_ksm(files: KsmFiles) -> None:
         )
 
 
-def require_idle(files: KsmFiles) -> None:
-    """EnvironmentLacksError: another process has mergeable memory, or pages are merged already."""
+def require_idle(files: KsmFiles, wait: float = 0.0) -> None:
+    """EnvironmentLacksError: another process has mergeable memory, or pages are merged already.
+
+    wait: seconds that such processes may take to end.
+    """
+    end = time.monotonic() + wait
+    while time.monotonic() < end and any(True for _ in mergeable_processes()):
+        time.sleep(_POLL)
     require_alone()
     if files.read("pages_shared"):
         raise EnvironmentLacksError(

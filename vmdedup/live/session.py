@@ -40,8 +40,9 @@ class KsmSession:
     """
 
     def __init__(self, wait: float = 0.0, files: KsmFiles | None = None) -> None:
-        """wait: seconds to wait for another user. files: another way to the tunables; the session closes it.
+        """wait: seconds to wait for another user, and then for mergeable memory to go.
 
+        files: another way to the tunables; the session closes it.
         EnvironmentLacksError: no root, no KSM, or not idle.
         """
         require_root()
@@ -52,7 +53,7 @@ class KsmSession:
             require_ksm(self.files)
             lock = KsmLock(wait=wait)
             stack.callback(lock.close)
-            require_idle(self.files)
+            require_idle(self.files, wait)
             self.ksmd = Ksmd(self.files)
             stack.callback(self.ksmd.close)
             keeper = Guardian(self.files, lock.descriptor)

@@ -36,6 +36,11 @@ def start_command() -> str:
     return "virtlogd -d; libvirtd -d"
 
 
+def restart() -> str:
+    """What to do when the daemon has gone."""
+    return f"start it again ({start_command()}); `vmdedup live remove --all` then removes what is left"
+
+
 @contextmanager
 def translated(deed: str) -> Iterator[None]:
     """Errors of libvirt inside become GuestError, or EnvironmentLacksError if its daemon is gone. deed: what failed."""
@@ -50,7 +55,7 @@ def explain(deed: str, error: Any) -> VmdedupError:
     """One of our errors for one of libvirt's."""
     message = one_line(error)
     if is_gone(error):
-        return EnvironmentLacksError(f"{deed}: libvirtd has gone ({message}); start it again: {start_command()}")
+        return EnvironmentLacksError(f"{deed}: libvirtd has gone ({message}); {restart()}")
     if error.get_error_code() == NO_SUPPORT:
         return EnvironmentLacksError(f"{deed}: {message}; use qemu:///system")
     return GuestError(f"{deed}: {message}")
