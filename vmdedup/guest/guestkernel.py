@@ -88,6 +88,7 @@ class GuestKernel:
             some = file_pages[start : start + self._chunk]
             frames = self._frames_for(some)[0]
             self.memory.write_pages(frames, self.files.read(some))
+            self.memory.hint(frames)
         self.pages_written += len(file_pages)
 
     def map_file(self, file_pages: Numbers) -> None:
@@ -99,6 +100,7 @@ class GuestKernel:
         frames, missing = self._frames_for(file_pages)
         if len(missing):
             self.memory.write_pages(frames[missing], self.files.read(file_pages[missing]))
+            self.memory.hint(frames[missing])
         if len(missing) < len(frames):
             present = np.ones(len(frames), dtype=np.bool_)
             present[missing] = False

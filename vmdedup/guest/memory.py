@@ -40,6 +40,9 @@ class Memory(Protocol):
     def touch(self, pages: NDArray[np.int64]) -> None:
         """Load one byte of each page."""
 
+    def hint(self, pages: NDArray[np.int64]) -> None:
+        """Pages that have just been read from, or are being written to, a disk; for scanners that want to know."""
+
     def discard(self, pages: NDArray[np.int64]) -> None:
         """The pages read as zeros from now on."""
 

@@ -16,6 +16,7 @@ from vmdedup.guest.content import PAGE, heap_pages
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.seeds import keys
 from vmdedup.guest.worker import serve
+from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.memory import Host
 
 __all__ = ["serve"]
@@ -30,6 +31,8 @@ def _warm() -> None:
     memory.write_bytes(pages, np.array([0, PAGE - 8]), np.ones((2, 8), dtype=np.uint8))
     memory.read_pages(pages)
     memory.touch(pages)
+    host.arrays.ctl[CTL_HINTS] = 1
+    memory.hint(pages)
     memory.discard(pages)
     memory.exit()
     host.close()

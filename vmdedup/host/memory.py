@@ -21,6 +21,7 @@ from vmdedup.host.layout import (
     CTL_FRAMES,
     CTL_FRESH,
     CTL_HEADS,
+    CTL_HINTS,
     CTL_NEXT_ENTRY,
     CTL_NODES,
     CTL_PER_NODE,
@@ -318,7 +319,8 @@ class Memory:
 
     def hint(self, pages: NDArray[np.int64]) -> None:
         """Say that these pages have just been read from, or are being written to, a disk. See host.hints."""
-        leave_hints(self._h, self.mm, self._numbers(pages))
+        if self._h.ctl[CTL_HINTS]:  # asked here too, so that it costs next to nothing when nobody does
+            leave_hints(self._h, self.mm, self._numbers(pages))
 
     def discard(self, pages: NDArray[np.int64]) -> None:
         """MADV_DONTNEED: the pages read as zeros from now on."""

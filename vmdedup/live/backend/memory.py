@@ -86,6 +86,9 @@ class RealMemory:
         self._bytes[numbers[:done], 0].sum()
         self._finished(done, numbers)
 
+    def hint(self, pages: NDArray[np.int64]) -> None:
+        """Nothing: the kernel's ksmd takes no hints."""
+
     def discard(self, pages: NDArray[np.int64]) -> None:
         """MADV_DONTNEED: the pages read as zeros from now on."""
         numbers = self._numbers(pages)
