@@ -25,9 +25,17 @@ class Ksm(Policy):
         super().__init__(host, seed)
         self._ksmd = Ksmd(host)
         self._ksmd.set("run", "1")
+        self._adopted = False
+
+    def _adopt(self) -> None:
+        """Take over what one before it has merged; after tunables are written, some of which are refused then."""
+        if not self._adopted:
+            self._adopted = True
+            self._ksmd.take_over(dict.fromkeys(("full_scans", "pages_scanned", "pages_skipped"), 0))
 
     def enter(self, mm: int) -> None:
         """MADV_MERGEABLE."""
+        self._adopt()
         self._ksmd.enter(mm)
 
     def exit(self, mm: int) -> None:

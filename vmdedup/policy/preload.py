@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+from contextlib import suppress
 
 import numpy as np
 
 from vmdedup.host.memory import Host
-from vmdedup.policy.process import run_policy
-from vmdedup.policy.table import POLICIES, load_policy
+from vmdedup.policy.process import WARM, run_policy
+from vmdedup.policy.table import load_policy
 
 __all__ = ["run_policy"]
 
@@ -30,7 +32,8 @@ def _warm(name: str) -> None:
 
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-for _name in sorted(POLICIES):
-    _warm(_name)
+for _name in os.environ.get(WARM, "").splitlines():
+    with suppress(Exception):  # it breaks down again, and is heard, in a process of its own
+        _warm(_name)
 gc.collect()
 gc.freeze()

@@ -1,11 +1,13 @@
 """A policy in a process of its own, over a pipe: the same face for each, as ksm.daemon is for ksmd.
 
-If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between two
+What the fork server loads and warms is said beforehand, by warm_policies(): compiled code of every policy there is would
+make each worker larger. If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between two
 operations and calls revive(): host memory is counted afresh, and a new policy attaches to the host as it is.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -17,6 +19,8 @@ from vmdedup.host.workers import Worker, serve, settle
 from vmdedup.policy.table import load_policy
 
 PRELOAD = "vmdedup.policy.preload"
+WARM = "VMDEDUP_WARM_POLICIES"  # in the fork server's environment: names of policies, a line each
+_CARRIED = ("full_scans", "pages_scanned", "pages_skipped")  # what a policy that takes over goes on counting
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,12 @@ class Order:
     name: str
     seed: int = 0
     written: dict[str, str] = field(default_factory=dict)
+
+
+def warm_policies(*names: str) -> None:
+    """Have the fork server load these policies too; without effect once it runs, but for their first batches."""
+    known = os.environ.get(WARM, "").splitlines()
+    os.environ[WARM] = "\n".join(dict.fromkeys([*known, *names]))
 
 
 def run_policy(pipe: Connection, host: Host, logs: LogChannel | None, order: Order) -> None:
@@ -41,7 +51,7 @@ def run_policy(pipe: Connection, host: Host, logs: LogChannel | None, order: Ord
         {
             "enter": policy.enter,
             "exit": policy.exit,
-            "scan": lambda pages: (policy.scan(pages), policy.knobs()),
+            "scan": lambda pages: (policy.scan(pages), policy.knobs(), policy.work_ns()),
             "charge": policy.charge,
             "set": policy.set,
             "knobs": policy.knobs,
@@ -59,12 +69,14 @@ class PolicyProcess:
     """One policy on one host. logs: where its process's log records go."""
 
     def __init__(self, host: Host, order: Order, logs: LogChannel | None = None) -> None:
-        load_policy(order.name)  # so that a bad name is refused here
+        self.kind = load_policy(order.name)  # so that a bad name is refused here
         self.host = host
         self._logs = logs
         self._name, self._seed = order.name, order.seed
         self._written = dict(order.written)
         self._entered: list[int] = []
+        self._before = dict.fromkeys(_CARRIED, 0)  # totals of those that have died
+        self._seen = dict.fromkeys(_CARRIED, 0)
         self._cpu_before = 0.0
         self._cpu_seen = 0.0
         self._work_before = 0
@@ -72,6 +84,7 @@ class PolicyProcess:
         self._start()
 
     def _start(self) -> None:
+        warm_policies(self._name)
         order = Order(self._name, self._seed, dict(self._written))
         self._worker = Worker(self._name, run_policy, self.host, self._logs, order, preload=PRELOAD)
         self._knobs: dict[str, int] = self._worker.call("knobs")
@@ -90,7 +103,9 @@ class PolicyProcess:
 
     def scan(self, pages: int) -> int:
         """One batch. Returns pages looked at."""
-        scanned, self._knobs = self._worker.call("scan", pages)
+        scanned, self._knobs, nanoseconds = self._worker.call("scan", pages)
+        self._work_seen = self._work_before + int(nanoseconds)
+        self._seen["pages_scanned"] += scanned
         return int(scanned)
 
     def charge(self, now_ms: int, cpu_ms: int) -> None:
@@ -109,14 +124,21 @@ class PolicyProcess:
         self._written[knob] = text
 
     def counters(self) -> dict[str, int]:
-        """Its figures by name."""
+        """Its figures by name; totals go on where one that died left off."""
         values: dict[str, int] = self._worker.call("counters")
+        values |= {name: values[name] + self._before[name] for name in _CARRIED if name in values}
+        self._seen = {name: values.get(name, 0) for name in _CARRIED}
         return values
 
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """Figures of one address space, under KSM's names."""
         values: dict[str, int] = self._worker.call("ksm_stat", mm)
         return values
+
+    @property
+    def bill_ns(self) -> int:
+        """work_ns up to the end of the last batch, without asking."""
+        return self._work_seen
 
     def work_ns(self) -> int:
         """CPU time that it has used by its price list, nanoseconds."""
@@ -162,7 +184,7 @@ class PolicyProcess:
         self.host.recover()
         for mm in [m for m, state in enumerate(self.host.arrays.mms["state"]) if state == MM_DEAD]:
             self.host.release(mm)
-        self._cpu_before, self._work_before = self._cpu_seen, self._work_seen
+        self._cpu_before, self._work_before, self._before = self._cpu_seen, self._work_seen, dict(self._seen)
         self._start()
         for mm in self._entered:
             self._worker.call("enter", mm)
