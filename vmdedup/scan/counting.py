@@ -6,17 +6,19 @@ All figures are sums over the parts of partitions.py: no more than the contents 
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from itertools import chain
+
+from vmdedup.scan.child import Child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from vmdedup.scan.partitions import Partitions
 
-    Part = Callable[[int | None], Iterator[bytes]]
     Frequent = tuple[int, bytes, tuple[int, ...]]
+    Pair = tuple[int, int]
+    State = tuple[tuple[list[int], ...], Pair, dict[Pair, int], dict[Pair, Pair], list[Frequent]]
 
 
 class Tally:
@@ -32,57 +34,96 @@ class Tally:
         self.dumps, self.top = dumps, top
         self.zero, self.pages, self.distinct, self.shared = ([0] * dumps for _ in range(4))
         self.total_distinct = self.total_shared = 0
-        self.contents: dict[tuple[int, int], int] = {}
-        self.common: dict[tuple[int, int], tuple[int, int]] = {}
+        self.contents: dict[Pair, int] = {}
+        self.common: dict[Pair, Pair] = {}
         self.frequent: list[Frequent] = []
 
-    def add(self, part: Part) -> None:
-        """Count a part. part(dump): its fingerprints in a dump, or, for None, in all."""
-        counters = [Counter(part(dump)) for dump in range(self.dumps)]
+    def add(self, part: Sequence[Iterable[bytes]]) -> None:
+        """Count a part: by dump, its fingerprints."""
+        counters = [Counter(fingerprints) for fingerprints in part]
+        seen: set[bytes] = set()
+        several: set[bytes] = set()  # contents that there are more than one of
         for dump, counter in enumerate(counters):
+            repeated = len(counter) - list(counter.values()).count(1)
             self.pages[dump] += counter.total()
             self.distinct[dump] += len(counter)
-            self.shared[dump] += _several(counter)
-        whole = counters[0] if self.dumps == 1 else Counter(part(None))
-        self.total_distinct += len(whole)
-        self.total_shared += _several(whole)
-        self._pair(counters)
-        self._choose(whole, counters)
+            self.shared[dump] += repeated
+            several |= seen.intersection(counter)
+            seen.update(counter)
+            if repeated:
+                several.update(content for content, copies in counter.items() if copies > 1)
+        self.total_distinct += len(seen)
+        self.total_shared += len(several)
+        having = [several.intersection(counter) for counter in counters]
+        self._pair(counters, having)
+        self._choose(counters, having)
 
-    def _pair(self, counters: Sequence[Counter[bytes]]) -> None:
-        """Who has what in common with whom."""
+    def state(self) -> State:
+        """All figures but zeros, as plain values."""
+        by_dump, total = (self.pages, self.distinct, self.shared), (self.total_distinct, self.total_shared)
+        return by_dump, total, self.contents, self.common, self.frequent
+
+    def absorb(self, state: State) -> None:
+        """Add what was counted of other parts."""
+        by_dump, total, contents, common, frequent = state
+        self.pages, self.distinct, self.shared = (
+            [one + two for one, two in zip(here, there, strict=True)]
+            for here, there in zip((self.pages, self.distinct, self.shared), by_dump, strict=True)
+        )
+        self.total_distinct += total[0]
+        self.total_shared += total[1]
+        for pair, count in contents.items():
+            self._add_pair(pair, count, common[pair])
+        self.frequent = sorted(chain(self.frequent, frequent), key=_rank)[: self.top]
+
+    def _add_pair(self, pair: Pair, contents: int, pages: Pair) -> None:
+        one, two = self.common.get(pair, (0, 0))
+        self.contents[pair] = self.contents.get(pair, 0) + contents
+        self.common[pair] = one + pages[0], two + pages[1]
+
+    def _pair(self, counters: Sequence[Counter[bytes]], having: Sequence[set[bytes]]) -> None:
+        """Who has what in common with whom. having: by dump, its contents that there are several of."""
         for b, later in enumerate(counters):
             for a, earlier in enumerate(counters[:b]):
-                both = earlier.keys() & later.keys()
+                both = having[a] & having[b]
                 if both:
-                    old = self.common.get((a, b), (0, 0))
-                    sums = sum(map(earlier.__getitem__, both)), sum(map(later.__getitem__, both))
-                    self.contents[a, b] = self.contents.get((a, b), 0) + len(both)
-                    self.common[a, b] = old[0] + sums[0], old[1] + sums[1]
+                    pages = sum(map(earlier.__getitem__, both)), sum(map(later.__getitem__, both))
+                    self._add_pair((a, b), len(both), pages)
 
-    def _choose(self, whole: Counter[bytes], counters: Sequence[Counter[bytes]]) -> None:
+    def _choose(self, counters: Sequence[Counter[bytes]], having: Sequence[set[bytes]]) -> None:
         """Keep the most frequent; of equally frequent ones those of the lowest fingerprints."""
         if not self.top:
             return
+        copies: dict[bytes, int] = {}
+        for counter, contents in zip(counters, having, strict=True):
+            for content in contents:
+                copies[content] = copies.get(content, 0) + counter[content]
         least = self.frequent[-1][0] if len(self.frequent) == self.top else 2
-        found = [(-copies, content) for content, copies in whole.items() if copies >= least]
-        found.sort()
+        found = sorted((-count, content) for content, count in copies.items() if count >= least)
         new = ((-n, content, tuple(c[content] for c in counters)) for n, content in found[: self.top])
         self.frequent = sorted(chain(self.frequent, new), key=_rank)[: self.top]
 
 
-def tally(parts: Partitions, dumps: int, top: int) -> Tally:
-    """Count all parts."""
-    counted = Tally(dumps, top)
-    counted.zero = parts.zeros[:dumps]
-    for part in range(parts.parts):
-        counted.add(partial(parts.each, part))
+def tally(parts: Partitions, top: int, halves: bool) -> Tally:
+    """Count all parts. halves: every other part in another process."""
+    if not halves:
+        return _count(parts, top, range(parts.parts))
+    child = Child(lambda _: _count(parts, top, range(1, parts.parts, 2)).state())
+    try:
+        counted = _count(parts, top, range(0, parts.parts, 2))
+        counted.absorb(child.result())
+    finally:
+        child.kill()
     return counted
 
 
-def _several(counter: Counter[bytes]) -> int:
-    """Contents with at least two copies."""
-    return len(counter) - list(counter.values()).count(1)
+def _count(parts: Partitions, top: int, which: Iterable[int]) -> Tally:
+    dumps = len(parts.zeros)
+    counted = Tally(dumps, top)
+    counted.zero = parts.zeros
+    for part in which:
+        counted.add([parts.each(part, dump) for dump in range(dumps)])
+    return counted
 
 
 def _rank(entry: Frequent) -> tuple[int, bytes]:

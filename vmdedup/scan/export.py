@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from struct import iter_unpack
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 
 from vmdedup.errors import DumpError, UsageError
 from vmdedup.result.tables import Table, arrays, named_table, read_marked_parquet, write_marked_parquet
-from vmdedup.scan.fingerprint import PAGE_SIZE, SIZE, Hasher
-from vmdedup.scan.partitions import Stream
+from vmdedup.scan.fingerprint import PAGE_SIZE, Hasher
+from vmdedup.scan.partitions import unpack
 from vmdedup.scan.source import Piece, Source
+from vmdedup.scan.stream import Stream
 
 SCHEMA_VERSION = 1
 KIND = "fingerprints"
@@ -148,7 +148,7 @@ class HashedPiece(Piece):
 
     def fingerprints(self, hasher: Hasher) -> list[bytes]:
         """As the export has them."""
-        return list(chain.from_iterable(iter_unpack(f"{SIZE}s", self._packed)))
+        return list(chain.from_iterable(unpack(self._packed)))
 
 
 def _no_contents() -> tuple[bytes, int]:

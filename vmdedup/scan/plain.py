@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from _thread import _local  # what `threading` calls local, without the rest of it
 
 from vmdedup.errors import DumpError
 from vmdedup.scan.fingerprint import PAGE_SIZE, ZERO_PAGE
@@ -12,7 +13,7 @@ from vmdedup.scan.source import Piece, Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PIECE_PAGES = 32  # 128 KiB: stays in a core's cache between being read and being hashed
 # The first four bytes of every other format that is known, and of packed files.
@@ -67,32 +68,36 @@ class PlainFile(Source):
     def __init__(self, name: str, descriptor: int, size: int) -> None:
         self.name, self._descriptor, self._size = name, descriptor, size
         self.present = size // PAGE_SIZE
+        self._buffers = _local()
         self.regions = [("memory", 0, self.present)]
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def pieces(self) -> Iterator[Piece]:
         """Data in pieces of PIECE_PAGES at most, each hole in one."""
-        for first, after, is_data in self._extents():
-            if not is_data:
-                yield Piece(0, range(first, after), _zeros(after - first))
-                continue
-            for start in range(first, after, PIECE_PAGES):
-                yield self._data(start, min(start + PIECE_PAGES, after))
+        return self.range(0, self.present)
 
-    def _extents(self) -> Iterator[tuple[int, int, bool]]:
-        """Runs of pages, as first page, page after, and whether they are data: holes are of whole pages."""
-        at = 0
-        while at < self.present:
+    def range(self, first: int, after: int) -> Iterator[Piece]:
+        """The pieces of these pages."""
+        for start, end, is_data in self._extents(first, after):
+            if not is_data:
+                yield Piece(0, range(start, end), _zeros(end - start))
+                continue
+            for at in range(start, end, PIECE_PAGES):
+                yield self._data(at, min(at + PIECE_PAGES, end))
+
+    def _extents(self, at: int, last: int) -> Iterator[tuple[int, int, bool]]:
+        """Runs among pages `at` to last - 1, as first page, page after, whether they are data; holes of whole pages."""
+        while at < last:
             try:
                 start = os.lseek(self._descriptor, at * PAGE_SIZE, os.SEEK_DATA)
                 end = os.lseek(self._descriptor, start, os.SEEK_HOLE)
             except OSError as error:
                 # ENXIO: only hole from here on. Anything else: this file system does not tell.
-                yield at, self.present, error.errno != errno.ENXIO
+                yield at, last, error.errno != errno.ENXIO
                 return
-            first, after = start // PAGE_SIZE, min(-(-end // PAGE_SIZE), self.present)
+            first, after = min(start // PAGE_SIZE, last), min(-(-end // PAGE_SIZE), last)
             if first > at:
-                yield at, min(first, self.present), False
+                yield at, first, False
             if after > first:
                 yield first, after, True
             at = max(after, first)
@@ -100,14 +105,22 @@ class PlainFile(Source):
     def _data(self, first: int, after: int) -> Piece:
         return Piece(0, range(first, after), lambda: (self._read(first, after), 1))
 
-    def _read(self, first: int, after: int) -> bytes:
-        """The bytes of these pages. DumpError: they are no longer there."""
+    def pick(self, wanted: Iterable[int]) -> Iterator[tuple[int, Piece, int]]:
+        """Page n is page n."""
+        for page in wanted:
+            yield page, self._data(page, page + 1), 0
+
+    def _read(self, first: int, after: int) -> memoryview:
+        """The bytes of these pages, until this thread reads more. DumpError: they are no longer there."""
         length = (after - first) * PAGE_SIZE
+        if not hasattr(self._buffers, "view"):
+            self._buffers.view = memoryview(bytearray(PIECE_PAGES * PAGE_SIZE))
+        content: memoryview = self._buffers.view[:length]
         try:
-            content = os.pread(self._descriptor, length, first * PAGE_SIZE)
+            got = os.preadv(self._descriptor, [content], first * PAGE_SIZE)
         except OSError as error:
             raise DumpError(f"{self.name}: cannot be read at page {first}: {error.strerror}") from None
-        if len(content) != length:
+        if got != length:
             raise DumpError(f"{self.name}: became shorter while it was read; dump again and leave the file alone")
         return content
 

@@ -5,30 +5,27 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from vmdedup.scan.fingerprint import Hasher
-from vmdedup.scan.partitions import Partitions, Stream
+from vmdedup.scan.child import Child, can_fork
+from vmdedup.scan.fingerprint import SIZE, Hasher
+from vmdedup.scan.partitions import Partitions
+from vmdedup.scan.spool import Spool
+from vmdedup.scan.stream import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import TypeVar
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, TypeVar
 
-    from vmdedup.scan.source import Source
+    from vmdedup.scan.source import Piece, Source
 
     T = TypeVar("T")
     R = TypeVar("R")
     Watch = Callable[[int, int], None]  # pages read so far, pages in all
     Stop = Callable[[], bool]
+    Pieces = Iterable[tuple[int, Piece]]  # with the number of their dump
 
-WORTH_THREADS = 1 << 19  # pages of raw files: below, one core is done before threads would have paid
+WORTH_FORKING = 1 << 14  # pages
 AHEAD = 2  # pieces under way for each thread
-
-
-def choose_threads(sources: Sequence[Source]) -> int:
-    """One for a few raw files, else one for each core that this process may use."""
-    if all(source.is_light for source in sources) and sum(source.present for source in sources) < WORTH_THREADS:
-        return 1
-    return max(1, len(os.sched_getaffinity(0)))
 
 
 def in_order(items: Iterator[T], work: Callable[[T], R], threads: int) -> Iterator[R]:
@@ -51,26 +48,94 @@ def in_order(items: Iterator[T], work: Callable[[T], R], threads: int) -> Iterat
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-class Reading:
-    """What is made of all pages: their fingerprints, parted and in order. interrupted: not all of them were read."""
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
-    def __init__(self, parts: Partitions, stream: Stream) -> None:
-        self.parts, self.stream = parts, stream
+
+class Reading:
+    """What is made of all pages: their fingerprints, parted and in order. interrupted: not all of them were read.
+
+    memory: bytes of fingerprints that stay in memory. zero: the fingerprint of a page of zeros.
+    """
+
+    def __init__(self, sources: Sequence[Source], hasher: Hasher, memory: int, zero: bytes) -> None:
+        self._sources, self._hasher = sources, hasher
+        self.pages = sum(source.present for source in sources)
+        self._in_memory = memory >= 2 * SIZE * self.pages
+        self._spools = [Spool(memory)]
+        self._zero = zero
+        self.parts = Partitions(self.pages, len(sources), self._spools[0], zero)
+        self.stream = Stream(len(sources), self._spools[0])
         self.interrupted = False
         self.done = 0
 
-    def read(self, sources: Sequence[Source], hasher: Hasher, threads: int, watch: Watch, stop: Stop) -> None:
-        """Read all sources, until stop() says so. DumpError: one of them is damaged."""
-        total = sum(source.present for source in sources)
-        for source in sources:
-            found = in_order(source.pieces(), lambda piece: piece.fingerprints(hasher), threads)
-            for fingerprints in found:
-                if self.interrupted or stop():
-                    self.interrupted = True
-                    break
-                self.parts.add(fingerprints)
-                self.stream.add(fingerprints)
-                self.done += len(fingerprints)
-                watch(self.done, total)
-            self.parts.end_dump()
-            self.stream.end_dump()
+    def read(self, threads: int | None, watch: Watch, stop: Stop) -> None:
+        """Read all dumps, until stop() says so. threads: None chooses. DumpError: one of them is damaged."""
+        if threads is None and self.can_halve():
+            self._read_halves(watch, stop)
+        else:
+            light = all(source.is_light for source in self._sources)
+            self._take(_numbered(self._sources), threads or (1 if light else cores()), watch, stop)
+        self.parts.put_aside()
+        self.stream.put_aside()
+
+    def can_halve(self) -> bool:
+        """Whether another process can do half of the work."""
+        light = all(source.is_light for source in self._sources)
+        return light and self.pages >= WORTH_FORKING and not self._in_memory and can_fork()
+
+    def _read_halves(self, watch: Watch, stop: Stop) -> None:
+        """The first half of the pages here, the others in a child; its spool is opened here, so both have it."""
+        middle = self.pages // 2
+        spool = Spool(0)
+        self._spools.append(spool)
+        spool.open()
+        child = Child(lambda is_orphan: self._second_half(middle, spool, is_orphan))
+        try:
+            self._take(_numbered(self._sources, 0, middle), 1, lambda done, total: watch(2 * done, total), stop)
+            if not self.interrupted:
+                parts, stream, size = child.result()
+                spool.size = size
+                self.parts.absorb(parts, spool)
+                self.stream.absorb(stream, spool)
+        finally:
+            child.kill()
+
+    def _second_half(self, middle: int, spool: Spool, stop: Stop) -> Any:
+        """In the child."""
+        self.parts = Partitions(self.pages, len(self._sources), spool, self._zero)
+        self.stream = Stream(len(self._sources), spool)
+        self._take(_numbered(self._sources, middle, self.pages), 1, lambda done, total: None, stop)
+        return self.parts.state(), self.stream.state(), spool.size
+
+    def _take(self, pieces: Pieces, threads: int, watch: Watch, stop: Stop) -> None:
+        """Make and keep the fingerprints of these pieces."""
+        hasher = self._hasher
+        for dump, fingerprints in in_order(iter(pieces), lambda p: (p[0], p[1].fingerprints(hasher)), threads):
+            if stop():
+                self.interrupted = True
+                break
+            self.parts.add(dump, fingerprints)
+            self.stream.add(dump, fingerprints)
+            self.done += len(fingerprints)
+            watch(self.done, self.pages)
+
+    def close(self) -> None:
+        """Let go of what was put aside."""
+        for spool in self._spools:
+            spool.close()
+
+
+def _numbered(sources: Sequence[Source], first: int = 0, after: int | None = None) -> Iterator[tuple[int, Piece]]:
+    """The pieces of all dumps with their dump's number; of light dumps also of a range of pages over all."""
+    if after is None:
+        for dump, source in enumerate(sources):
+            yield from ((dump, piece) for piece in source.pieces())
+        return
+    before = 0
+    for dump, source in enumerate(sources):
+        low, high = max(first - before, 0), min(after - before, source.present)
+        if low < high:
+            yield from ((dump, piece) for piece in source.range(low, high))
+        before += source.present

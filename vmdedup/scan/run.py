@@ -8,11 +8,9 @@ from vmdedup.errors import UsageError
 from vmdedup.scan.counting import tally
 from vmdedup.scan.fingerprint import Hasher, random_salt
 from vmdedup.scan.opening import close_sources, open_sources
-from vmdedup.scan.partitions import Partitions, Stream
 from vmdedup.scan.places import most_frequent
-from vmdedup.scan.reading import Reading, choose_threads
+from vmdedup.scan.reading import Reading
 from vmdedup.scan.result import ScanResult, document
-from vmdedup.scan.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,15 +49,16 @@ def scan_dumps(
     names = [str(dump) if isinstance(dump, str | PathLike) else dump for dump in dumps]
     if hashes_only is not None and salt is None:
         salt = random_salt()
-    sources, spool = open_sources(names), Spool(memory_limit)
+    sources = open_sources(names)
+    reading: Reading | None = None
     try:
         hasher = Hasher(salt)
         zero = _agree(sources, hasher)
         if hashes_only is not None and any(not source.has_contents for source in sources):
             raise UsageError("--hashes-only is of dumps; exported hashes need not be exported again")
-        reading = Reading(Partitions(sum(source.present for source in sources), spool, zero), Stream(spool))
-        reading.read(sources, hasher, threads or choose_threads(sources), watch, stop)
-        counted = tally(reading.parts, len(sources), top)
+        reading = Reading(sources, hasher, memory_limit, zero)
+        reading.read(threads, watch, stop)
+        counted = tally(reading.parts, top, halves=threads is None and reading.can_halve())
         frequent = most_frequent(counted, zero, reading.stream, sources, hasher)
         found = document(sources, counted, reading.interrupted, _salt_id(sources, hasher), frequent)
         if hashes_only is not None:
@@ -72,7 +71,8 @@ def scan_dumps(
         return ScanResult(found)
     finally:
         close_sources(sources)
-        spool.close()
+        if reading is not None:
+            reading.close()
 
 
 def _agree(sources: Sequence[Source], hasher: Hasher) -> bytes:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from vmdedup.errors import UsageError
 from vmdedup.scan.fingerprint import PAGE_SIZE, SIZE, Hasher
-from vmdedup.scan.partitions import Stream
-from vmdedup.scan.reading import choose_threads, in_order
+from vmdedup.scan.reading import cores, in_order
 from vmdedup.scan.source import Piece, Source
 from vmdedup.scan.spool import Spool
+from vmdedup.scan.stream import Stream
 from vmdedup.subpage import compression, delta
 from vmdedup.subpage.detector import HashSimilarityDetector
 
@@ -51,9 +51,8 @@ class Similar:
             raise UsageError("--subpage needs contents, and exported hashes have none; scan the dumps themselves")
         first = first_copies(stream, hasher.zero)
         kept = Kept(first, self)
-        threads = choose_threads([])
         done, total = 0, len(first.mask)
-        for rows in in_order(_pieces(sources), lambda item: kept.prepare(*item), max(threads, 2)):
+        for rows in in_order(_pieces(sources), lambda item: kept.prepare(*item), max(cores(), 2)):
             if stop():
                 return None
             kept.take(rows)
@@ -72,7 +71,7 @@ class FirstCopies:
 
 def first_copies(stream: Stream, zero: bytes) -> FirstCopies:
     """The first page of every content that is not zero. Takes some 50 bytes a page."""
-    packed = b"".join(chunk for dump in range(len(stream.starts) - 1) for _, chunk in stream.chunks(dump))
+    packed = b"".join(chunk for dump in range(len(stream.counts)) for _, chunk in stream.chunks(dump))
     words = np.frombuffer(packed, np.uint64).reshape(-1, SIZE // 8)
     order = np.lexsort((words[:, 1], words[:, 0]))  # stable: equal ones stay in order
     placed = words[order]

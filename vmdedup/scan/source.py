@@ -6,13 +6,14 @@ from vmdedup.scan.fingerprint import Hasher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 class Piece:
     """Some pages of one region. region: its index. numbers: guest page numbers, ascending.
 
-    load: from any thread, the contents of these pages, and how many times over: (n pages, 1) or (one page, n).
+    load: from any thread, the contents of these pages, and how many times over: (n pages, 1) or (one page, n). They
+    stay as they are until the same thread loads more.
     """
 
     __slots__ = ("load", "numbers", "region")
@@ -40,7 +41,7 @@ class Source:
     salt_id: str | None = None
     zero: bytes | None = None
     has_contents = True
-    is_light = False  # reading it takes no NumPy, and no time worth a second thread
+    is_light = False  # reading it takes no NumPy, and any range of it can be read
 
     @property
     def pages(self) -> int:
@@ -55,6 +56,21 @@ class Source:
     def pieces(self) -> Iterator[Piece]:
         """Every present page once, in the same order each time."""
         raise NotImplementedError
+
+    def range(self, first: int, after: int) -> Iterator[Piece]:
+        """The pieces of pages first to after - 1, by their number in pieces(); light sources alone have it."""
+        raise NotImplementedError
+
+    def pick(self, wanted: Iterable[int]) -> Iterator[tuple[int, Piece, int]]:
+        """Where pages are that are wanted by their number in pieces(): that number, a piece, and the row in it."""
+        left, before = sorted(wanted, reverse=True), 0
+        for piece in self.pieces() if left else ():
+            after = before + len(piece.numbers)
+            while left and left[-1] < after:
+                yield left[-1], piece, left.pop() - before
+            if not left:
+                return
+            before = after
 
     def close(self) -> None:
         """Let go of the file."""

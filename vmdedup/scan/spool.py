@@ -6,10 +6,6 @@ import os
 
 from vmdedup.errors import VmdedupError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Self
-
 
 class Spool:
     """Chunks of bytes, kept under the number that put() gives. most: bytes that may be in memory."""
@@ -36,18 +32,22 @@ class Spool:
         kept = self._kept.get(at)
         return kept if kept is not None else os.pread(self._descriptor, length, at)
 
-    def _write(self, chunk: bytes | bytearray, at: int) -> None:
-        folder = "/tmp"
+    def open(self) -> None:
+        """Make the file, if there is none yet; processes forked from now on share it. VmdedupError: it cannot be."""
         try:
-            folder = os.environ.get("TMPDIR") or folder
             if self._descriptor < 0:
-                self._descriptor = _nameless(folder)
-            done = 0
+                self._descriptor = _nameless(_folder())
+        except OSError as error:
+            raise _no_room(error) from None
+
+    def _write(self, chunk: bytes | bytearray, at: int) -> None:
+        self.open()
+        done = 0
+        try:
             while done < len(chunk):
                 done += os.pwrite(self._descriptor, memoryview(chunk)[done:], at + done)
         except OSError as error:
-            remedy = "free some room there, set TMPDIR to another folder, or raise --memory-limit"
-            raise VmdedupError(f"cannot write a temporary file in {folder}: {error.strerror}; {remedy}") from None
+            raise _no_room(error) from None
 
     def close(self) -> None:
         """Let go of everything."""
@@ -55,12 +55,6 @@ class Spool:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _nameless(folder: str) -> int:
@@ -73,3 +67,12 @@ def _nameless(folder: str) -> int:
         descriptor, path = mkstemp(dir=folder)
         os.unlink(path)
         return descriptor
+
+
+def _folder() -> str:
+    return os.environ.get("TMPDIR") or "/tmp"
+
+
+def _no_room(error: OSError) -> VmdedupError:
+    remedy = "free some room there, set TMPDIR to another folder, or raise --memory-limit"
+    return VmdedupError(f"cannot write a temporary file in {_folder()}: {error.strerror}; {remedy}")
