@@ -42,6 +42,7 @@ class Policy(ABC):
     source: ClassVar[str]
     tunables: ClassVar[Mapping[str, Tunable]] = {}
     below_page: ClassVar[bool] = False  # whether it also keeps pages in other forms than whole
+    needs_swap: ClassVar[bool] = False  # whether its host is to have a swap area
     wants_swap: ClassVar[bool] = False  # whether its host needs a swap area (Host.create(swap=True))
     wants_hints: ClassVar[bool] = False  # whether guests shall leave hints for it (host.hints)
     keeps_budget: ClassVar[bool] = True  # False: each scan looks at everything, however few pages it is given
