@@ -7,6 +7,7 @@ from typing import Any
 
 from vmdedup.errors import UsageError
 from vmdedup.experiment.images import check_image
+from vmdedup.experiment.policies import check_policy
 from vmdedup.experiment.problems import Path, Problem, suggest
 from vmdedup.experiment.scenario import PAGE_SIZE, GuestSection, Scenario
 from vmdedup.guest.diskspec import DiskSpec
@@ -37,6 +38,7 @@ def check(scenario: Scenario) -> list[Problem]:
     if knobs.get("advisor_mode") == "scan-time" and "pages_to_scan" in knobs:
         text = "the advisor sets it (EINVAL); leave it out, or set advisor_mode to none"
         problems.append(Problem(("ksm", "pages_to_scan"), text))
+    problems += check_policy(scenario)
     names = [group.name for group in scenario.guests]
     for number, group in enumerate(scenario.guests):
         path: Path = ("guests", number)

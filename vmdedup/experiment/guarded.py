@@ -1,18 +1,26 @@
-"""A ksmd that is started again when its process dies: the call that found it dead is made again."""
+"""A ksmd, or a policy, that is started again when its process dies: the call that found it dead is made again."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from vmdedup.errors import WorkerDiedError
-from vmdedup.ksm.daemon import KsmdProcess
+from vmdedup.experiment.scanner import Scanner
+from vmdedup.policy.process import PolicyProcess
 
 A = TypeVar("A")
 _TRIES = 20  # a ksmd that dies as often as that in one call will not live
 _log = logging.getLogger(__name__)
+
+
+class Mortal(Scanner, Protocol):
+    """A scanner in a process that may be killed."""
+
+    def revive(self) -> None:
+        """After its death, while every guest stands: mend the host and start again."""
 
 
 class GuardedKsmd:
@@ -22,7 +30,7 @@ class GuardedKsmd:
     Both are set by the emulation that the ksmd works for.
     """
 
-    def __init__(self, ksmd: KsmdProcess) -> None:
+    def __init__(self, ksmd: Mortal) -> None:
         self._ksmd = ksmd
         self.standing: Callable[[], AbstractContextManager[None]] = nullcontext
         self.note: Callable[[str], None] = _log.info
@@ -90,3 +98,28 @@ class GuardedKsmd:
                     self._ksmd.revive()
                     return
             self._ksmd.revive()
+
+
+class GuardedPolicy(GuardedKsmd):
+    """The same for a policy. Fills clock.policy_share.Priced."""
+
+    def __init__(self, policy: PolicyProcess) -> None:
+        super().__init__(policy)
+        self._policy = policy
+        self.name = policy.kind.name
+        self.keeps_budget = policy.kind.keeps_budget
+
+    @property
+    def bill_ns(self) -> int:
+        """CPU time that it has used by its price list, up to the end of the last batch."""
+        return self._policy.bill_ns
+
+    def get(self, knob: str) -> int:
+        """A tunable's value; use_zero_pages of a policy without it is 1: zeros need not cost it a frame."""
+        if knob == "use_zero_pages" and knob not in self._policy.kind.all_tunables():
+            return 1
+        return super().get(knob)
+
+    def check(self) -> None:
+        """Verify its records and the host; raises InvariantError. While every guest stands."""
+        self._call(self._policy.check)

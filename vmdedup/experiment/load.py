@@ -14,6 +14,7 @@ from vmdedup.errors import ScenarioError
 from vmdedup.experiment.checks import check
 from vmdedup.experiment.images import with_images
 from vmdedup.experiment.overrides import Overrides
+from vmdedup.experiment.policies import start_policy_at
 from vmdedup.experiment.problems import Path, Problem, suggest
 from vmdedup.experiment.scenario import Scenario, validate
 from vmdedup.experiment.toml_lines import find_line, key_lines
@@ -43,6 +44,7 @@ def load_scenario(name: str | FilePath = DEFAULT, overrides: Overrides | None = 
     source = find_source(name)
     data = _parse(source)
     data.setdefault("name", FilePath(str(name)).stem)
+    start_policy_at(data, source.folder)
     flags = (overrides or Overrides()).apply(data)
     scenario, problems = validate(data)
     if scenario is not None:

@@ -21,6 +21,10 @@ class Overrides:
     knobs: Sequence[str] = ()
     duration: str | None = None
     clock: str | None = None
+    policy: str | None = None
+    policy_knobs: Sequence[str] = ()  # of that policy, KNOB=VALUE
+    budget: str | None = None  # pages, or cpu=SHARE
+    costs: str | None = None
 
     def apply(self, data: dict[str, Any]) -> dict[Path, str]:
         """Write the flags into the scenario's data. Returns the flag behind each key that was changed."""
@@ -33,11 +37,38 @@ class Overrides:
             name, value = _split(knob)
             data.setdefault("ksm", {})[name] = value
             flags["ksm", name] = f"--set {knob}"
+        self._apply_to_policy(data, flags)
         for number, group in enumerate(_groups(data)):
             self._apply_to_group(group, ("guests", number), flags)
         if self.guests is not None:
             self._share_out(_groups(data), flags)
         return flags
+
+    def _apply_to_policy(self, data: dict[str, Any], flags: dict[Path, str]) -> None:
+        if self.policy is None and not self.policy_knobs and self.budget is None:
+            return
+        section = data.setdefault("policy", {})
+        if self.policy is not None:
+            if section.get("name", "ksm") != self.policy:
+                section.pop("tunables", None)
+            section["name"] = self.policy
+            flags["policy", "name"] = f"--policy {self.policy}"
+        for knob in self.policy_knobs:
+            name, value = _split(knob, "--policy-set")
+            section.setdefault("tunables", {})[name] = value
+            flags["policy", "tunables", name] = f"--policy-set {knob}"
+        if self.budget is not None:
+            self._apply_budget(section, flags)
+        if self.costs is not None:
+            section.setdefault("costs", self.costs)
+
+    def _apply_budget(self, section: dict[str, Any], flags: dict[Path, str]) -> None:
+        kind, _, share = (self.budget or "").partition("=")
+        section.pop("cpu", None)
+        section["budget"] = kind
+        if share:
+            section["cpu"] = share
+        flags["policy", "budget"] = flags["policy", "cpu"] = f"--budget {self.budget}"
 
     def _apply_to_group(self, group: dict[str, Any], path: Path, flags: dict[Path, str]) -> None:
         if self.memory is not None:
@@ -90,8 +121,8 @@ def _shares(total: int, weights: list[int]) -> list[int]:
     return [part + 1 for part in parts]
 
 
-def _split(knob: str) -> tuple[str, str]:
+def _split(knob: str, flag: str = "--set") -> tuple[str, str]:
     name, equals, value = knob.partition("=")
     if not equals or not name:
-        raise UsageError(f"--set {knob!r} is not KNOB=VALUE; write for example --set pages_to_scan=1000")
+        raise UsageError(f"{flag} {knob!r} is not KNOB=VALUE; write for example {flag} pages_to_scan=1000")
     return name.strip(), value.strip()

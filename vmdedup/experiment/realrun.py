@@ -137,8 +137,8 @@ class _Run:
         """Measure, then all that is done with guests that stand still. What fails after the measuring is kept apart."""
         if self._wishes.measure:
             self._measure(stack)
-        if self._stop():
-            self.outcome.interrupted = True
+        self.outcome.interrupted = self._stop()
+        if self.outcome.interrupted or self.outcome.failure is not None:
             return
         try:
             self._stand_still()
@@ -155,12 +155,19 @@ class _Run:
         stack.callback(measuring.close)
         measuring.run(self._stop)
         if self._wishes.pause and not self._stop():
-            self._fleet.pause()
-            measuring.state = "paused"
+            self._pause(measuring)
         measuring.sample()
         ended = "interrupted" if self._stop() else "complete"
         self.outcome.result = measuring.result(ended)
         ksmd.stop()
+
+    def _pause(self, measuring: Measuring) -> None:
+        """Have the last row be that of guests that stand still; if that fails, of running ones."""
+        try:
+            self._fleet.pause()
+            measuring.state = "paused"
+        except VmdedupError as error:
+            self.outcome.failure = error
 
     def _stand_still(self) -> None:
         if not (self._wishes.verify or self._wishes.dump):

@@ -10,6 +10,7 @@ from vmdedup.experiment.provenance import machine, versions
 from vmdedup.experiment.sampler import Row, sample
 from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
 from vmdedup.experiment.tally import guest_rows, matrix_rows
+from vmdedup.policy.table import policy_label
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import table
@@ -92,6 +93,7 @@ class Recorder:
             "schema_version": 1,
             "name": scenario.name,
             "backend": backend,
+            "policy": policy_label(scenario.policy.name),
             "seed": scenario.seed,
             "clock": scenario.clock,
             "page_size": PAGE_SIZE,

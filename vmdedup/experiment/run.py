@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from multiprocessing import forkserver
 from typing import Final
 
+from vmdedup.errors import UsageError
 from vmdedup.experiment.backend.base import Backend
 from vmdedup.experiment.backend.emulator import open_emulator
 from vmdedup.experiment.backend.kernel import check_kernel, open_kernel
@@ -17,6 +18,7 @@ from vmdedup.experiment.disks import open_disks
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guests import Plan, plan
 from vmdedup.experiment.interrupt import Interrupt
+from vmdedup.experiment.policies import write_tunables
 from vmdedup.experiment.recorder import Recorder, Watcher
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.experiment.warm import warm_up
@@ -24,6 +26,8 @@ from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.logs import LogChannel, Logs
 from vmdedup.host.workers import fork_server
 from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
+from vmdedup.policy.process import PRELOAD as POLICY_PRELOAD
+from vmdedup.policy.process import warm_policies
 from vmdedup.result.run import Result
 
 COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
@@ -31,12 +35,19 @@ COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
 Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
 
+
+def _check_kernel(scenario: Scenario) -> None:
+    if not scenario.policy.is_plain:
+        raise UsageError("the kernel has its own ksmd only; leave the policy out, or use the emulator")
+    check_kernel(scenario)
+
+
 Opener = Callable[[Scenario, Plan, LogChannel], AbstractContextManager[Backend]]
 Check = Callable[[Scenario], None]
 # By name: what tells whether it can run a scenario at all, and what opens it.
 BACKENDS: Final[Mapping[str, tuple[Check, Opener]]] = {
     "emulator": (lambda scenario: None, open_emulator),
-    "kernel": (check_kernel, open_kernel),
+    "kernel": (_check_kernel, open_kernel),
 }
 
 
@@ -58,7 +69,7 @@ def run_scenario(
         recorder = Recorder(scenario, watcher)
         disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
-        _start_fork_server()
+        _start_fork_server(scenario)
         warm_up()
         with open_backend(scenario, planned, logs.channel()) as opened:
             emulation = Emulation(planned, opened, disks, recorder.event)
@@ -68,15 +79,16 @@ def run_scenario(
                 emulation.close()
 
 
-def _start_fork_server() -> None:
+def _start_fork_server(scenario: Scenario) -> None:
     """Let the server of ksmd and guests load and compile what they need while this process does the same."""
-    fork_server(KSMD_PRELOAD, *GUEST_PRELOAD)
+    if not scenario.policy.is_plain:
+        warm_policies(scenario.policy.name)
+    fork_server(KSMD_PRELOAD if scenario.policy.is_plain else POLICY_PRELOAD, *GUEST_PRELOAD)
     forkserver.ensure_running()
 
 
 def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result:
-    for knob, text in scenario.ksm.tunables().items():
-        emulation.ksmd.set(knob, text)
+    write_tunables(scenario, emulation.ksmd, recorder.event)
     with Interrupt() as interrupt:
         _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
         return recorder.result(emulation, _ended(emulation, interrupt))

@@ -15,7 +15,7 @@ SHOWN_KNOBS = ("pages_to_scan", "sleep_millisecs", "use_zero_pages", "run")
 def sample(backend: Backend, seconds: float, guests: int, ksmd_cpu: float) -> Row:
     """A row for the series (result.columns). guests: how many are alive. ksmd_cpu: seconds so far."""
     figures = backend.figures()
-    return {
+    row: Row = {
         "time_s": seconds,
         "guests": guests,
         "allocated_pages": figures.allocated,
@@ -30,3 +30,4 @@ def sample(backend: Backend, seconds: float, guests: int, ksmd_cpu: float) -> Ro
         **backend.ksmd.counters(),
         **{name: backend.ksmd.get(name) for name in SHOWN_KNOBS},
     }
+    return {**row, **figures.forms}

@@ -166,6 +166,21 @@ else:
     KsmSection = create_model("KsmSection", __base__=KsmBase, **_KNOBS)
 
 
+class PolicySection(Section):
+    """Who scans, and with which budget; see experiment.policies."""
+
+    name: str = "ksm"  # of `vmdedup policy list`, or FILE.py[:CLASS], from the folder of the scenario's file
+    budget: Literal["pages", "cpu"] | None = None  # absent: cpu if a share is given, else pages
+    cpu: Share | None = Field(None, gt=0, le=1)  # share of one core, by the price list of policy.work
+    costs: Literal["page_cost", "operations"] | None = None  # absent: page_cost for ksm with a budget of pages
+    tunables: Declared = {}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the host has its ksmd, and no policy in its place."""
+        return self.name == "ksm" and self.cpu is None and self.costs != "operations"
+
+
 class Scenario(Section):
     """A whole scenario; see the files in experiment/builtin for what one looks like."""
 
@@ -176,6 +191,7 @@ class Scenario(Section):
     clock: Literal["lockstep", "wall"] = "lockstep"
     host: HostSection = Field(default_factory=lambda: HostSection.model_validate({}))
     ksm: KsmSection = Field(default_factory=lambda: KsmSection.model_validate({}))
+    policy: PolicySection = Field(default_factory=lambda: PolicySection.model_validate({}))
     guests: list[GuestSection] = Field(min_length=1)
 
     @property

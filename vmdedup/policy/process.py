@@ -1,7 +1,9 @@
 """A policy in a process of its own, over a pipe: the same face for each, as ksm.daemon is for ksmd.
 
-What the fork server loads and warms is said beforehand, by warm_policies(): compiled code of every policy there is would
-make each worker larger. If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between two
+What the fork server loads and warms is said beforehand, by warm_policies(): compiled code of every policy there is
+would make each worker larger.
+
+If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between two
 operations and calls revive(): host memory is counted afresh, and a new policy attaches to the host as it is.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from vmdedup.errors import UsageError
 from vmdedup.policy.base import Policy
 
 POLICIES: Final[Mapping[str, str]] = {
+    "difference_engine": "vmdedup.policy.difference_engine.policy:DifferenceEngine",
     "ideal": "vmdedup.policy.ideal:Ideal",
     "ksm": "vmdedup.policy.ksm:Ksm",
     "none": "vmdedup.policy.none:NoPolicy",
@@ -32,12 +34,21 @@ def load_policy(name: str) -> type[Policy]:
     return _from_file(Path(path), wanted)
 
 
+def policy_label(name: str) -> str:
+    """What a policy is called in results: its name, or what FILE.py is called without its folder and ending."""
+    path, _, wanted = name.partition(":")
+    if not path.endswith(".py"):
+        return name
+    return f"{Path(path).stem}-{wanted}" if wanted else Path(path).stem
+
+
 def _from_file(path: Path, wanted: str) -> type[Policy]:
     """The one policy that a file defines, or the one that is wanted."""
     specification = importlib.util.spec_from_file_location(f"vmdedup_policy_{path.stem}", path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # dataclasses look their module up
     try:
         specification.loader.exec_module(module)
     except Exception as error:

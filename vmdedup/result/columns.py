@@ -1,6 +1,7 @@
 """Every column of the tables of a run, with meaning and unit. Pages are the host's (page_size in run.json).
 
-A series row also has each counter and number of /sys/kernel/mm/ksm, under the kernel's name.
+A series row also has each counter and number of /sys/kernel/mm/ksm, under the kernel's name; that of a run with
+another policy has that policy's own counters in their place, and the columns of POLICY.
 """
 
 from __future__ import annotations
@@ -19,6 +20,27 @@ SERIES: Final = {
     "possible_pages": "what saved_pages would be if every content were kept once (exact hashing)",
     "cow_breaks": "writes that found a merged page and got a copy, so far",
     "ksmd_cpu_s": "CPU seconds of ksmd so far: by page_cost in lockstep, measured in wall mode",
+}
+
+# What a policy keeps in other forms than whole pages, and what that saves. Then saved_pages is the sum of what
+# sharing saves (zero + within_guest + between_guests), patch_saved, compress_saved, swapped and filled pages, less
+# held_frames.
+POLICY: Final = {
+    "patched_pages": "pages kept as a patch against a reference page",
+    "compressed_pages": "pages kept compressed",
+    "swapped_pages": "pages in the swap area, which is not host memory",
+    "filled_pages": "pages of one repeated word, kept as that word",
+    "patch_bytes": "size of all patches",
+    "compressed_bytes": "size of all compressed pages",
+    "storage_frames": "host frames that hold patches and compressed pages",
+    "reference_frames": "host frames that no guest maps, kept because patches refer to them",
+    "held_frames": "other host frames that no guest maps: the policy holds them",
+    "patch_saved_pages": "patched_pages, less reference_frames and the patches' part of storage_frames by bytes",
+    "compress_saved_pages": "compressed_pages, less their part of storage_frames by bytes",
+    "unpatched": "patched pages rebuilt because a guest used them, so far",
+    "uncompressed": "compressed or filled pages rebuilt because a guest used them, so far",
+    "swapped_in": "swapped pages read back because a guest used them, so far",
+    "guests_cost_s": "CPU and waiting of guests for copies and rebuilt pages so far, by the prices of policy.work",
 }
 
 GUESTS: Final = {

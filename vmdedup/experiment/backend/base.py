@@ -9,9 +9,9 @@ A policy of one's own plugs in here: with a Scanner of its own, or as a whole ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from vmdedup.experiment.accounting import Mappings
@@ -26,7 +26,10 @@ Standing = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Figures:
-    """Pages at one moment, as result.columns describes them. breaks: None where nobody can count them."""
+    """Pages at one moment, as result.columns describes them. breaks: None where nobody can count them.
+
+    forms: the columns of runs with a policy, for those.
+    """
 
     allocated: int
     used: int
@@ -35,6 +38,7 @@ class Figures:
     between: int
     possible: int
     breaks: int | None
+    forms: Mapping[str, int | float] = field(default_factory=dict)
 
 
 class Running(Protocol):

@@ -44,16 +44,19 @@ def possible_on(host: Host, allocated: int, zero_placed: int, zeros_are_free: bo
 class BreakCounter:
     """Writes that found a merged page, or a zero page that KSM placed, and got a copy; the dead included.
 
+    fields: other counters of address spaces (host.layout.mm_dtype) to be summed up instead.
+
     An address space's own count starts anew when its record is used again, so what was counted is kept here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *fields: str) -> None:
+        self._fields = fields or ("cow_ksm", "zero_cow")
         self._seen = np.zeros(0, np.int64)
         self._gone = 0
 
     def total(self, host: Host) -> int:
         """The breaks since the run began."""
-        now = host.arrays.mms["cow_ksm"] + host.arrays.mms["zero_cow"]
+        now = sum((host.arrays.mms[field] for field in self._fields), np.zeros(len(host.arrays.mms), np.int64))
         before = self._seen if len(self._seen) else np.zeros_like(now)
         self._gone += int(before[now < before].sum())
         self._seen = now

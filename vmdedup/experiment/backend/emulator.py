@@ -1,4 +1,4 @@
-"""The emulator: an emulated host, and an emulated ksmd in a process of its own."""
+"""The emulator: an emulated host, and an emulated ksmd, or a policy in its place, in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from contextlib import AbstractContextManager, contextmanager
 from vmdedup.experiment.accounting import Mappings
 from vmdedup.experiment.backend.base import Figures, Note, Running, Standing
 from vmdedup.experiment.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
-from vmdedup.experiment.clock.free import FreeKsmd
-from vmdedup.experiment.guarded import GuardedKsmd
+from vmdedup.experiment.backend.forms import Forms
+from vmdedup.experiment.clock.free import FreeKsmd, FreePolicy
+from vmdedup.experiment.guarded import GuardedKsmd, GuardedPolicy
 from vmdedup.experiment.guests import Plan
+from vmdedup.experiment.policies import policy_kind
 from vmdedup.experiment.room import host_frames
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
+from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
 from vmdedup.ksm.daemon import KsmdProcess
+from vmdedup.policy.process import Order, PolicyProcess
 from vmdedup.units import MIB
 
 _WORTH_RETURNING = 64 * MIB
@@ -29,10 +33,13 @@ class Emulator:
 
     name = "emulator"
 
-    def __init__(self, host: Host, logs: LogChannel) -> None:
+    def __init__(self, host: Host, ksmd: GuardedKsmd, logs: LogChannel, share: float | None = None) -> None:
+        """share: of one core, that a policy which runs freely has."""
         self.host = host
-        self.ksmd = GuardedKsmd(KsmdProcess(host, logs))
+        self._share = share
+        self.ksmd = ksmd
         self._logs = logs
+        self._forms = Forms(host) if isinstance(ksmd, GuardedPolicy) else None
         self._breaks = BreakCounter()
 
     def meet(self, standing: Standing, note: Note) -> None:
@@ -66,7 +73,7 @@ class Emulator:
 
     def free_ksmd(self) -> AbstractContextManager[Running]:
         """A thread drives ksmd inside."""
-        return FreeKsmd(self.ksmd)
+        return FreePolicy(self.ksmd, self._share) if isinstance(self.ksmd, GuardedPolicy) else FreeKsmd(self.ksmd)
 
     def figures(self) -> Figures:
         """Counted from the host's page tables and frames."""
@@ -82,6 +89,7 @@ class Emulator:
             between=between,
             possible=possible_on(self.host, allocated, placed, free_zeros),
             breaks=self._breaks.total(self.host),
+            forms=self._forms.figures() if self._forms is not None else {},
         )
 
     def mappings(self) -> Mappings:
@@ -102,17 +110,28 @@ class Emulator:
 @contextmanager
 def open_emulator(scenario: Scenario, planned: Plan, logs: LogChannel) -> Iterator[Emulator]:
     """An emulated host as large as the scenario's, and its ksmd. HostError: this machine cannot hold it."""
+    kind = None if scenario.policy.is_plain else policy_kind(scenario)
     host = Host.create(
         pages=scenario.pages,
         frames=host_frames(scenario),
         mms=len(planned.specs),
         nodes=scenario.host.numa_nodes,
+        swap=kind is not None and kind.wants_swap,
     )
+    if kind is not None and kind.wants_hints:
+        host.arrays.ctl[CTL_HINTS] = 1
     try:
-        emulator = Emulator(host, logs)
+        emulator = Emulator(host, _ksmd(scenario, host, logs), logs, scenario.policy.cpu)
         try:
             yield emulator
         finally:
             emulator.close()
     finally:
         host.close()
+
+
+def _ksmd(scenario: Scenario, host: Host, logs: LogChannel) -> GuardedKsmd:
+    """The emulated ksmd, or the policy that the scenario names, not told of its tunables yet."""
+    if scenario.policy.is_plain:
+        return GuardedKsmd(KsmdProcess(host, logs))
+    return GuardedPolicy(PolicyProcess(host, Order(scenario.policy.name, scenario.seed), logs))

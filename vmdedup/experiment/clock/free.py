@@ -1,4 +1,4 @@
-"""A ksmd that runs freely: batch, sleep, batch, as its tunables say, in real time, driven by a thread."""
+"""A scanner that runs freely: batch, rest, batch, in real time, driven by a thread."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
+from vmdedup.experiment.clock.budget import CpuBudget
+from vmdedup.experiment.clock.policy_share import Priced
 from vmdedup.experiment.scanner import Scanner
+from vmdedup.units import SECOND_NS
 
 _STOPPED_S = 0.05  # how often a ksmd with run=0 looks whether that has changed
 
 
 class FreeKsmd:
-    """Scans from entering until leaving this context; `standing()` keeps it between two batches meanwhile."""
+    """Scans from entering until leaving this context; `standing()` keeps it between two batches meanwhile.
+
+    Batches and rests are as its tunables say.
+    """
 
     def __init__(self, ksmd: Scanner) -> None:
         self._ksmd = ksmd
@@ -53,3 +59,28 @@ class FreeKsmd:
         self._ksmd.charge(int(1000 * (time.monotonic() - self._began)), int(1000 * self._ksmd.cpu_seconds()))
         self._ksmd.scan(self._ksmd.get("pages_to_scan"))
         return self._ksmd.get("sleep_millisecs") / 1000
+
+
+class FreePolicy(FreeKsmd):
+    """A policy that runs freely. share: of one core, by its own bill; without it, it rests as its tunables say.
+
+    One that keeps to no budget rests at least as long as it has worked.
+    """
+
+    def __init__(self, policy: Priced, share: float | None) -> None:
+        super().__init__(policy)
+        self._policy = policy
+        self._budget = CpuBudget(share) if share is not None else None
+
+    def _batch(self) -> float:
+        began = time.monotonic()
+        if self._budget is None:
+            pause = super()._batch()
+            return pause if self._policy.keeps_budget else max(pause, time.monotonic() - began)
+        if self._policy.get("run") != 1:
+            return _STOPPED_S
+        before = self._policy.bill_ns
+        self._policy.charge(int(1000 * (began - self._began)), before // 1_000_000)
+        looked = self._policy.scan(self._budget.pages())
+        interval = self._budget.interval(looked, self._policy.bill_ns - before) / SECOND_NS
+        return max(0.0, interval - (time.monotonic() - began))

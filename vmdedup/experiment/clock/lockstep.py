@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import time
 
+from vmdedup.experiment.clock.policy_share import PolicyShare
 from vmdedup.experiment.clock.share import MILLISECOND, KsmdShare
 from vmdedup.experiment.emulation import Emulation
+from vmdedup.experiment.guarded import GuardedPolicy
 from vmdedup.experiment.interrupt import Interrupt
 from vmdedup.experiment.recorder import Recorder
 from vmdedup.experiment.scenario import Scenario
@@ -23,7 +25,7 @@ from vmdedup.units import SECOND_NS
 
 def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, interrupt: Interrupt) -> None:
     """Run to the end, or to the end of the tick in which it is interrupted, or until no guest is left."""
-    share = KsmdShare(emulation.ksmd, scenario.ksm.page_cost)
+    share = _share(scenario, emulation)
     tick, interval = scenario.host.tick, scenario.host.sample_interval
     emulation.apply_until(0)
     recorder.sample(emulation, 0.0)
@@ -35,7 +37,14 @@ def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, i
     recorder.sample_last(emulation, share.cpu / SECOND_NS)
 
 
-def _tick(emulation: Emulation, recorder: Recorder, share: KsmdShare, length: int) -> None:
+def _share(scenario: Scenario, emulation: Emulation) -> KsmdShare | PolicyShare:
+    scanner = emulation.ksmd
+    if isinstance(scanner, GuardedPolicy):
+        return PolicyShare(scanner, scenario.ksm.page_cost, scenario.policy.cpu)
+    return KsmdShare(scanner, scenario.ksm.page_cost)
+
+
+def _tick(emulation: Emulation, recorder: Recorder, share: KsmdShare | PolicyShare, length: int) -> None:
     began = time.monotonic()
     emulation.apply_until(recorder.now)
     emulation.run_slice(length / MILLISECOND)

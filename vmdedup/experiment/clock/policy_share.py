@@ -1,0 +1,58 @@
+"""A policy's share of virtual time, by the same schedule for all, or by the same CPU time for all.
+
+    pages   batch of pages_to_scan, which takes page_cost for each page whatever the policy does with it, and
+            sleep_millisecs: what clock.share does for ksmd, so that all look at equally many pages a second
+    cpu     clock.budget: small batches, and rests by what they cost
+
+What it costs is the policy's own bill (policy.work) in both.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vmdedup.experiment.clock.budget import CpuBudget
+from vmdedup.experiment.clock.share import MILLISECOND
+from vmdedup.experiment.scanner import Scanner
+
+
+class Priced(Scanner, Protocol):
+    """What a share needs of a policy."""
+
+    @property
+    def bill_ns(self) -> int:
+        """CPU time that it has used by its price list, up to the end of the last batch."""
+
+    @property
+    def keeps_budget(self) -> bool:
+        """Whether it looks at no more pages than it is given."""
+
+
+class PolicyShare:
+    """Lets a policy scan as much as it may until a given time. cpu: by its bill. Times in nanoseconds."""
+
+    def __init__(self, policy: Priced, page_cost: int, share: float | None) -> None:
+        self._policy = policy
+        self._page_cost = page_cost
+        self._budget = CpuBudget(share) if share is not None else None
+        self._next = 0
+        self.cpu = 0
+
+    def scan_until(self, now: int) -> None:
+        """Every batch that begins before `now`; one if the policy keeps to no budget: it has seen all then."""
+        while self._next < now:
+            if self._policy.get("run") != 1:
+                self._next = now
+                return
+            self._next += self._batch()
+            if not self._policy.keeps_budget:
+                self._next = now
+
+    def _batch(self) -> int:
+        """One batch. Returns how long after its beginning the next one begins."""
+        self._policy.charge(self._next // MILLISECOND, self.cpu // MILLISECOND)
+        looked = self._policy.scan(self._budget.pages() if self._budget else self._policy.get("pages_to_scan"))
+        before, self.cpu = self.cpu, self._policy.bill_ns
+        if self._budget is not None:
+            return self._budget.interval(looked, self.cpu - before)
+        return max(looked, 1) * self._page_cost + self._policy.get("sleep_millisecs") * MILLISECOND
