@@ -77,10 +77,3 @@ class PrivateLibvirt:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-    def stop(self) -> None:
-        """End it in order."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(PATIENCE)
-            self._process = None

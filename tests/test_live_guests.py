@@ -47,7 +47,8 @@ workload = "idle"
 memory = "128MiB"
 disk = {{ image = "tiny" }}
 """
-FOREIGN = "<domain type='qemu'><name>vmdedup-testone-vm</name><memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>"
+FOREIGN = """<domain type="qemu"><name>vmdedup-testone-vm</name><memory unit="MiB">64</memory>
+<os><type>hvm</type></os></domain>"""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def daemon(image: Image) -> Iterator[PrivateLibvirt]:
         libvirt = PrivateLibvirt(Path(folder))
         libvirt.start()
         yield libvirt
-        libvirt.stop()
+        libvirt.kill()
 
 
 def scenario(folder: Path, duration: str = "2s") -> Path:
@@ -230,7 +231,7 @@ def test_ended_in_the_middle(daemon: PrivateLibvirt, tmp_path: Path, number: sig
 
 def test_the_daemon_is_killed_in_the_middle(daemon: PrivateLibvirt, tmp_path: Path) -> None:
     before, output = machine_state(), tmp_path / "out"
-    words = command(daemon, *run_words(scenario(tmp_path, "10s"), output), "--pause")
+    words = command(daemon, *run_words(scenario(tmp_path, "4s"), output), "--pause")
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_for(lambda: is_measuring(process), 500)
         daemon.kill()

@@ -12,7 +12,7 @@ from vmdedup.live.libvirt.connection import Connection
 from vmdedup.live.libvirt.marks import Mark, read_mark
 
 _STATES = ("no state", "running", "blocked", "paused", "shutting down", "shut off", "crashed", "suspended")
-_ALL_REMAINS = 1 | 2 | 4  # VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, _SNAPSHOTS_METADATA, _NVRAM
+_REMAINS = 1 | 2  # VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, _SNAPSHOTS_METADATA; our domains have no NVRAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +61,4 @@ def remove_domain(domain: Any) -> None:
         if domain.isActive():
             domain.destroy()
         if persistent:
-            domain.undefineFlags(_ALL_REMAINS)
+            domain.undefineFlags(_REMAINS)
