@@ -7,6 +7,7 @@ the level is known are a dotted line across. Units: MiB and seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,9 +31,39 @@ def plot_series(results: Mapping[str, Result] | Sequence[Figures], path: str | P
     results: runs by the label that they shall have, or figures. path: ends in .png or .svg. UsageError: it does not,
     or there is nothing to draw. EnvironmentLacksError: matplotlib is not installed.
     """
-    path = Path(path)
-    check_plot(path)
-    drawing = draw_series(results, title)
+    check_plot(Path(path))
+    return _save(draw_series(results, title), Path(path))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of points. style: of matplotlib's format strings, such as "o-" for what was measured, "--" for a law."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    style: str = "o-"
+
+
+def plot_lines(lines: Sequence[Line], path: str | Path, x: str, y: str, title: str = "") -> Path:
+    """Draw lines of points into a file. x, y: what the axes show, with units. Errors as of plot_series()."""
+    check_plot(Path(path))
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure as Drawing
+
+    with rc_context(_SETTINGS):
+        drawing = Drawing(figsize=(9, 5), layout="constrained")
+        axes = drawing.add_subplot()
+        for line in lines:
+            axes.plot(line.x, line.y, line.style, label=line.label, markersize=5)
+        axes.set(xlabel=x, ylabel=y, title=title)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        axes.grid(alpha=0.3)
+        axes.legend(loc="best", fontsize="small")
+    return _save(drawing, Path(path))
+
+
+def _save(drawing: Figure, path: Path) -> Path:
     from matplotlib import rc_context
 
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
