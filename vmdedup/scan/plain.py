@@ -13,35 +13,38 @@ from vmdedup.scan.source import Piece, Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 PIECE_PAGES = 32  # 128 KiB: stays in a core's cache between being read and being hashed
-# The first four bytes of every other format that is known, and of packed files.
-OTHERS = frozenset(
-    (
-        b"\x7fELF",  # ELF
-        b"KDUM",  # kdump-compressed
-        b"DISK",  # diskdump
-        b"make",  # flattened by makedumpfile
-        b"QEVM",  # QEMU's migration stream
-        b"Libv",  # virsh save
-        b"EMiL",  # LiME
-        b"AVML",
-        b"\x19CVT",  # CRIU
-        b"%@\x08V",
-        b"PAR1",  # Parquet: fingerprints
-        b"\x28\xb5\x2f\xfd",  # zstd
-        b"\x04\x22\x4d\x18",  # lz4
-        b"\xfd7zX",  # xz
-        b"BZh9",
-        b"QFI\xfb",  # qcow2
-        b"PAGE",  # Windows crash dump
-        b"\xd0\xbe\xd2\xbe",  # VMware suspend states
-        b"\xd2\xbe\xd2\xbe",
-        b"\xd1\xba\xd1\xba",
-        b"VMDD",  # recordings of our own
-    )
+HOLE_PAGES = 2048
+# How files of every other format begin, and packed ones.
+OTHERS = (
+    b"\x7fELF",
+    b"KDUMP",  # kdump-compressed
+    b"DISKDUMP",
+    b"makedumpfile",  # flattened
+    b"QEVM",  # QEMU's migration stream
+    b"LibvirtQemud",  # virsh save
+    b"EMiL",  # LiME
+    b"AVML",
+    b"\x19CVT",  # CRIU
+    b"%@\x08V",
+    b"\x00\x00d\x86\x84\x19\x10\x07",  # states of Firecracker
+    b"\x00\x00\xaa\xaa\x84\x19\x10\x07",
+    b"QFI\xfb",  # qcow2
+    b"PAGEDU",  # Windows crash dump
+    b"\xd0\xbe\xd2\xbe",  # VMware suspend states
+    b"\xd2\xbe\xd2\xbe",
+    b"\xd1\xba\xd1\xba",
+    b"VMDDREC",  # recordings of our own
+    b"PAR1",  # Parquet: fingerprints
+    b"\x1f\x8b",  # gzip
+    b"\x28\xb5\x2f\xfd",  # zstd
+    b"\x04\x22\x4d\x18",  # lz4
+    b"\xfd7zX",  # xz
+    b"BZh",
 )
+HEAD = 16  # bytes that tell
 
 
 def open_plain(path: str) -> PlainFile | None:
@@ -51,10 +54,9 @@ def open_plain(path: str) -> PlainFile | None:
     except (OSError, ValueError):
         return None
     status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_size and status.st_size % PAGE_SIZE == 0:
-        head = os.pread(descriptor, 4, 0)
-        if head not in OTHERS and head[:2] != b"\x1f\x8b":  # gzip
-            return PlainFile(path, descriptor, status.st_size)
+    whole = stat.S_ISREG(status.st_mode) and status.st_size > 0 and status.st_size % PAGE_SIZE == 0
+    if whole and not os.pread(descriptor, HEAD, 0).startswith(OTHERS):
+        return PlainFile(path, descriptor, status.st_size)
     os.close(descriptor)
     return None
 
@@ -73,17 +75,15 @@ class PlainFile(Source):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def pieces(self) -> Iterator[Piece]:
-        """Data in pieces of PIECE_PAGES at most, each hole in one."""
+        """Data in pieces of PIECE_PAGES at most, holes in pieces of HOLE_PAGES."""
         return self.range(0, self.present)
 
     def range(self, first: int, after: int) -> Iterator[Piece]:
         """The pieces of these pages."""
         for start, end, is_data in self._extents(first, after):
-            if not is_data:
-                yield Piece(0, range(start, end), _zeros(end - start))
-                continue
-            for at in range(start, end, PIECE_PAGES):
-                yield self._data(at, min(at + PIECE_PAGES, end))
+            make, most = (self._data, PIECE_PAGES) if is_data else (_hole, HOLE_PAGES)
+            for at in range(start, end, most):
+                yield make(at, min(at + most, end))
 
     def _extents(self, at: int, last: int) -> Iterator[tuple[int, int, bool]]:
         """Runs among pages `at` to last - 1, as first page, page after, whether they are data; holes of whole pages."""
@@ -129,6 +129,5 @@ class PlainFile(Source):
         os.close(self._descriptor)
 
 
-def _zeros(pages: int) -> Callable[[], tuple[bytes, int]]:
-    """What loads a hole."""
-    return lambda: (ZERO_PAGE, pages)
+def _hole(first: int, after: int) -> Piece:
+    return Piece(0, range(first, after), lambda: (ZERO_PAGE, after - first))

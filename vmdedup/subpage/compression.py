@@ -31,7 +31,9 @@ def decompress(packed: bytes, codec: Codec, size: int = 4096) -> bytes:
         raise ValueError(f"unknown codec {codec!r}")
     try:
         if codec == "lz4":
-            page = bytes(cramjam.lz4.decompress_block(packed, output_len=size))
+            room = bytearray(size)
+            written = cramjam.lz4.decompress_block_into(packed, room)
+            page = bytes(room[:written])
         else:
             page = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS).decompress(packed, MOST)
     except (cramjam.DecompressionError, zstandard.ZstdError) as error:
