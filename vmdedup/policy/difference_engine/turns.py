@@ -1,0 +1,52 @@
+"""Portions of each guest in turn: the order in which the clock goes over memory. Section 4.2 of the paper."""
+
+from __future__ import annotations
+
+from vmdedup.host.layout import MM_LIVE
+from vmdedup.host.memory import Host
+
+
+class Turns:
+    """One pass over the pages of all address spaces that have entered, a portion of each at a time."""
+
+    def __init__(self, host: Host) -> None:
+        self._mms = host.arrays.mms
+        self._seen: dict[int, int] = {}  # pages of each that were handed out in this pass
+        self._turn = 0  # index of whose turn it is
+
+    def enter(self, mm: int) -> None:
+        """Take an address space in, behind all others."""
+        self._seen.setdefault(mm, 0)
+
+    def leave(self, mm: int) -> None:
+        """Take an address space out."""
+        if mm not in self._seen:
+            return
+        if list(self._seen).index(mm) < self._turn:
+            self._turn -= 1
+        del self._seen[mm]
+
+    def anybody(self) -> bool:
+        """Whether there are pages to go over at all."""
+        return any(self._mms[mm]["state"] == MM_LIVE and self._mms[mm]["pages"] for mm in self._seen)
+
+    def restart(self) -> None:
+        """Begin another pass."""
+        self._seen = dict.fromkeys(self._seen, 0)
+        self._turn = 0
+
+    def next(self, pages: int) -> tuple[int, int]:
+        """The next portion, of at most so many pages: first entry and how many. None left: (0, 0)."""
+        members = list(self._seen)
+        for step in range(len(members)):
+            turn = (self._turn + step) % len(members)
+            mm = members[turn]
+            record = self._mms[mm]
+            size = int(record["pages"]) if record["state"] == MM_LIVE else 0
+            start = self._seen[mm]
+            count = min(pages, size - start)
+            if count > 0:
+                self._seen[mm] = start + count
+                self._turn = turn + 1
+                return int(record["first"]) + start, count
+        return 0, 0
