@@ -1,0 +1,152 @@
+"""The keeper on processes, folders and files: what it does in the end, and after which deaths."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vmdedup.errors import VmdedupError
+from vmdedup.live import keeper
+from vmdedup.live.huge import without_huge_pages
+from vmdedup.live.kept import Kept
+
+SLEEPER = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
+OWNER = """
+import sys, time
+from pathlib import Path
+from vmdedup.live.kept import Kept
+kept = Kept()
+kept.end(int(sys.argv[1]))
+folder = kept.folder("vmdedup-test-")
+(folder / "inside").mkdir()
+kept.write(Path(sys.argv[2]), "never", "madvise")
+kept.write(Path(sys.argv[2]), "always", "never")
+print(kept._process.pid, folder, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives until it is killed."""
+    with subprocess.Popen(SLEEPER) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def knob(tmp_path: Path) -> Path:
+    """A file whose text is to be put back."""
+    path = tmp_path / "enabled"
+    path.write_text("madvise")
+    return path
+
+
+def wait_for_death(pid: int) -> None:
+    """Wait until a process that need not be our child is gone."""
+    try:
+        watch = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    poll = select.poll()
+    poll.register(watch, select.POLLIN)
+    ended = poll.poll(20_000)
+    os.close(watch)
+    assert ended, f"process {pid} lives on"
+
+
+def test_everything_is_done_in_the_end(sleeper: subprocess.Popen[bytes], knob: Path) -> None:
+    with Kept() as kept:
+        kept.end(sleeper.pid)
+        folder = kept.folder("vmdedup-test-")
+        kept.write(knob, "never", "madvise")
+        assert (folder.stat().st_mode & 0o777, knob.read_text()) == (0o755, "never")
+        assert sleeper.poll() is None
+    assert sleeper.wait() == -signal.SIGKILL
+    assert not folder.exists()
+    assert knob.read_text() == "madvise"
+
+
+def test_a_process_that_is_spared(sleeper: subprocess.Popen[bytes]) -> None:
+    with Kept() as kept:
+        kept.end(sleeper.pid)
+        kept.spare(sleeper.pid)
+    assert sleeper.poll() is None
+
+
+def test_a_process_that_has_ended_already(sleeper: subprocess.Popen[bytes]) -> None:
+    sleeper.kill()
+    sleeper.wait()
+    with Kept() as kept:
+        kept.end(sleeper.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_everything_is_done_when_the_owner_dies(
+    sleeper: subprocess.Popen[bytes], knob: Path, number: signal.Signals
+) -> None:
+    words = [sys.executable, "-c", OWNER, str(sleeper.pid), str(knob)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as owner:
+        assert owner.stdout is not None
+        pid, folder = owner.stdout.readline().split()
+        assert knob.read_text() == "always"
+        for spared in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(int(pid), spared)
+        owner.send_signal(number)
+        owner.wait()
+    wait_for_death(int(pid))
+    assert sleeper.wait(20) == -signal.SIGKILL
+    assert not Path(folder).exists()
+    assert knob.read_text() == "madvise"  # as it was at first, not in between
+
+
+def test_everything_is_done_although_the_keeper_was_killed(sleeper: subprocess.Popen[bytes], knob: Path) -> None:
+    kept = Kept()
+    kept.end(sleeper.pid)
+    kept._process.kill()
+    kept._process.wait()
+    kept.write(knob, "never", "madvise")
+    kept.close()
+    assert sleeper.wait(20) == -signal.SIGKILL
+    assert knob.read_text() == "madvise"
+
+
+def test_what_cannot_be_done_is_told(knob: Path, tmp_path: Path) -> None:
+    charge = keeper.Charge()
+    charge.take(["write", str(tmp_path / "no" / "file"), "x"])
+    charge.take(["write", str(knob), "y"])
+    assert charge.settle() == [f"{tmp_path}/no/file: No such file or directory; write x to it"]
+    assert knob.read_text() == "y"
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    kept = Kept()
+    with pytest.raises(VmdedupError, match="refuses 'never'"):
+        kept.write(tmp_path / "no" / "file", "never", "madvise")
+    with pytest.raises(VmdedupError):
+        kept.close()
+    assert "write madvise to it" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [("always [madvise] never\n", "never"), ("always madvise [never]\n", "always madvise [never]\n")],
+)
+def test_huge_pages_are_kept_away(tmp_path: Path, text: str, inside: str) -> None:
+    path = tmp_path / "enabled"
+    path.write_text(text)
+    with Kept() as kept:
+        without_huge_pages(kept, path)
+        assert path.read_text() == inside
+    assert path.read_text() == ("madvise" if inside == "never" else inside)
+
+
+def test_a_kernel_without_huge_pages(tmp_path: Path) -> None:
+    with Kept() as kept:
+        without_huge_pages(kept, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
