@@ -156,6 +156,25 @@ def test_ctrl_c_gives_the_figures_so_far(tmp_path: Path) -> None:
     assert errors == f"vmdedup: interrupted: the figures are of {total['read']} pages of {1 << 28}\n"
 
 
+def test_progress_on_a_terminal(tmp_path: Path) -> None:
+    terminal, theirs = os.openpty()
+    path = tmp_path / "huge.raw"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with subprocess.Popen([*COMMAND, "--json", path], stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        try:
+            shown = b""
+            while b"%" not in shown:
+                shown += os.read(terminal, 1000)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=ENOUGH)
+    os.close(terminal)
+    assert b"of 268,435,456 pages" in shown
+    assert process.returncode == 130
+
+
 def test_nobody_outlives_a_killed_scan(tmp_path: Path) -> None:
     with scanning_for_long(tmp_path) as (process, child):
         process.kill()
