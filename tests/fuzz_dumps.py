@@ -120,13 +120,18 @@ def run_case(form: str, seed: int, case: int, folder: Path) -> tuple[str, str]:
 
 
 def child(form: str, seed: int, first: int, folder: Path) -> None:
-    """Cases one after another until killed, or until a finding. Which one it is at stands in the file `progress`."""
+    """Cases one after another until killed, or until a finding. Which one it is at stands in the file `progress`.
+
+    If the fuzzer is gone, by Ctrl-C or otherwise, this ends too, and removes the folder.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
     with (folder / "progress").open("r+b") as file:
         progress = mmap.mmap(file.fileno(), 8)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
     case = first
-    while True:
+    while os.getppid() == parent:
         progress[:8] = struct.pack("<q", case)
         work = folder / "case"
         work.mkdir()
@@ -135,6 +140,8 @@ def child(form: str, seed: int, first: int, folder: Path) -> None:
             sys.exit(why)
         shutil.rmtree(work)
         case += 1
+    shutil.rmtree(folder)
+    sys.exit()
 
 
 def fuzz(form: str, seed: int, seconds: float, findings: Path) -> tuple[int, int]:
@@ -195,6 +202,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.child is not None:
         child(options.formats[0], options.seed, options.child, options.folder)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # end at once; children see it
     total = 0
     with ThreadPoolExecutor(options.jobs) as pool:
         forms = options.formats or FORMATS
