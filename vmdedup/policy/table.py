@@ -15,6 +15,7 @@ from vmdedup.policy.base import Policy
 
 POLICIES: Final[Mapping[str, str]] = {
     "difference_engine": "vmdedup.policy.difference_engine.policy:DifferenceEngine",
+    "esx": "vmdedup.policy.esx.policy:Esx",
     "ideal": "vmdedup.policy.ideal:Ideal",
     "ksm": "vmdedup.policy.ksm:Ksm",
     "none": "vmdedup.policy.none:NoPolicy",

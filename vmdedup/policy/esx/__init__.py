@@ -1,0 +1,1 @@
+"""ESX Server's content-based page sharing: hints, shared frames, random choice. Source: waldspurger2002."""
