@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vmdedup
-from vmdedup.cli import compare, doctor, image, live, record, replay, run, scan, scenario
+from vmdedup.cli import compare, doctor, image, live, policy, record, replay, run, scan, scenario
 
 _HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
 
@@ -35,6 +35,7 @@ app.command("compare", help=compare.HELP, short_help="Lay results side by side."
 app.command("scan", help=scan.HELP, short_help="What do memory dumps hold?")(scan.scan)
 app.add_typer(image.app, name="image")
 app.add_typer(live.app, name="live")
+app.add_typer(policy.app, name="policy")
 app.add_typer(scenario.app, name="scenario")
 
 

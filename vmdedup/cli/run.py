@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from vmdedup.cli.several import knobs_by_policy, run_each, show, split_policies
 
 if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
@@ -27,12 +31,17 @@ on this machine's /usr. Ctrl-C ends a run early and keeps its results so far.
 With --on kernel the same guests keep their memory in real mappings under this machine's own ksmd: needs root, and
 nobody else who uses KSM. Its tunables are as before afterwards. In lockstep the counters are those of the emulator.
 
+With --policy another policy of `vmdedup policy list`, or of a Python file of yours, scans in ksmd's place. Several,
+with commas between, run one after another on the same guests; one table and one directory lay them side by side.
+
 \b
   vmdedup run
   vmdedup run mixed --set pages_to_scan=5000 --set use_zero_pages=1
   vmdedup run mine.toml --guests 16 --memory 256MiB --duration 5min --output runs/mine
   vmdedup run dense --json > dense.json
   vmdedup run mixed --on kernel
+  vmdedup run mixed --policy ksm,ideal --budget cpu=5%
+  vmdedup run mine.toml --policy ksm,mine.py --policy-set ksm.smart_scan=0 --policy-set mine.patience=3
 """
 
 
@@ -62,6 +71,16 @@ def run(
     ] = None,
     duration: Annotated[str | None, typer.Option(help="How long the run is, e.g. 90s or 5min.")] = None,
     clock: Annotated[ClockName | None, typer.Option(help="Virtual time in step, or real time.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="Who scans: a name, or FILE.py[:CLASS]; or several.")
+    ] = None,
+    policy_set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME.KNOB=VALUE", help="A tunable of a policy; may be repeated."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="pages|cpu=5%", help="Equal pages a second, or a share of one core.")
+    ] = None,
     on: Annotated[On, typer.Option("--on", help="An emulated host, or this machine's own KSM.")] = On.emulator,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
     output: Annotated[Path | None, typer.Option(help="Directory for the results (default: below runs/).")] = None,
@@ -73,39 +92,89 @@ def run(
 ) -> int:
     """Returns the exit status."""
     flags = (guests, memory, workload, seed, knobs or (), duration, clock and clock.value)
+    options = Options(on, output, as_json, quiet, verbose, no_color)
     try:
-        return _run(_load(scenario, *flags), on, output, as_json, quiet, verbose, no_color)
+        scenarios = _load_each(scenario, flags, policy, policy_set or (), budget)
+        return _run(scenarios[0], options) if len(scenarios) == 1 else _run_several(scenarios, options)
     except KeyboardInterrupt:
         typer.echo("vmdedup: interrupted before there was anything to keep", err=True)
         return INTERRUPTED
 
 
-def _load(scenario: str, *flags: Any) -> Scenario:
-    """The scenario with the flags, in the order of Overrides, written over it."""
+@dataclass(frozen=True)
+class Options:
+    """How a run is made and shown."""
+
+    on: On
+    output: Path | None
+    as_json: bool
+    quiet: bool
+    verbose: int
+    no_color: bool
+
+
+def _load_each(
+    scenario: str, flags: tuple[Any, ...], policy: str | None, knobs: Sequence[str], budget: str | None
+) -> list[Scenario]:
+    """The scenario with the flags, in the order of Overrides, written over it: once for each policy.
+
+    If there are several, what they cost is counted alike for all, ksmd included.
+    """
     from vmdedup.experiment.load import load_scenario
     from vmdedup.experiment.overrides import Overrides
 
-    return load_scenario(scenario, Overrides(*flags))
+    if policy is None and not knobs and budget is None:
+        return [load_scenario(scenario, Overrides(*flags))]
+    plain = Overrides(*flags)
+    names = split_policies(policy) or [load_scenario(scenario, plain).policy.name]
+    costs = "operations" if len(names) > 1 else None
+    each = knobs_by_policy(names, knobs)
+    return [
+        load_scenario(scenario, replace(plain, policy=name, policy_knobs=each[name], budget=budget, costs=costs))
+        for name in names
+    ]
 
 
-def _run(
-    scenario: Scenario, on: On, output: Path | None, as_json: bool, quiet: bool, verbose: int, no_color: bool
-) -> int:
+def _run(scenario: Scenario, options: Options) -> int:
     """Run, show what came out, keep it, and say where."""
-    from vmdedup.cli.console import ConsoleHandler, console, log_level
     from vmdedup.experiment.output import choose_output
+
+    path = choose_output(scenario, options.output)
+    result = _result(scenario, scenario.name, options)
+    _show(result, options.as_json, options.no_color)
+    result.save(path)
+    return _say_where(result.run["ended"], path, options)
+
+
+def _run_several(scenarios: list[Scenario], options: Options) -> int:
+    """Run each, show what came out beside each other, and say where it is."""
+    from vmdedup.experiment.output import choose_output
+
+    path = choose_output(scenarios[0], options.output)
+    document = run_each(scenarios, path, lambda scenario, title: _result(scenario, title, options))
+    show(document, options.as_json, options.no_color)
+    return _say_where(document["ended"], path, options)
+
+
+def _result(scenario: Scenario, title: str, options: Options) -> Result:
+    """One run, seen on the terminal under a title."""
+    from vmdedup.cli.console import ConsoleHandler, console, log_level
     from vmdedup.experiment.run import run_scenario
     from vmdedup.report.live import LiveView
 
-    path = choose_output(scenario, output)
-    err = console(no_color)
-    with LiveView(err, scenario.name, scenario.duration, shown=not quiet) as view:
-        result = run_scenario(scenario, view, ConsoleHandler(err), log_level(verbose, quiet), on.value)
-    _show(result, as_json, no_color)
-    result.save(path)
-    status, begin = _ENDS.get(result.run["ended"], (0, "results:"))
-    if status or not quiet:
-        err.print(f"{begin} {path}", highlight=False, soft_wrap=True)
+    err = console(options.no_color)
+    level = log_level(options.verbose, options.quiet)
+    with LiveView(err, title, scenario.duration, shown=not options.quiet) as view:
+        return run_scenario(scenario, view, ConsoleHandler(err), level, options.on.value)
+
+
+def _say_where(ended: str, path: Path, options: Options) -> int:
+    """Say where the results are. Returns the exit status."""
+    from vmdedup.cli.console import console
+
+    status, begin = _ENDS.get(ended, (0, "results:"))
+    if status or not options.quiet:
+        console(options.no_color).print(f"{begin} {path}", highlight=False, soft_wrap=True)
     return status
 
 

@@ -29,16 +29,22 @@ class Hypervisor:
     """A host and its ksmd. Every keyword is a key of a scenario, in the same units.
 
     memory, tick, sample_interval and numa_nodes are keys of [host]; seed, clock and name are the scenario's
-    own; every other is a key of [ksm]: a tunable by the kernel's name, or page_cost. ksmd runs unless run=0.
+    own. policy is who scans in ksmd's place, or the whole [policy] section; budget, cpu and costs are keys of that.
+    Every other is a key of [ksm]: a tunable by the kernel's name, or page_cost. ksmd runs unless run=0.
     """
 
     _HOST = ("memory", "tick", "sample_interval", "numa_nodes")
+    _POLICY = ("budget", "cpu", "costs")
     _SCENARIO = ("seed", "clock", "name", "title")
 
     def __init__(self, **keys: Any) -> None:
         self._data: dict[str, Any] = {"host": {}, "ksm": {"run": 1}, "guests": []}
         for key, value in keys.items():
-            if key in self._HOST:
+            if key == "policy":
+                self._data.setdefault("policy", {}).update(value if isinstance(value, dict) else {"name": value})
+            elif key in self._POLICY:
+                self._data.setdefault("policy", {})[key] = value
+            elif key in self._HOST:
                 self._data["host"][key] = value
             elif key in self._SCENARIO:
                 self._data[key] = value

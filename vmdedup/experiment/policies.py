@@ -94,7 +94,7 @@ def _unknown(name: str) -> str:
 
     if name in POLICIES or name.partition(":")[0].endswith(".py"):
         return ""
-    return f"unknown policy {name!r}; {suggest(name, POLICIES)}, or a file of your own: FILE.py"
+    return f"unknown policy {name!r}; {suggest(name, POLICIES)} (or give a file of your own, FILE.py)"
 
 
 def _text(value: Any) -> str:

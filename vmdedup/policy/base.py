@@ -34,7 +34,7 @@ class Policy(ABC):
     """One policy on one host. One of them may work on a host at a time.
 
     name: as users write it. source: the paper, and where in it. tunables: its own, besides SCHEDULE.
-    below_page: patches or compression are among its means. wants_swap, wants_hints: what a run gets ready for it.
+    below_page: patches or compression are among its means. needs_swap, wants_hints: what a run gets ready for it.
     host: whose memory it scans. seed: of all its random choices.
     """
 
@@ -42,8 +42,7 @@ class Policy(ABC):
     source: ClassVar[str]
     tunables: ClassVar[Mapping[str, Tunable]] = {}
     below_page: ClassVar[bool] = False  # whether it also keeps pages in other forms than whole
-    needs_swap: ClassVar[bool] = False  # whether its host is to have a swap area
-    wants_swap: ClassVar[bool] = False  # whether its host needs a swap area (Host.create(swap=True))
+    needs_swap: ClassVar[bool] = False  # whether its host is to have a swap area (Host.create(swap=True))
     wants_hints: ClassVar[bool] = False  # whether guests shall leave hints for it (host.hints)
     keeps_budget: ClassVar[bool] = True  # False: each scan looks at everything, however few pages it is given
 

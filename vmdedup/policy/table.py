@@ -45,6 +45,8 @@ def policy_label(name: str) -> str:
 
 def _from_file(path: Path, wanted: str) -> type[Policy]:
     """The one policy that a file defines, or the one that is wanted."""
+    if not path.is_file():
+        raise UsageError(f"{path} is no file; give one that defines a policy, or a name of `vmdedup policy list`")
     specification = importlib.util.spec_from_file_location(f"vmdedup_policy_{path.stem}", path)
     assert specification is not None
     assert specification.loader is not None

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vmdedup.result.columns import POLICY
 from vmdedup.result.tables import Row, Table, records
 from vmdedup.units import mib
 
@@ -23,6 +24,11 @@ STABLE_NODE_BYTES = 64
 MILESTONES = (50, 90, 99)
 
 _PARTS = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
+_SHARING = ("zero", "within_guest", "between_guests")
+_FORMS = (
+    *("patched_pages", "compressed_pages", "swapped_pages", "filled_pages", "patch_saved_pages"),
+    *("compress_saved_pages", "storage_frames", "reference_frames", "held_frames"),
+)
 _KSM_STAT = ("ksm_rmap_items", "ksm_merging_pages", "ksm_zero_pages", "ksm_process_profit")
 
 
@@ -39,6 +45,7 @@ def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Tabl
         **_sizes(last, size),
         **_peaks(rows, size),
         **_costs(last, size),
+        "forms": _forms(last, size),
         "seconds_to_percent_of_possible": {str(p): time_to(rows, p) for p in MILESTONES},
         "counters": _counters(last),
         "guests": [_guest(row, size) for row in records(guests)],
@@ -61,6 +68,7 @@ def _identity(run: Mapping[str, Any], last: Row) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "scenario": run["name"],
         "backend": run.get("backend", "emulator"),
+        "policy": run.get("policy", "ksm"),
         "seed": run["seed"],
         "clock": run["clock"],
         "ended": run["ended"],
@@ -100,14 +108,33 @@ def _costs(last: Row, size: int) -> dict[str, Any]:
 
 
 def _metadata_bytes(last: Row) -> int:
-    """What the kernel would spend on the bookkeeping. Source: sizeof in mm/ksm.c on x86-64 (6.18)."""
+    """What the kernel would spend on the bookkeeping. Source: sizeof in mm/ksm.c on x86-64 (6.18).
+
+    Policies that are not KSM say it themselves, or nobody does.
+    """
+    if "pages_unshared" not in last:
+        return int(last.get("metadata_bytes", 0))
     shared, chains = int(last.get("pages_shared", 0)), int(last.get("stable_node_chains", 0))
     items = shared + sum(int(last.get(f"pages_{kind}", 0)) for kind in ("sharing", "unshared", "volatile"))
     return items * RMAP_ITEM_BYTES + (shared + chains) * STABLE_NODE_BYTES
 
 
+def _forms(last: Row, size: int) -> dict[str, Any] | None:
+    """What a policy kept in other forms than whole pages, and what that cost guests; null in runs without one."""
+    if "storage_frames" not in last:
+        return None
+    return {f"{name.rpartition('_')[0]}_mib": _mib(last, name, size) for name in _FORMS} | {
+        "shared_saved_mib": round(sum(_mib(last, f"{part}_pages", size) for part in _SHARING), 3),
+        "unpatched": int(last["unpatched"]),
+        "uncompressed": int(last["uncompressed"]),
+        "swapped_in": int(last["swapped_in"]),
+        "guests_cost_seconds": float(last["guests_cost_s"]),
+    }
+
+
 def _counters(last: Row) -> dict[str, Any]:
     ours = {"time_s", "guests", "cow_breaks", "ksmd_cpu_s", "possible_pages", *(f"{p}_pages" for p in _PARTS)}
+    ours |= set(POLICY)
     return {name: value for name, value in last.items() if name not in ours}
 
 

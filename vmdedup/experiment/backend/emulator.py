@@ -116,7 +116,7 @@ def open_emulator(scenario: Scenario, planned: Plan, logs: LogChannel) -> Iterat
         frames=host_frames(scenario),
         mms=len(planned.specs),
         nodes=scenario.host.numa_nodes,
-        swap=kind is not None and kind.wants_swap,
+        swap=kind is not None and kind.needs_swap,
     )
     if kind is not None and kind.wants_hints:
         host.arrays.ctl[CTL_HINTS] = 1

@@ -1,0 +1,108 @@
+"""vmdedup policy list | show | check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vmdedup.policy.base import Policy
+
+app = typer.Typer(
+    help="Policies: who scans memory, and how. For --policy of `vmdedup run`.\n\n\b\n"
+    "  vmdedup policy list\n"
+    "  vmdedup policy show ksm --json\n"
+    "  vmdedup policy check mine.py",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_NAME = Annotated[str, typer.Argument(metavar="NAME", help="A name from the list, or FILE.py[:CLASS].")]
+_JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")]
+SCHEMA_VERSION = 1
+
+
+@app.command("list")
+def list_policies(as_json: _JSON = False) -> None:
+    """Every policy that comes with the program, with where it is from.
+
+    \b
+      vmdedup policy list
+    """
+    from vmdedup.policy.table import POLICIES, load_policy
+
+    found = [_described(load_policy(name)) for name in sorted(POLICIES)]
+    if as_json:
+        _print({"policies": found})
+        return
+    width = max(len(policy["name"]) for policy in found)
+    for policy in found:
+        typer.echo(f"{policy['name']:<{width}}  {policy['meaning']} {policy['source']}.")
+
+
+@app.command("show")
+def show(name: _NAME, as_json: _JSON = False) -> None:
+    """One policy: where it is from, and its tunables with default, unit and meaning.
+
+    \b
+      vmdedup policy show ksm
+    """
+    from vmdedup.policy.table import load_policy
+
+    policy = _described(load_policy(name))
+    if as_json:
+        _print(policy)
+        return
+    typer.echo(f"{policy['name']}: {policy['meaning']}")
+    typer.echo(f"Source: {policy['source']}.")
+    for tunable in policy["tunables"]:
+        value = f"{tunable['default']} {tunable['unit']}".strip()
+        typer.echo(f"  {tunable['name']:<34} {value:<14} {tunable['meaning']}")
+
+
+@app.command("check")
+def check(
+    name: _NAME, seed: Annotated[int, typer.Option(help="Of what guests do.")] = 1, as_json: _JSON = False
+) -> int:
+    """Try a policy on a small host: does it keep to what every policy must? Exit status 1 if it does not.
+
+    \b
+      vmdedup policy check mine.py
+      vmdedup policy check mine.py:Second --seed 7
+    """
+    from vmdedup.policy.table import load_policy, policy_label
+    from vmdedup.policy.trial import try_policy
+
+    verdicts = try_policy(load_policy(name), seed)
+    failed = sum(verdict.failure is not None for verdict in verdicts)
+    if as_json:
+        rules = [{"rule": v.rule, "passed": v.failure is None, "failure": v.failure} for v in verdicts]
+        _print({"policy": policy_label(name), "seed": seed, "passed": not failed, "rules": rules})
+        return int(failed > 0)
+    for verdict in verdicts:
+        typer.echo(f"{'pass' if verdict.failure is None else 'FAIL'}  {verdict.rule}")
+        if verdict.failure is not None:
+            typer.echo(f"      {verdict.failure}")
+    typer.echo(f"{policy_label(name)}: {'keeps to all of it' if not failed else f'{failed} of {len(verdicts)} failed'}")
+    return int(failed > 0)
+
+
+def _described(policy: type[Policy]) -> dict[str, Any]:
+    text = (policy.__doc__ or "").strip().splitlines()
+    return {
+        "name": policy.name,
+        "meaning": text[0] if text else "",
+        "source": policy.source.rstrip("."),
+        "below_page": policy.below_page,
+        "tunables": [
+            {"name": t.name, "default": t.default, "unit": t.unit, "meaning": t.meaning}
+            for t in policy.all_tunables().values()
+        ],
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    from vmdedup.report.document import render
+
+    typer.echo(render({"schema_version": SCHEMA_VERSION, **document}))

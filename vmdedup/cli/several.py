@@ -1,0 +1,100 @@
+"""vmdedup run --policy A,B,C: one scenario under each policy, one after another, and the table of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vmdedup.experiment.scenario import Scenario
+    from vmdedup.result.run import Result
+
+Run = Callable[["Scenario", str], "Result"]  # scenario, title
+
+
+def split_policies(policy: str | None) -> list[str]:
+    """The policies that --policy names; none without it. UsageError: a name is empty, or given twice."""
+    from vmdedup.errors import UsageError
+
+    if policy is None:
+        return []
+    names = [name.strip() for name in policy.split(",")]
+    if "" in names:
+        raise UsageError(f"--policy {policy!r} has an empty name; write for example --policy ksm,ideal")
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise UsageError(f"--policy names {twice[0]} twice; leave one out")
+    return names
+
+
+def knobs_by_policy(policies: Sequence[str], knobs: Sequence[str]) -> dict[str, list[str]]:
+    """The KNOB=VALUE of each policy from NAME.KNOB=VALUE; the name may be left out if there is one policy.
+
+    UsageError: a name that is not among the policies.
+    """
+    from vmdedup.errors import UsageError
+    from vmdedup.policy.table import policy_label
+
+    labels = {policy_label(name): name for name in policies}
+    found: dict[str, list[str]] = {name: [] for name in policies}
+    for knob in knobs:
+        label, dot, _ = knob.partition("=")[0].partition(".")
+        value = knob[len(label) + 1 :]
+        if dot and label in labels:
+            found[labels[label]].append(value)
+        elif len(policies) == 1 and not dot:
+            found[policies[0]].append(knob)
+        else:
+            known = ", ".join(labels) or "none: name one with --policy"
+            raise UsageError(f"--policy-set {knob}: write NAME.KNOB=VALUE, the name one of the policies ({known})")
+    return found
+
+
+def run_each(scenarios: Sequence[Scenario], path: Path, run: Run) -> dict[str, Any]:
+    """Run every scenario, and keep each result below path as soon as it is there, with the document of all so far.
+
+    Ctrl-C ends the run at work, whose results so far are kept, and begins no other. Returns the document.
+    """
+    from vmdedup.policy.process import warm_policies
+    from vmdedup.policy.table import policy_label
+    from vmdedup.result.policies import save_document, side_by_side
+
+    labels = [policy_label(scenario.policy.name) for scenario in scenarios]
+    warm_policies(*(scenario.policy.name for scenario in scenarios))
+    results: dict[str, Result] = {}
+    document: dict[str, Any] = {}
+    for number, (label, scenario) in enumerate(zip(labels, scenarios, strict=True), 1):
+        try:
+            result = run(scenario, f"{scenario.name}: {label} ({number} of {len(labels)})")
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            break
+        result.save(path / label)
+        results[label] = result
+        document = side_by_side(results, labels, budget_of(scenario))
+        save_document(document, path)
+        if result.run["ended"] == "interrupted":
+            break
+    return document
+
+
+def budget_of(scenario: Scenario) -> str:
+    """The budget as --budget takes it."""
+    share = scenario.policy.cpu
+    return "pages" if share is None else f"cpu={100 * share:g}%"
+
+
+def show(document: Mapping[str, Any], as_json: bool, no_color: bool) -> None:
+    """The answers on stdout."""
+    if as_json:
+        from vmdedup.report.document import render as render_document
+
+        typer.echo(render_document(document))
+        return
+    from vmdedup.cli.console import console
+    from vmdedup.report.policies import render
+
+    render(document, console(no_color, to_stdout=True))

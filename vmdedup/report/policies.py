@@ -1,0 +1,120 @@
+"""The table after a run of several policies, from its document (result.policies) only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Document = Mapping[str, Any]
+Column = tuple[str, Callable[[Document], Any], str]  # heading, value, format
+
+
+def _size(key: str) -> Callable[[Document], Any]:
+    return lambda policy: policy[key]
+
+
+def _after(percent: str) -> Callable[[Document], Any]:
+    return lambda policy: policy["seconds_to_percent_of_possible"][percent]
+
+
+_SAVED: Sequence[Column] = (
+    ("MiB", _size("saved_mib"), ",.1f"),
+    ("%", _size("saved_percent"), ".1f"),
+    ("mean MiB", _size("mean_saved_mib"), ",.1f"),
+    ("mean %", _size("mean_saved_percent"), ".1f"),
+    ("% of possible", _size("saved_percent_of_possible"), ".1f"),
+    ("zero", _size("zero_mib"), ",.1f"),
+    ("within", _size("within_guest_mib"), ",.1f"),
+    ("between", _size("between_guests_mib"), ",.1f"),
+    ("50 % s", _after("50"), ".1f"),
+    ("90 % s", _after("90"), ".1f"),
+    ("99 % s", _after("99"), ".1f"),
+)
+_COST: Sequence[Column] = (
+    ("pages looked at", _size("pages_scanned"), ",d"),
+    ("CPU s", _size("cpu_seconds"), ".3f"),
+    ("CPU ms a MiB", lambda policy: _thousand(policy["cpu_seconds_per_saved_mib"]), ".3f"),
+    ("copies", _size("cow_breaks"), ",d"),
+    ("rebuilt", lambda policy: _rebuilt(policy), ",d"),
+    ("guests' s", _size("guests_cost_seconds"), ".3f"),
+    ("peak used MiB", _size("peak_used_mib"), ",.1f"),
+)
+_FORMS: Sequence[Column] = (
+    ("by sharing", _size("shared_saved_mib"), ",.1f"),
+    ("by patching", _size("patch_saved_mib"), ",.1f"),
+    ("by compression", _size("compress_saved_mib"), ",.1f"),
+    ("patched", _size("patched_mib"), ",.1f"),
+    ("compressed", _size("compressed_mib"), ",.1f"),
+    ("filled", _size("filled_mib"), ",.1f"),
+    ("swapped", _size("swapped_mib"), ",.1f"),
+    ("stored in", _size("storage_mib"), ",.1f"),
+    ("references", _size("reference_mib"), ",.1f"),
+)
+
+
+def render(document: Document, console: Console) -> None:
+    """Print the tables to the console."""
+    with console.capture() as captured:
+        for part in _parts(document):
+            console.print(part, highlight=False)
+    console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+
+
+def _parts(document: Document) -> Iterator[RenderableType]:
+    policies = document["policies"]
+    yield Text(_title(document), style="bold")
+    yield ""
+    yield _table("saved", _SAVED, policies)
+    yield Text("at the end, and on average over time; seconds until so much of what was possible then", style="dim")
+    yield ""
+    yield _table("cost", _COST, policies)
+    yield Text(_how(document), style="dim")
+    if below := [policy for policy in policies if policy["patched_mib"] or _packed(policy)]:
+        yield ""
+        yield _table("MiB", _FORMS, below)
+        yield Text("saved by technique, storage taken off; pages kept in each form; frames behind them", style="dim")
+
+
+def _packed(policy: Document) -> bool:
+    return any(policy[f"{form}_mib"] for form in ("compressed", "filled", "swapped"))
+
+
+def _title(document: Document) -> str:
+    ended = "" if document["ended"] == "complete" else f" ({document['ended']})"
+    return (
+        f"{document['scenario']}: {len(document['policies'])} of {len(document['wanted'])} policies{ended}, "
+        f"{document['clock']} clock, seed {document['seed']}, budget {document['budget']}"
+    )
+
+
+def _how(document: Document) -> str:
+    how = "modelled, by operations and their prices" if document["clock"] == "lockstep" else "measured"
+    return f"CPU of the policy: {how}; guests' s: copies and rebuilt pages at the prices of Difference Engine's Table 2"
+
+
+def _table(title: str, columns: Sequence[Column], policies: Sequence[Document]) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="cyan")
+    table.add_column(title, no_wrap=True)
+    for heading, _, _ in columns:
+        table.add_column(heading, justify="right")
+    for policy in policies:
+        name = policy["policy"] if policy["ended"] == "complete" else f"{policy['policy']} ({policy['ended']})"
+        table.add_row(name, *(_cell(value(policy), form) for _, value, form in columns))
+    return table
+
+
+def _cell(value: Any, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _thousand(value: float | None) -> float | None:
+    return None if value is None else 1000 * value
+
+
+def _rebuilt(policy: Document) -> int | None:
+    counts = [policy[name] for name in ("unpatched", "uncompressed", "swapped_in")]
+    return None if None in counts else sum(counts)
