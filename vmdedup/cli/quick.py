@@ -5,6 +5,8 @@ What is not understood here is left to typer, which has the same command with al
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Sequence[str]) -> int | None:
     """The exit status of `scan [--json] DUMP…`; None: it is another command, or has other options."""
-    if len(arguments) < 2 or arguments[0] != "scan":
+    if len(arguments) < 2 or arguments[0] != "scan" or "VMDEDUP_SALT" in os.environ:
         return None
     names = [argument for argument in arguments[1:] if argument != "--json"]
     if not names or any(name.startswith(("-", "domain:")) for name in names):

@@ -41,22 +41,20 @@ class Tally:
     def add(self, part: Sequence[Iterable[bytes]]) -> None:
         """Count a part: by dump, its fingerprints."""
         counters = [Counter(fingerprints) for fingerprints in part]
+        repeats = [_repeats(counter) for counter in counters]
         seen: set[bytes] = set()
         several: set[bytes] = set()  # contents that there are more than one of
         for dump, counter in enumerate(counters):
-            repeated = len(counter) - list(counter.values()).count(1)
             self.pages[dump] += counter.total()
             self.distinct[dump] += len(counter)
-            self.shared[dump] += repeated
-            several |= seen.intersection(counter)
+            self.shared[dump] += len(repeats[dump])
+            several.update(seen.intersection(counter), repeats[dump])
             seen.update(counter)
-            if repeated:
-                several.update(content for content, copies in counter.items() if copies > 1)
         self.total_distinct += len(seen)
         self.total_shared += len(several)
         having = [several.intersection(counter) for counter in counters]
-        self._pair(counters, having)
-        self._choose(counters, having)
+        self._pair(having, repeats)
+        self._choose(having, repeats, counters)
 
     def state(self) -> State:
         """All figures but zeros, as plain values."""
@@ -81,23 +79,23 @@ class Tally:
         self.contents[pair] = self.contents.get(pair, 0) + contents
         self.common[pair] = one + pages[0], two + pages[1]
 
-    def _pair(self, counters: Sequence[Counter[bytes]], having: Sequence[set[bytes]]) -> None:
-        """Who has what in common with whom. having: by dump, its contents that there are several of."""
-        for b, later in enumerate(counters):
-            for a, earlier in enumerate(counters[:b]):
-                both = having[a] & having[b]
+    def _pair(self, having: Sequence[set[bytes]], repeats: Sequence[Counter[bytes]]) -> None:
+        """Who has what in common with whom. having: by dump, its contents that there are several of in all."""
+        for b, later in enumerate(having):
+            for a, earlier in enumerate(having[:b]):
+                both = earlier & later
                 if both:
-                    pages = sum(map(earlier.__getitem__, both)), sum(map(later.__getitem__, both))
-                    self._add_pair((a, b), len(both), pages)
+                    self._add_pair((a, b), len(both), (_pages(both, repeats[a]), _pages(both, repeats[b])))
 
-    def _choose(self, counters: Sequence[Counter[bytes]], having: Sequence[set[bytes]]) -> None:
+    def _choose(
+        self, having: Sequence[set[bytes]], repeats: Sequence[Counter[bytes]], counters: Sequence[Counter[bytes]]
+    ) -> None:
         """Keep the most frequent; of equally frequent ones those of the lowest fingerprints."""
         if not self.top:
             return
-        copies: dict[bytes, int] = {}
-        for counter, contents in zip(counters, having, strict=True):
-            for content in contents:
-                copies[content] = copies.get(content, 0) + counter[content]
+        copies = Counter(chain.from_iterable(having))
+        for repeated in repeats:
+            copies.update(repeated)
         least = self.frequent[-1][0] if len(self.frequent) == self.top else 2
         found = sorted((-count, content) for content, count in copies.items() if count >= least)
         new = ((-n, content, tuple(c[content] for c in counters)) for n, content in found[: self.top])
@@ -124,6 +122,18 @@ def _count(parts: Partitions, top: int, which: Iterable[int]) -> Tally:
     for part in which:
         counted.add([parts.each(part, dump) for dump in range(dumps)])
     return counted
+
+
+def _repeats(counter: Counter[bytes]) -> Counter[bytes]:
+    """Contents that there are more than one of, with the number of copies beyond the first."""
+    if len(counter) == counter.total():
+        return Counter()
+    return Counter({content: copies - 1 for content, copies in counter.items() if copies > 1})
+
+
+def _pages(contents: set[bytes], repeated: Counter[bytes]) -> int:
+    """Pages of a dump that have one of these contents, which it has all."""
+    return len(contents) + sum(copies for content, copies in repeated.items() if content in contents)
 
 
 def _rank(entry: Frequent) -> tuple[int, bytes]:
