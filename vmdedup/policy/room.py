@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from vmdedup.errors import InvariantError
 
 CLASSES = 32  # of frames by their largest hole
+TRIED = 16  # frames of the class in which not every frame has the room
 
 
 class StoreFrame:
@@ -62,7 +65,7 @@ class Rooms:
     """Frames by the size of their largest hole, each class in the order in which frames came into it."""
 
     def __init__(self, size: int) -> None:
-        self._step = size // CLASSES
+        self._step = max(1, size // CLASSES)
         self._ranks: list[dict[int, StoreFrame]] = [{} for _ in range(CLASSES + 1)]
 
     def note(self, frame: StoreFrame) -> None:
@@ -76,8 +79,12 @@ class Rooms:
             frame.rank = rank
 
     def find(self, length: int) -> StoreFrame | None:
-        """A frame with room for so many bytes: of the fullest class in which every frame has it."""
-        for rank in range(-(-length // self._step), CLASSES + 1):
-            for frame in self._ranks[rank].values():
+        """A frame with room for so many bytes, one of the fullest; some of those that barely have it are not seen."""
+        lowest = length // self._step
+        for frame in islice(self._ranks[lowest].values(), TRIED):
+            if frame.largest_hole() >= length:
+                return frame
+        for rank in self._ranks[lowest + 1 :]:
+            for frame in rank.values():
                 return frame
         return None

@@ -47,7 +47,9 @@ def free_of_mark(h: Any, pfn: int) -> bool:
 @kernel
 def share_equal(h: Any, r: Any, entry: int, pfn: int) -> None:
     """Share a page with one seen earlier in this pass, or enter it."""
-    digest = hash_page(h.words, pfn)
+    if r.hash[entry] == 0:
+        r.hash[entry] = hash_page(h.words, pfn)
+    digest = r.hash[entry]
     r.found[HASHED] += 1
     if r.settings[ZERO_PAGE] and digest == r.settings[ZERO_HASH]:
         if share_page(h, entry, 0) == SHARED:
@@ -82,7 +84,9 @@ def _join(h: Any, r: Any, place: int, entry: int, pfn: int) -> None:
         # Writes are not trapped: what stands in the table may have changed, or gone.
         r.found[STALE] += 1
         r.table[place, 1] = entry
-    elif is_shared(h, pfn) and not is_shared(h, other_pfn):
+        return
+    r.hash[other] = r.hash[entry]
+    if is_shared(h, pfn) and not is_shared(h, other_pfn):
         r.table[place, 1] = entry
         if share_page(h, other, pfn) == SHARED:
             r.found[SHARED_NOW] += 1

@@ -14,7 +14,7 @@ from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import write_content
 from vmdedup.policy.difference_engine.records import ACTION, CANDIDATES, COMPRESS, ENTRY, PATCH, Records
 from vmdedup.policy.difference_engine.similar import offer_all
-from vmdedup.policy.difference_engine.take import hold_reference, keep_away, take_page
+from vmdedup.policy.difference_engine.take import STORED, USED, USED_SINCE_BACK, hold_reference, keep_away, take_page
 from vmdedup.policy.storage import Storage
 from vmdedup.policy.stored import hold_kept, release_kept
 from vmdedup.policy.work import Work
@@ -67,9 +67,10 @@ class Packing:
         put_frame(self._h, page.pfn)
         return False
 
-    def take(self, entry: int) -> Page | None:
-        """Protect a page and read it. None: it was used meanwhile, or is shared."""
-        protected = int(take_page(self._h, entry, not self._knobs["everything_c4"]))
+    def take(self, entry: int, brought_back: bool = False) -> Page | None:
+        """Protect a page and read it. None: used since the last scan (since it was brought back), or shared."""
+        unfit = USED_SINCE_BACK if brought_back else STORED if self._knobs["everything_c4"] else USED
+        protected = int(take_page(self._h, entry, unfit))
         if not protected:
             return None
         pfn = (protected >> FRAME_SHIFT) & FRAME_MASK
@@ -156,7 +157,7 @@ class Packing:
         packed = self._h.bytes[int(slot["frame"]), start : start + int(slot["length"])].tobytes()
         if kind == PATCHED and not get_frame(self._h, reference):
             return
-        page = self.take(entry) if self.rebuild(entry) else None
+        page = self.take(entry, True) if self.rebuild(entry) else None
         if page is not None and self.storage.put(entry, packed):
             self._keep(page, kind, "moved")
             return

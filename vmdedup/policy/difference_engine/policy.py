@@ -22,6 +22,7 @@ from vmdedup.policy.difference_engine.records import (
     SIGNED,
     STALE,
     ZEROS,
+    forget_entries,
     make_records,
     settings_of,
 )
@@ -73,9 +74,7 @@ class DifferenceEngine(Policy):
         """What is known of its pages is forgotten; patches of others that refer to its pages keep those frames."""
         self._turns.leave(mm)
         record = self.host.arrays.mms[mm]
-        first = int(record["first"])
-        for known in (self._records.state, self._records.tried, self._records.wait):
-            known[first : first + int(record["pages"])] = 0
+        forget_entries(self._records, int(record["first"]), int(record["pages"]))
         self.host.release(mm)
 
     # Work
@@ -85,11 +84,10 @@ class DifferenceEngine(Policy):
         looked = 0
         while looked < pages and (self._in_pass or self._begin_pass()):
             first, count = self._turns.next(min(pages - looked, self._knobs["portion"]))
-            if count == 0:
-                self._end_pass()
-                continue
             self._visit(first, count)
             looked += count
+            if self._turns.is_over():
+                self._end_pass()
         self._scanned += looked
         self._swap.balance(self._records)
         return looked

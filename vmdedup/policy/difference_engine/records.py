@@ -35,6 +35,8 @@ class Records(NamedTuple):
     table: NDArray[np.int64]  # (size, 2): hash, and an entry whose page had it in this pass; 0: free
     state: NDArray[np.uint8]  # (entries,): C1 to C4, as the last scan saw it
     tried: NDArray[np.uint8]  # (entries,): passes in a row in which the page could be shared and was not
+    hash: NDArray[np.int64]  # (entries,): of the content, while SOFT is clear; 0: not known
+    signatures: NDArray[np.int32]  # (entries, k): the same of signatures; [:, 0] -1: not known
     wait: NDArray[np.uint8]  # (entries,): passes until patching and compression are tried again
     similar: NDArray[np.int32]  # (k, 2 ** bits, c): entries that had a signature first; 0: none
     places: NDArray[np.int64]  # (k, s): where blocks begin, in words
@@ -56,6 +58,8 @@ def make_records(host: Host, knobs: Mapping[str, int], seed: int) -> Records:
         table=np.zeros((size, 2), np.int64),
         state=np.zeros(entries, np.uint8),
         tried=np.zeros(entries, np.uint8),
+        hash=np.zeros(entries, np.int64),
+        signatures=np.full((entries, k), -1, np.int32),
         wait=np.zeros(entries, np.uint8),
         similar=np.zeros((k, 1 << bits, c), np.int32),
         places=np.ascontiguousarray(detector.offsets // 8),
@@ -63,6 +67,13 @@ def make_records(host: Host, knobs: Mapping[str, int], seed: int) -> Records:
         found=np.zeros(SIGNED + 1, np.int64),
         todo=np.zeros((knobs["portion"], CANDIDATES + k * c), np.int64),
     )
+
+
+def forget_entries(records: Records, first: int, count: int) -> None:
+    """Forget all that is known of pages whose guest has ended."""
+    for known in (records.state, records.tried, records.wait, records.hash):
+        known[first : first + count] = 0
+    records.signatures[first : first + count] = -1
 
 
 def settings_of(host: Host, knobs: Mapping[str, int]) -> NDArray[np.int64]:

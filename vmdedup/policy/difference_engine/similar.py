@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.frames import frame_count
-from vmdedup.host.layout import DIRTY
+from vmdedup.host.layout import DIRTY, SOFT
 from vmdedup.jit.atomic import load
 from vmdedup.jit.kernel import kernel
 from vmdedup.policy.difference_engine.records import BITS, CANDIDATES, PRIME, SIGNED
@@ -39,18 +39,27 @@ def signature(h: Any, r: Any, pfn: int, group: int) -> int:
 
 
 @kernel
+def sign(h: Any, r: Any, entry: int, pfn: int) -> None:
+    """Compute a page's signatures, unless they are known."""
+    r.found[SIGNED] += 1
+    if r.signatures[entry, 0] < 0:
+        for group in range(r.similar.shape[0]):
+            r.signatures[entry, group] = signature(h, r, pfn, group)
+
+
+@kernel
 def is_fit(h: Any, entry: int) -> bool:
-    """Whether a page can be a reference now: it has a frame, and was not modified since the last scan."""
-    return frame_of(h, entry) != 0 and not load(h.pte, entry) & DIRTY
+    """Whether a page can be a reference now: it has a frame, and was not stored to since the last scan."""
+    return frame_of(h, entry) != 0 and not load(h.pte, entry) & (DIRTY | SOFT)
 
 
 @kernel
 def find_candidates(h: Any, r: Any, entry: int, pfn: int, row: int) -> int:
     """Write the fit pages that share a signature into todo[row], each once. Returns how many there are."""
     count = 0
-    r.found[SIGNED] += 1
+    sign(h, r, entry, pfn)
     for group in range(r.similar.shape[0]):
-        place = signature(h, r, pfn, group)
+        place = r.signatures[entry, group]
         for j in range(r.similar.shape[2]):
             other = r.similar[group, place, j]
             if other != 0 and other != entry and is_fit(h, other) and frame_of(h, other) != pfn:
@@ -69,10 +78,10 @@ def offer(h: Any, r: Any, entry: int, pfn: int) -> None:
 
     A page whose frame stays in any case, because others use it too, goes before one whose frame is its own.
     """
-    r.found[SIGNED] += 1
+    sign(h, r, entry, pfn)
     stays = frame_count(h, pfn) > 1
     for group in range(r.similar.shape[0]):
-        place = signature(h, r, pfn, group)
+        place = r.signatures[entry, group]
         for j in range(r.similar.shape[2]):
             other = r.similar[group, place, j]
             if other == entry:

@@ -53,7 +53,7 @@ class Swap:
         """Swap a page out; one that is patched or compressed is rebuilt first."""
         self._hand = entry + 1
         rebuilt = self._packing.rebuild(entry)
-        page = self._packing.take(entry)
+        page = self._packing.take(entry, rebuilt)
         if page is None:
             return
         self._h.swap[entry] = self._h.words[page.pfn]

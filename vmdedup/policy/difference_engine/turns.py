@@ -28,12 +28,20 @@ class Turns:
 
     def anybody(self) -> bool:
         """Whether there are pages to go over at all."""
-        return any(self._mms[mm]["state"] == MM_LIVE and self._mms[mm]["pages"] for mm in self._seen)
+        return any(self._size(mm) for mm in self._seen)
 
     def restart(self) -> None:
         """Begin another pass."""
         self._seen = dict.fromkeys(self._seen, 0)
         self._turn = 0
+
+    def is_over(self) -> bool:
+        """Whether every page has had its turn in this pass."""
+        return all(seen >= self._size(mm) for mm, seen in self._seen.items())
+
+    def _size(self, mm: int) -> int:
+        """Pages of an address space; 0 when it has ended."""
+        return int(self._mms[mm]["pages"]) if self._mms[mm]["state"] == MM_LIVE else 0
 
     def next(self, pages: int) -> tuple[int, int]:
         """The next portion, of at most so many pages: first entry and how many. None left: (0, 0)."""
@@ -41,12 +49,10 @@ class Turns:
         for step in range(len(members)):
             turn = (self._turn + step) % len(members)
             mm = members[turn]
-            record = self._mms[mm]
-            size = int(record["pages"]) if record["state"] == MM_LIVE else 0
             start = self._seen[mm]
-            count = min(pages, size - start)
+            count = min(pages, self._size(mm) - start)
             if count > 0:
                 self._seen[mm] = start + count
                 self._turn = turn + 1
-                return int(record["first"]) + start, count
+                return int(self._mms[mm]["first"]) + start, count
         return 0, 0

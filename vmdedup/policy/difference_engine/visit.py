@@ -12,7 +12,7 @@ from typing import Any
 
 from vmdedup.host.frames import frame_count
 from vmdedup.jit.kernel import kernel
-from vmdedup.policy.difference_engine.clock import state_now
+from vmdedup.policy.difference_engine.clock import CHANGED, state_now
 from vmdedup.policy.difference_engine.equal import free_of_mark, share_equal
 from vmdedup.policy.difference_engine.records import (
     ACTION,
@@ -40,7 +40,11 @@ def visit_pages(h: Any, r: Any, first: int, count: int) -> int:
     """Visit pages from entry `first` on. Returns how many rows of todo were written."""
     rows = 0
     for entry in range(first, first + count):
-        state = state_now(h, entry)
+        seen = state_now(h, entry)
+        state = seen & ~CHANGED
+        if seen & CHANGED:
+            r.hash[entry] = 0
+            r.signatures[entry, 0] = -1
         if state != 0 and r.settings[ALL_C4]:
             state = C4
         r.state[entry] = state
