@@ -137,9 +137,10 @@ class Storage:
         for entry, slot in zip(entries.tolist(), self._h.slots[entries], strict=True):
             pfn, offset, length = int(slot["frame"]), int(slot["offset"]), int(slot["length"])
             frame = frames.setdefault(pfn, StoreFrame(pfn, self._host.page_size))
-            frame.objects[offset] = (length, entry)
+            frame.adopt(offset, length, entry)
             self._where[entry] = (frame, offset)
         for frame in frames.values():
+            frame.find_holes()
             self._rooms.note(frame)
 
     # Figures
