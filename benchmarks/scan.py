@@ -7,9 +7,9 @@
 
 Without dumps, four are made: 40 % of each common to all, in another order, 20 % zeros, 40 % random. Each command is
 timed as a process, start included; memory is the most that it had resident in one process. duperemove (Debian:
-duperemove) writes its hashes of all pages to a file, which SQLite then counts; scan counts, pairs and locates by itself.
-So two ratios of time are given: to duperemove alone, and to the answer, duperemove with two queries. The counts of both
-must be equal. A ratio is duperemove over vmdedup: more than 1 is better here.
+duperemove) writes its hashes of all pages to a file, which SQLite then counts; scan counts by itself. So two ratios of
+time are given: to duperemove alone, and to the answer, duperemove with two queries. The counts of both must be equal. A
+ratio is duperemove over vmdedup: more than 1 is better here.
 """
 
 from __future__ import annotations
