@@ -9,7 +9,10 @@ from vmdedup.errors import EnvironmentLacksError, GuestError
 
 
 def make_overlay(base: Path, overlay: Path) -> Path:
-    """Make an empty overlay on a raw base. EnvironmentLacksError: no qemu-img. GuestError: what it says."""
+    """Make an empty overlay on a raw base, which QEMU may write whoever it runs as.
+
+    EnvironmentLacksError: no qemu-img. GuestError: what it says.
+    """
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base.resolve()), "-F", "raw", str(overlay)]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
@@ -17,4 +20,5 @@ def make_overlay(base: Path, overlay: Path) -> Path:
         raise EnvironmentLacksError("qemu-img is missing; apt install qemu-utils") from None
     if done.returncode:
         raise GuestError(f"no overlay on {base}: {' '.join(done.stderr.split())}")
+    overlay.chmod(0o666)
     return overlay
