@@ -35,12 +35,19 @@ class Mappings:
 
     allocated, zero_placed: pages with content, and those of them that are KSM's zero pages, by guest,
     int64[mms]. pairs: every mapping of any other frame as frame << 16 | guest, in any order. zero_frames:
-    tells which of an array of frames hold zeros only.
+    tells which of an array of frames hold zeros only. stored: frames behind each guest's pages that are kept in
+    other forms, float64[mms], its part of what serves several; none without it.
     """
 
     def __init__(
-        self, allocated: Ints, zero_placed: Ints, pairs: Ints, zero_frames: Callable[[Ints], NDArray[np.bool_]]
+        self,
+        allocated: Ints,
+        zero_placed: Ints,
+        pairs: Ints,
+        zero_frames: Callable[[Ints], NDArray[np.bool_]],
+        stored: Floats | None = None,
     ) -> None:
+        self.stored = stored if stored is not None else np.zeros(len(allocated))
         self.mms = len(allocated)
         self.allocated, self.zero_placed = allocated, zero_placed
         unique, self.copies = np.unique(pairs, return_counts=True)
@@ -65,7 +72,7 @@ class Mappings:
         zero_own, kept_own = self._parts(self.is_zero), self._parts(kept)
         return Shares(
             allocated=self.allocated.astype(np.float64),
-            used=zero_own + kept_own,
+            used=zero_own + kept_own + self.stored,
             zero=self._by_guest(self.copies * self.is_zero) - zero_own + self.zero_placed,
             within=self._by_guest((self.copies - 1) * kept).astype(np.float64),
             between=self._by_guest(kept) - kept_own,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.experiment.accounting import Ints, Mappings
+from vmdedup.experiment.accounting import Floats, Ints, Mappings
 from vmdedup.experiment.possible import possible_pages
 from vmdedup.host import census
 from vmdedup.host.memory import Host
 
 
-def host_mappings(host: Host) -> Mappings:
-    """The mappings of a host at one moment; exact while nobody runs."""
+def host_mappings(host: Host, stored: Floats | None = None) -> Mappings:
+    """The mappings of a host at one moment; exact while nobody runs. stored: as Mappings has it."""
     arrays = host.arrays
     allocated, zero_placed = host.allocated()
     pairs = np.zeros(census.count_mappings(arrays), np.int64)
     pairs = pairs[: census.list_mappings(arrays, pairs)]
-    return Mappings(allocated, zero_placed, pairs, lambda frames: _zero_frames(arrays.words, frames))
+    return Mappings(allocated, zero_placed, pairs, lambda frames: _zero_frames(arrays.words, frames), stored)
 
 
 def _zero_frames(words: Ints, frames: Ints) -> NDArray[np.bool_]:

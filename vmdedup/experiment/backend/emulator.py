@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from vmdedup.experiment.accounting import Mappings
 from vmdedup.experiment.backend.base import Figures, Note, Running, Standing
 from vmdedup.experiment.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
-from vmdedup.experiment.backend.forms import Forms
+from vmdedup.experiment.backend.forms import Forms, stored_on
 from vmdedup.experiment.clock.free import FreeKsmd, FreePolicy
 from vmdedup.experiment.guarded import GuardedKsmd, GuardedPolicy
 from vmdedup.experiment.guests import Plan
@@ -94,7 +94,7 @@ class Emulator:
 
     def mappings(self) -> Mappings:
         """Counted from the host's page tables."""
-        return host_mappings(self.host)
+        return host_mappings(self.host, stored_on(self.host) if self._forms is not None else None)
 
     def give_back(self) -> None:
         """Punch holes where free frames are."""

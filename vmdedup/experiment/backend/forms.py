@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.experiment.backend.counting import BreakCounter
-from vmdedup.host.layout import COMPRESSED, COUNT_MASK, FILLED, FRAME_MASK, FRAME_SHIFT, PATCHED, PRESENT, SWAPPED
+from vmdedup.host.layout import (
+    BLOCK_SHIFT,
+    COMPRESSED,
+    COUNT_MASK,
+    FILLED,
+    FRAME_MASK,
+    FRAME_SHIFT,
+    PATCHED,
+    PRESENT,
+    SWAPPED,
+)
 from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import kind_of_all
 from vmdedup.policy.work import GUEST_PRICES_NS
@@ -38,8 +49,17 @@ class Forms:
         }
 
 
-def forms_on(host: Host) -> dict[str, int | float]:
-    """Pages by form, the frames behind them, and what each technique saves."""
+@dataclass(frozen=True)
+class _Packed:
+    """Entries of pages by kind (int64[n] each); frames of packed bytes and of references that no page maps."""
+
+    entries: Mapping[int, NDArray[np.int64]]
+    storage: NDArray[np.int32]
+    references: NDArray[np.int32]
+    mapped: NDArray[np.bool_]  # by frame
+
+
+def _packed(host: Host) -> _Packed:
     arrays = host.arrays
     kinds = kind_of_all(arrays.pte)
     entries = {kind: np.flatnonzero(kinds == kind) for kind in (PATCHED, COMPRESSED, SWAPPED, FILLED)}
@@ -48,29 +68,55 @@ def forms_on(host: Host) -> dict[str, int | float]:
     mapped[(present >> FRAME_SHIFT) & FRAME_MASK] = True
     packed = np.concatenate((entries[PATCHED], entries[COMPRESSED]))
     storage = _other(arrays.slots["frame"][packed], mapped)
-    references = _other(arrays.slots["reference"][entries[PATCHED]], mapped)
-    held = (arrays.frames & COUNT_MASK != 0) & ~mapped
-    held[0] = False
-    held[storage] = held[references] = False
-    slots = arrays.slots["length"]
-    lengths = {kind: int(slots[entries[kind]].astype(np.int64).sum()) for kind in (PATCHED, COMPRESSED)}
-    whole = max(1, sum(lengths.values()))
-    patches, compressed = (len(storage) * lengths[kind] / whole for kind in (PATCHED, COMPRESSED))
-    return {
-        "patched_pages": len(entries[PATCHED]),
-        "compressed_pages": len(entries[COMPRESSED]),
-        "swapped_pages": len(entries[SWAPPED]),
-        "filled_pages": len(entries[FILLED]),
-        "patch_bytes": lengths[PATCHED],
-        "compressed_bytes": lengths[COMPRESSED],
-        "storage_frames": len(storage),
-        "reference_frames": len(references),
-        "held_frames": int(held.sum()),
-        "patch_saved_pages": round(len(entries[PATCHED]) - patches - len(references), 3),
-        "compress_saved_pages": round(len(entries[COMPRESSED]) - compressed, 3),
-    }
+    return _Packed(entries, storage, _other(arrays.slots["reference"][entries[PATCHED]], mapped), mapped)
 
 
 def _other(frames: NDArray[np.int32], mapped: NDArray[np.bool_]) -> NDArray[np.int32]:
     """The different frames among these that no page maps."""
     return np.unique(frames[~mapped[frames]])
+
+
+def forms_on(host: Host) -> dict[str, int | float]:
+    """Pages by form, the frames behind them, and what each technique saves."""
+    found = _packed(host)
+    patched, compressed = found.entries[PATCHED], found.entries[COMPRESSED]
+    lengths = host.arrays.slots["length"]
+    patch_bytes, compressed_bytes = (int(lengths[e].sum(dtype=np.int64)) for e in (patched, compressed))
+    a_byte = len(found.storage) / max(1, patch_bytes + compressed_bytes)
+    return {
+        "patched_pages": len(patched),
+        "compressed_pages": len(compressed),
+        "swapped_pages": len(found.entries[SWAPPED]),
+        "filled_pages": len(found.entries[FILLED]),
+        "patch_bytes": patch_bytes,
+        "compressed_bytes": compressed_bytes,
+        "storage_frames": len(found.storage),
+        "reference_frames": len(found.references),
+        "held_frames": _held(host, found),
+        "patch_saved_pages": round(len(patched) - a_byte * patch_bytes - len(found.references), 3),
+        "compress_saved_pages": round(len(compressed) - a_byte * compressed_bytes, 3),
+    }
+
+
+def _held(host: Host, found: _Packed) -> int:
+    """Frames in use that neither a page nor a slot accounts for."""
+    held = (host.arrays.frames & COUNT_MASK != 0) & ~found.mapped
+    held[0] = False
+    held[found.storage] = held[found.references] = False
+    return int(held.sum())
+
+
+def stored_on(host: Host) -> NDArray[np.float64]:
+    """Frames behind each guest's pages in other forms: storage by bytes, references by patches. float64[mms]."""
+    found = _packed(host)
+    arrays = host.arrays
+    patched = found.entries[PATCHED]
+    packed = np.concatenate((patched, found.entries[COMPRESSED]))
+    mms = len(arrays.mms)
+    sizes = np.bincount(arrays.owners[packed >> BLOCK_SHIFT], arrays.slots["length"][packed], mms)
+    stored = sizes * (len(found.storage) / max(1.0, float(sizes.sum())))
+    references = arrays.slots["reference"][patched]
+    users = np.bincount(references, minlength=len(arrays.frames))
+    parts = np.where(found.mapped[references], 0.0, 1.0 / np.maximum(1, users[references]))
+    stored += np.bincount(arrays.owners[patched >> BLOCK_SHIFT], parts, mms)
+    return stored.astype(np.float64)
