@@ -19,7 +19,7 @@ from vmdedup.live.session import KsmSession
 from vmdedup.result.run import Result
 from vmdedup.result.tables import Table
 
-PATIENCE_S = 300.0
+PATIENCE_S = 120.0
 SESSION = "vmdedup.experiment.backend.kernel.KsmSession"
 # `python -c PATIENT ARGUMENTS` is vmdedup, but waits for the lock as long as tests do.
 PATIENT = f"""
