@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from vmdedup.subpage.compression import CODECS, compress
-from vmdedup.subpage.delta import patch
 
 from vmdedup.errors import HostError, InvariantError
 from vmdedup.host.absent import bring_back, make_absent
@@ -27,6 +25,8 @@ from vmdedup.host.memory import Host, Memory
 from vmdedup.host.rebuild import write_content
 from vmdedup.host.share import write_protect
 from vmdedup.jit.page import hash_page
+from vmdedup.subpage.compression import CODECS, compress
+from vmdedup.subpage.delta import patch
 
 PAGES = 8
 KINDS = (PATCHED, COMPRESSED, SWAPPED, FILLED)
