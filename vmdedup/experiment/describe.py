@@ -16,7 +16,8 @@ def describe(scenario: Scenario) -> str:
     """What a scenario would run: guests, time, seed."""
     groups = ", ".join(_group(group) for group in scenario.guests)
     time = f"{format_duration(scenario.duration)} by the {scenario.clock} clock"
-    return f"{groups}; {time}, seed {scenario.seed}"
+    policy = "" if scenario.policy.is_plain else f", under {scenario.policy.name}"
+    return f"{groups}; {time}, seed {scenario.seed}{policy}"
 
 
 def describe_builtin() -> Iterator[str]:

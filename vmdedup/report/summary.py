@@ -53,8 +53,18 @@ def _title(summary: Document) -> str:
     ended = "" if summary["ended"] == "complete" else f" ({summary['ended']})"
     return (
         f"{summary['scenario']}: {len(summary['guests'])} guests, {_seconds(summary['seconds'])}{ended}, "
-        f"{summary['clock']} clock, seed {summary['seed']}"
+        f"{summary['clock']} clock, seed {summary['seed']}{_under(summary)}"
     )
+
+
+def _policy(summary: Document) -> str:
+    """Who scanned, as people call it."""
+    policy = str(summary.get("policy", "ksm"))
+    return "ksmd" if policy == "ksm" else policy
+
+
+def _under(summary: Document) -> str:
+    return "" if _policy(summary) == "ksmd" else f", under {_policy(summary)}"
 
 
 def _answers(summary: Document) -> Table:
@@ -69,7 +79,7 @@ def _answers(summary: Document) -> Table:
         ("reached", _reached(summary)),
         ("peak", _peak(summary)),
         ("cost", _cost(summary)),
-        ("profit", _profit(summary)),
+        ("kept" if summary.get("forms") else "profit", _kept(summary) or _profit(summary)),
     ):
         table.add_row(name, answer)
     return table
@@ -109,11 +119,24 @@ def _peak(summary: Document) -> str:
 def _cost(summary: Document) -> str:
     how = "modelled" if summary["clock"] == "lockstep" else "measured"
     cpu, scanned = summary["ksmd_cpu_seconds"], summary["pages_scanned"]
-    text = f"{scanned:,} pages scanned, {cpu:.2f} CPU s of ksmd ({how})"
+    text = f"{scanned:,} pages scanned, {cpu:.2f} CPU s of {_policy(summary)} ({how})"
     if summary["pages_scanned_per_saved_mib"] is not None:
         per_mib = summary["ksmd_cpu_seconds_per_saved_mib"]
         text += f": {summary['pages_scanned_per_saved_mib']:,.0f} pages and {per_mib:.3g} CPU s a saved MiB"
     return text
+
+
+def _kept(summary: Document) -> str:
+    """What a policy kept in other forms, and what guests paid; nothing in runs without one."""
+    forms = summary.get("forms")
+    if not forms:
+        return ""
+    kept = ", ".join(f"{form} {_mib(forms[f'{form}_mib'])}" for form in ("patched", "compressed", "swapped", "filled"))
+    rebuilt = forms["unpatched"] + forms["uncompressed"] + forms["swapped_in"]
+    return (
+        f"{kept}, in {_mib(forms['storage_mib'])}; guests: {_breaks(summary['cow_breaks'])} copies, "
+        f"{rebuilt:,} pages rebuilt, {forms['guests_cost_seconds']:.3g} s"
+    )
 
 
 def _profit(summary: Document) -> str:
