@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_bench import CYCLE, PAGE, EngineBench, family, noise, repeating
 
-from tests.engine_bench import CYCLE, PAGE, EngineBench, family, noise, repeating
 from vmdedup.errors import KnobError
 from vmdedup.policy import storage as storage_module
 from vmdedup.policy.difference_engine import packing as packing_module

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from engine_bench import PAGE, EngineBench, family, noise
 
-from tests.engine_bench import PAGE, EngineBench, family, noise
 from vmdedup.policy.difference_engine.records import CANDIDATES
 from vmdedup.policy.difference_engine.similar import find_candidates, offer
 from vmdedup.policy.difference_engine.static import StaticMemory, static_savings
