@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from engine_bench import CYCLE, INTERVAL_MS, PAGE, EngineBench, family, noise, repeating
 
-from tests.engine_bench import CYCLE, INTERVAL_MS, PAGE, EngineBench, family, noise, repeating
 from vmdedup.jit.page import hash_page
 from vmdedup.policy.difference_engine.equal import interval_of
 from vmdedup.policy.difference_engine.records import C1, C2, C3, C4
@@ -123,7 +123,7 @@ def test_planted_structure_is_found_exactly() -> None:
     assert bench.figure("pages_shared") == 2
     assert bench.figure("pages_sharing") == 9 + 6
     assert bench.kinds() == [8, 0, 0]
-    assert bench.figure("reference_frames") == 1
+    assert bench.figure("patch_references") == 1
     assert 16 <= bench.figure("patch_bytes_average") < 128
     # One frame for all patches; two shared, the reference, and noise.
     assert bench.host.frames_in_use() == 1 + 2 + 1 + 11

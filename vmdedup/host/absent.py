@@ -38,9 +38,9 @@ def kind_of(entry: int) -> int:
 def drop_slot(h: Any, entry: int, kind: int) -> None:
     """Let go of what a slot counts. For whoever has changed the entry."""
     if kind in (PATCHED, COMPRESSED):
-        put_frame(h, h.slots[entry]["frame"])
+        put_frame(h, int(h.slots[entry]["frame"]))
     if kind == PATCHED:
-        put_frame(h, h.slots[entry]["reference"])
+        put_frame(h, int(h.slots[entry]["reference"]))
 
 
 @kernel

@@ -178,5 +178,5 @@ def storage_figures(host: Host) -> dict[str, int]:
         "compressed_pages": int((kinds == COMPRESSED).sum()),
         "patch_bytes": int(lengths[kinds == PATCHED].sum()),
         "compressed_bytes": int(lengths[kinds == COMPRESSED].sum()),
-        "reference_frames": len(np.unique(slots["reference"][kinds == PATCHED])),
+        "patch_references": len(np.unique(slots["reference"][kinds == PATCHED])),
     }

@@ -32,10 +32,10 @@ def hold_kept(h: Any, entry: int) -> int:
     """Hold all that a patched or compressed page is rebuilt from. Returns its entry; 0: it is not to be had now."""
     old: int = load(h.pte, entry)
     kind = kind_of(old)
-    if kind not in (PATCHED, COMPRESSED) or old & PIN or not get_frame(h, h.slots[entry]["frame"]):
+    if kind not in (PATCHED, COMPRESSED) or old & PIN or not get_frame(h, int(h.slots[entry]["frame"])):
         return 0
-    if kind == PATCHED and not get_frame(h, h.slots[entry]["reference"]):
-        put_frame(h, h.slots[entry]["frame"])
+    if kind == PATCHED and not get_frame(h, int(h.slots[entry]["reference"])):
+        put_frame(h, int(h.slots[entry]["frame"]))
         return 0
     if load(h.pte, entry) == old:
         return old
@@ -46,6 +46,6 @@ def hold_kept(h: Any, entry: int) -> int:
 @kernel
 def release_kept(h: Any, entry: int, kind: int) -> None:
     """Let go of what hold_kept held."""
-    put_frame(h, h.slots[entry]["frame"])
+    put_frame(h, int(h.slots[entry]["frame"]))
     if kind == PATCHED:
-        put_frame(h, h.slots[entry]["reference"])
+        put_frame(h, int(h.slots[entry]["reference"]))
