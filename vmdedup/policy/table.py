@@ -19,6 +19,7 @@ POLICIES: Final[Mapping[str, str]] = {
     "ideal": "vmdedup.policy.ideal:Ideal",
     "ksm": "vmdedup.policy.ksm:Ksm",
     "none": "vmdedup.policy.none:NoPolicy",
+    "uksm": "vmdedup.policy.uksm.policy:Uksm",
 }
 
 

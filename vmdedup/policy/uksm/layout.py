@@ -1,0 +1,139 @@
+"""The records that the UKSM policy keeps, declared once. They are private to its process.
+
+A *slot* is a region of an address space, the kernel's vma_slot: guests have one mapping each here, so it is cut into
+regions of fixed size. Slots stand on the rungs of a ladder. What is looked for by hash stands in two indices: the
+stable one of shared frames (by frame number) and the unstable one of pages (by entry number); where the kernel has
+red-black trees, these are chains of equal hash bits, which find the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vmdedup.host.layout import BLOCK, BLOCK_SHIFT
+
+RUNGS = 4
+HASH_EXTRA = 10  # the strongest hash goes on with the first ten words of its order once more
+
+# Flags of what is in an index.
+LINKED = 1  # it is in the index
+HAS_TOP = 2  # its strongest hash is known: it stands in a second level, with others of the same hash
+MERGED = 4  # pages only: merged, as far as this policy knows
+
+slot_dtype = np.dtype(
+    [
+        ("mm", "i4"),  # its address space; 0: free
+        ("rung", "i4"),
+        ("next", "i4"),  # neighbours on the rung, 0 at its ends
+        ("prev", "i4"),
+        ("first", "i8"),  # its first page's entry
+        ("pages", "i8"),
+        ("scanned", "i8"),  # pages visited since it was last gone through
+        ("sampled", "i8"),  # pages visited since it was last judged
+        ("merged", "i8"),  # of these, merged
+        ("cowed", "i8"),  # merged pages of it that were stored to since then
+        ("gained", "i8"),  # merges of its pages, with it or into it, in this global round
+        ("lost", "i8"),  # merged pages stored to in this global round
+        ("cow_seen", "i8"),  # its address space's copies of merged pages when they were last looked for
+        ("done", "i8"),  # whether it was gone through in this global round
+    ]
+)
+
+rung_dtype = np.dtype(
+    [
+        ("first", "i8"),  # its slots
+        ("last", "i8"),
+        ("current", "i8"),  # slot that is being sampled; 0: a round is to begin
+        ("offset", "i8"),  # where in that slot's pages the next sample stands
+        ("step", "i8"),  # pages from sample to sample
+        ("pages", "i8"),  # of all its slots
+        ("slots", "i8"),
+        ("wanted", "i8"),  # samples of a round
+    ]
+)
+
+# Words of the state.
+STRENGTH = 0  # words of a page that are hashed
+ZERO_KEY = 1  # hash of the zero page at that strength
+POSITIVE = 2  # words that were not read, since the strength was last judged
+NEGATIVE = 3  # words' worth of comparisons that failed, since then
+PAGES_HASHED = 4  # since then
+COMPARE_COST = 5  # comparing two pages, in words hashed
+ABUNDANT = 6  # per cent of samples merged from which on a slot goes up
+THRASH = 7  # per cent of merged pages stored to beyond which it does not
+RANDOM = 8  # state of a generator
+TO_DO = 9  # slots that were not gone through yet in this global round
+ROUNDS = 10  # global rounds
+OWN_TOP = 11  # strongest hash of the page at hand, -1: not computed
+STATE_WORDS = 12
+
+# Words of what is counted.
+VISITED = 0  # places looked at
+SCANNED = 1  # pages among them that had a content
+WORDS = 2  # words hashed
+COMPARED = 3  # whole pages compared
+PAGES_MERGED = 4
+ZERO_MERGED = 5
+COLLISIONS = 6  # equal hashes, different contents
+GIVEN_UP = 7  # of these, with equal strongest hashes: not merged
+STALE = 8  # pages of the unstable index that had changed
+COWED = 9
+PROMOTED = 10
+DEMOTED = 11
+REKEYED = 12  # shared frames whose hash was made stronger or weaker
+FOUND_WORDS = 13
+
+
+class Index(NamedTuple):
+    """What has which hash: chains of numbers, 0 ends them."""
+
+    heads: npt.NDArray[np.int32]  # int32[power of two]
+    next: npt.NDArray[np.int32]
+    prev: npt.NDArray[np.int32]
+    key: npt.NDArray[np.int64]  # hash at the present strength, 32 bits
+    top: npt.NDArray[np.int64]  # strongest hash, 32 bits
+    flags: npt.NDArray[np.uint8]
+
+
+class Tables(NamedTuple):
+    """All of it as kernels see it."""
+
+    stable: Index  # by frame
+    unstable: Index  # by entry
+    slots: npt.NDArray[Any]  # slot_dtype
+    slot_of: npt.NDArray[np.int32]  # slot of each block of page table entries
+    order: npt.NDArray[np.int32]  # by entry: page of its slot that is visited as the how manieth
+    words: npt.NDArray[np.int32]  # the order in which words of a page are hashed
+    rungs: npt.NDArray[Any]  # rung_dtype[RUNGS]
+    state: npt.NDArray[np.int64]  # STATE_WORDS
+    found: npt.NDArray[np.int64]  # FOUND_WORDS
+
+
+def _make_index(count: int) -> Index:
+    return Index(
+        heads=np.zeros(1 << max(4, (count // 2).bit_length()), np.int32),
+        next=np.zeros(count, np.int32),
+        prev=np.zeros(count, np.int32),
+        key=np.zeros(count, np.int64),
+        top=np.zeros(count, np.int64),
+        flags=np.zeros(count, np.uint8),
+    )
+
+
+def make_tables(frames: int, entries: int, mms: int, page_words: int, random: np.random.Generator) -> Tables:
+    """Empty tables. page_words: 32-bit words of a page, hashed in a random order that stays."""
+    blocks = (entries >> BLOCK_SHIFT) + 1
+    return Tables(
+        stable=_make_index(frames),
+        unstable=_make_index(entries),
+        slots=np.zeros(entries // BLOCK + mms + 2, slot_dtype),
+        slot_of=np.zeros(blocks, np.int32),
+        order=np.zeros(entries, np.int32),
+        words=random.permutation(page_words).astype(np.int32),
+        rungs=np.zeros(RUNGS, rung_dtype),
+        state=np.zeros(STATE_WORDS, np.int64),
+        found=np.zeros(FOUND_WORDS, np.int64),
+    )

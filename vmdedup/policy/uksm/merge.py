@@ -1,0 +1,180 @@
+"""What becomes of a page that is visited. Kernels only. Source: uksm 0.1.2.6, cmp_and_merge_page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmdedup.host.frames import get_frame, put_frame
+from vmdedup.host.layout import BLOCK_SHIFT
+from vmdedup.jit.kernel import kernel
+from vmdedup.jit.page import same_page
+from vmdedup.policy.sharing import DIFFERS, SHARED, frame_of, is_shared, make_shared, share_page
+from vmdedup.policy.uksm.index import head_of, link, set_top, unlink
+from vmdedup.policy.uksm.layout import (
+    COMPARED,
+    COWED,
+    GIVEN_UP,
+    HAS_TOP,
+    LINKED,
+    MERGED,
+    OWN_TOP,
+    PAGES_HASHED,
+    PAGES_MERGED,
+    POSITIVE,
+    STALE,
+    STRENGTH,
+    ZERO_KEY,
+    ZERO_MERGED,
+)
+from vmdedup.policy.uksm.partial import change_strength
+from vmdedup.policy.uksm.stable import (
+    JOINED,
+    MISSED,
+    STOPPED,
+    index_frame,
+    insert_stable,
+    join_stable,
+    note_collision,
+    own_top,
+    top_of,
+)
+
+
+@kernel
+def merge_page(h: Any, u: Any, entry: int) -> bool:
+    """Look at one page. False: it has no content, or its guest is at work on it."""
+    unlink(u.unstable, entry)
+    pfn = frame_of(h, entry)
+    if pfn == 0:
+        return False
+    if is_shared(h, pfn):
+        if not u.stable.flags[pfn] & LINKED:
+            index_frame(h, u, pfn)  # one before it left it so
+        return True
+    if u.unstable.flags[entry] & MERGED:
+        note_cow(u, entry)
+    key = _hash(h, u, pfn)
+    u.state[OWN_TOP] = -1
+    result = _join_zero(h, u, entry) if key == u.state[ZERO_KEY] else MISSED
+    if result == MISSED:
+        result = join_stable(h, u, entry, pfn, key)
+    if result == MISSED:
+        result = _join_unstable(h, u, entry, pfn, key)
+    if result == JOINED:
+        _note_merge(u, entry)
+    return True
+
+
+@kernel
+def _hash(h: Any, u: Any, pfn: int) -> int:
+    strength = u.state[STRENGTH]
+    u.state[PAGES_HASHED] += 1
+    u.state[POSITIVE] += max(0, len(u.words) - strength)
+    return change_strength(h.words, u, pfn, 0, 0, strength)
+
+
+@kernel
+def note_cow(u: Any, entry: int) -> None:
+    """A page that was merged has a frame of its own again."""
+    u.unstable.flags[entry] &= ~MERGED & 255
+    slot = u.slot_of[entry >> BLOCK_SHIFT]
+    u.slots[slot]["cowed"] += 1
+    u.slots[slot]["lost"] += 1
+    u.found[COWED] += 1
+
+
+@kernel
+def _note_merge(u: Any, entry: int) -> None:
+    slot = u.slot_of[entry >> BLOCK_SHIFT]
+    u.unstable.flags[entry] |= MERGED
+    u.slots[slot]["merged"] += 1
+    u.slots[slot]["gained"] += 1
+    u.found[PAGES_MERGED] += 1
+
+
+@kernel
+def _join_zero(h: Any, u: Any, entry: int) -> int:
+    """Map an empty page to the zero page."""
+    u.found[COMPARED] += 1
+    result = share_page(h, entry, 0)
+    if result == SHARED:
+        u.found[ZERO_MERGED] += 1
+        return JOINED
+    if result != DIFFERS:
+        return STOPPED
+    note_collision(u)
+    return MISSED
+
+
+@kernel
+def _join_unstable(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
+    """Merge with a page that had the same content when it was visited; else the page waits in the index itself."""
+    other = head_of(u.unstable, key)
+    met = False
+    while other != 0:
+        following = u.unstable.next[other]
+        if u.unstable.key[other] == key:
+            result = _try_unstable(h, u, entry, pfn, key, other)
+            if result != MISSED:
+                return result
+            met = met or (u.unstable.flags[other] & LINKED) != 0
+        other = following
+    link(u.unstable, entry, key)
+    if met:
+        set_top(u.unstable, entry, own_top(h, u, pfn, key))
+    return MISSED
+
+
+@kernel
+def _try_unstable(h: Any, u: Any, entry: int, pfn: int, key: int, other: int) -> int:
+    """A page in the index had the same hash."""
+    other_pfn = frame_of(h, other)
+    if other_pfn == 0 or is_shared(h, other_pfn):
+        return _drop(u, other)
+    if other_pfn == pfn:
+        return STOPPED  # one frame already, by a fork
+    second_level = u.unstable.flags[other] & HAS_TOP
+    if second_level and u.unstable.top[other] != own_top(h, u, pfn, key):
+        return MISSED
+    u.found[COMPARED] += 1
+    if same_page(h.words, pfn, h.words, other_pfn):
+        return _merge_two(h, u, entry, other, key)
+    note_collision(u)
+    if change_strength(h.words, u, other_pfn, 0, 0, u.state[STRENGTH]) != key:
+        return _drop(u, other)
+    if not second_level:
+        set_top(u.unstable, other, top_of(h, u, other_pfn, key))
+        if u.unstable.top[other] != own_top(h, u, pfn, key):
+            return MISSED
+    u.found[GIVEN_UP] += 1
+    return STOPPED
+
+
+@kernel
+def _drop(u: Any, other: int) -> int:
+    """A page in the index has changed, or has gone."""
+    unlink(u.unstable, other)
+    u.found[STALE] += 1
+    return MISSED
+
+
+@kernel
+def _merge_two(h: Any, u: Any, entry: int, other: int, key: int) -> int:
+    """Make the frame of the page in the index a shared one and map the page at hand to it."""
+    kpfn = frame_of(h, other)
+    if kpfn == 0 or not get_frame(h, kpfn):
+        return STOPPED
+    result = STOPPED
+    if make_shared(h, other, kpfn):
+        unlink(u.unstable, other)
+        if share_page(h, entry, kpfn) == SHARED:
+            insert_stable(u, kpfn, key)
+            if u.state[OWN_TOP] >= 0:  # others have the same hash
+                set_top(u.stable, kpfn, u.state[OWN_TOP])
+            u.unstable.flags[other] |= MERGED
+            u.slots[u.slot_of[other >> BLOCK_SHIFT]]["gained"] += 1
+            result = JOINED
+        else:
+            index_frame(h, u, kpfn)  # one of them was stored to meanwhile; others may join it yet
+    put_frame(h, kpfn)
+    return result
