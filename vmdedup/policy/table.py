@@ -14,10 +14,15 @@ from vmdedup.errors import UsageError
 from vmdedup.policy.base import Policy
 
 POLICIES: Final[Mapping[str, str]] = {
+    "advisor": "vmdedup.policy.controllers.advisor:Advised",
+    "clear_containers": "vmdedup.policy.controllers.clear_containers:ClearContainers",
     "difference_engine": "vmdedup.policy.difference_engine.policy:DifferenceEngine",
     "esx": "vmdedup.policy.esx.policy:Esx",
     "ideal": "vmdedup.policy.ideal:Ideal",
     "ksm": "vmdedup.policy.ksm:Ksm",
+    "ksmtuned": "vmdedup.policy.controllers.ksmtuned:Ksmtuned",
+    "kubevirt": "vmdedup.policy.controllers.kubevirt:Kubevirt",
+    "mom": "vmdedup.policy.controllers.mom:Mom",
     "none": "vmdedup.policy.none:NoPolicy",
     "uksm": "vmdedup.policy.uksm.policy:Uksm",
 }

@@ -1,0 +1,100 @@
+"""KSM under a controller: at its times the controller reads the host and writes run, pages_to_scan, sleep_millisecs.
+
+There are two switches. The policy's `run` says whether ksmd and its controller are there at all; ksmd's own, which
+the controller writes, is the counter ksmd_run: time goes on for the controller while ksmd does not run.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import suppress
+
+from vmdedup.errors import KnobError
+from vmdedup.host.memory import Host
+from vmdedup.ksm.ksmd import RUN_MERGE
+from vmdedup.ksm.sysfs import TUNABLES
+from vmdedup.policy.controllers.readings import Readings, Setting, read_host
+from vmdedup.policy.controllers.tunables import own_names
+from vmdedup.policy.ksm import Ksm
+
+
+class Controlled(Ksm):
+    """KSM, and a daemon that steers it. Where the budget is one of CPU time, only what it says about run matters."""
+
+    def __init__(self, host: Host, seed: int = 0) -> None:
+        super().__init__(host, seed)
+        self._own = {name: self.tunables[name].default for name in own_names(self.tunables)}
+        self._run = RUN_MERGE
+        self._steered = True  # whether the controller has ksmd run
+        self._due: int | None = None
+        self._adjustments = 0
+
+    @abstractmethod
+    def first_wait_s(self) -> int:
+        """Seconds from its start to when it first looks."""
+
+    @abstractmethod
+    def wait_s(self) -> int:
+        """Seconds from one look to the next."""
+
+    @abstractmethod
+    def adjust(self) -> Setting | None:
+        """Look at the host, and say what is to be written; None: nothing."""
+
+    def read(self) -> Readings:
+        """The host as the controller sees it."""
+        return read_host(self.host, self._own["host_memory_mib"])
+
+    def charge(self, now_ms: int, cpu_ms: int) -> None:
+        """Its clock: the controller looks when it is time. One that was kept from it looks once, and goes on."""
+        super().charge(now_ms, cpu_ms)
+        if self._due is None:
+            self._due = now_ms + 1000 * self.first_wait_s()
+        if now_ms < self._due:
+            return
+        self._apply(self.adjust())
+        following = self._due + 1000 * self.wait_s()
+        self._due = following if following > now_ms else now_ms + 1000 * self.wait_s()
+
+    def _apply(self, setting: Setting | None) -> None:
+        if setting is None:
+            return
+        self._adjustments += 1
+        for knob in ("pages_to_scan", "sleep_millisecs"):
+            value = getattr(setting, knob)
+            if value is not None:
+                with suppress(KnobError):  # refused, as by the kernel while its own advisor is on
+                    self._ksmd.set(knob, str(value))
+        self._steered = setting.run
+        self._switch()
+
+    def _switch(self) -> None:
+        """Have ksmd run if the policy does and the controller says so."""
+        if self._run == RUN_MERGE:
+            self._ksmd.set("run", str(int(self._steered)))
+
+    def get(self, knob: str) -> int:
+        """A tunable's value."""
+        return self.knobs()[knob]
+
+    def set(self, knob: str, text: str) -> None:
+        """Write a tunable: the controller's here, ksmd's as to /sys/kernel/mm/ksm."""
+        if knob in self._own:
+            self._own[knob] = self.tunables[knob].parse(text)
+            if knob == "initial_run" and not self._adjustments:
+                self._steered = bool(self._own[knob])
+                self._switch()
+        elif knob == "run" and text:
+            self._run = TUNABLES["run"].parse(text)
+            self._ksmd.set("run", text)
+            self._switch()
+        else:
+            super().set(knob, text)
+
+    def knobs(self) -> dict[str, int]:
+        """ksmd's files as the controller left them, `run` but for it, and the controller's own tunables."""
+        return {**super().knobs(), "run": self._run, **self._own}
+
+    def counters(self) -> dict[str, int]:
+        """KSM's; ksmd_run: whether the controller has it run; adjustments: how often it wrote."""
+        return {**super().counters(), "ksmd_run": int(self._steered), "adjustments": self._adjustments}
