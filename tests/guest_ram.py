@@ -31,6 +31,7 @@ class Ram:
         self.touched = np.zeros(pages, dtype=np.bool_)
         self.log: list[tuple[int, int]] = []
         self.gone = False
+        self.areas: dict[int, tuple[int, ...]] = {}  # first, pages, kind, owner, state
         self._stores = hashlib.blake2b()
 
     def write_pages(self, pages: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
@@ -50,6 +51,12 @@ class Ram:
 
     def touch(self, pages: NDArray[np.int64]) -> None:
         self.touched[pages] = True
+
+    def hint(self, pages: NDArray[np.int64]) -> None:
+        """Nobody wants them."""
+
+    def declare(self, area: int, first: int, pages: int, kind: int, owner: int, state: int) -> None:
+        self.areas[area] = (first, pages, kind, owner, state)
 
     def discard(self, pages: NDArray[np.int64]) -> None:
         self._record(pages, np.zeros((len(pages), 0), dtype=np.uint8))

@@ -162,6 +162,10 @@ class GuestKernel:
         self._mappings.append(mapping)
         return mapping
 
+    def forget(self, mapping: Anonymous) -> None:
+        """A mapping that is empty is no more."""
+        self._mappings.remove(mapping)
+
     def anonymous_pages(self) -> int:
         """Pages of all anonymous memory."""
         return sum(len(mapping) for mapping in self._mappings)

@@ -43,6 +43,9 @@ class Memory(Protocol):
     def hint(self, pages: NDArray[np.int64]) -> None:
         """Pages that have just been read from, or are being written to, a disk; for scanners that want to know."""
 
+    def declare(self, area: int, first: int, pages: int, kind: int, owner: int, state: int) -> None:
+        """Say what a run of pages is (host.layout.area_dtype); for scanners that want to know."""
+
     def discard(self, pages: NDArray[np.int64]) -> None:
         """The pages read as zeros from now on."""
 

@@ -47,6 +47,16 @@ class PhysicalMemory:
             self.clear(pages)
         return pages
 
+    def reserve(self, most: int) -> tuple[int, int]:
+        """Take a run of free pages that follow each other, of at most so many, for good: its first and its length."""
+        free = np.sort(self.free_pages())
+        runs = np.split(free, np.flatnonzero(np.diff(free) != 1) + 1)
+        longest = max(runs, key=len)[:most]
+        kept = self._stack[: self.free][~np.isin(self._stack[: self.free], longest)]
+        self.free = len(kept)
+        self._stack[: self.free] = kept
+        return (int(longest[0]), len(longest)) if len(longest) else (0, 0)
+
     def release(self, pages: Numbers) -> None:
         """Take pages back; the last of them is the next to be handed out."""
         if self.policy == "zero_on_free":

@@ -1,6 +1,6 @@
 """Every word of host memory that processes share, declared once.
 
-The segment, one anonymous memory file, in this order, each part on a page boundary:
+The segment, one anonymous memory file, in this order, each part on a page boundary; areas come last:
 
     ┌─────────┬───────────────┬─────────┬──────────────┬──────────────┬──────────────────┬───────────────┬─────────────┐
     │ control │ mms           │ owners  │ page table   │ slots        │ hints            │ frame words   │ frames      │
@@ -60,6 +60,11 @@ FRAME_SHIFT = 16
 FRAME_MASK = 0xFFFFFFFF
 VMA_BITS = MAPPED | MERGEABLE
 HINT_RING = 1 << 13  # places for hints of one address space
+AREAS = 512  # records of areas that one address space may have
+
+# Kinds of areas, as a system's memory mappings have them, and what it says of who uses them.
+ANONYMOUS, STACK, GRAPHICS, FILES = 0, 1, 2, 3
+UNKNOWN, FOREGROUND, BACKGROUND = 0, 1, 2
 
 COUNT_MASK = 0xFFFFFFFF
 NODE_SHIFT = 32
@@ -111,6 +116,18 @@ mm_dtype = np.dtype(
     ]
 )
 
+# What a guest that is one system with many programs says of a run of its pages, as the kernel's own mappings would.
+area_dtype = np.dtype(
+    [
+        ("first", "i8"),  # page of the address space
+        ("pages", "i8"),  # how many; 0: no area
+        ("kind", "i8"),  # ANONYMOUS, STACK, GRAPHICS or FILES
+        ("state", "i8"),  # UNKNOWN, FOREGROUND or BACKGROUND
+        ("owner", "i8"),  # number of the program; 0: the system
+        ("turns", "i8"),  # how often state or owner changed
+    ]
+)
+
 slot_dtype = np.dtype(
     [
         ("frame", "i4"),  # frame that holds the patch or the compressed bytes; counted by this slot
@@ -137,6 +154,7 @@ class HostArrays(NamedTuple):
     words: npt.NDArray[np.int64]  # (frames, page_size // 8): the pages, as words
     bytes: npt.NDArray[np.uint8]  # (frames, page_size): the same, as bytes
     swap: npt.NDArray[np.int64]  # (pages or 0, page_size // 8): the swap area, not part of the host's memory
+    areas: npt.NDArray[Any]  # (mms, AREAS) of area_dtype
 
 
 def align(offset: int) -> int:
@@ -156,6 +174,7 @@ def offsets(mms: int, pages: int, frames: int, page_size: int, swap: bool) -> tu
         frames * 8,
         frames * page_size,
         pages * page_size if swap else 0,
+        mms * AREAS * area_dtype.itemsize,
     ]
     starts, end = [], 0
     for size in sizes:

@@ -16,6 +16,7 @@ from vmdedup.host.check import check_host
 from vmdedup.host.frames import frames_in_use
 from vmdedup.host.hints import leave_hints
 from vmdedup.host.layout import (
+    AREAS,
     BLOCK,
     COUNT_MASK,
     CTL_FRAMES,
@@ -34,6 +35,7 @@ from vmdedup.host.layout import (
     MM_LIVE,
     NODE_SHIFT,
     HostArrays,
+    area_dtype,
     mm_dtype,
     offsets,
     slot_dtype,
@@ -45,7 +47,7 @@ from vmdedup.host.segment import Segment
 MAX_MMS = 65535
 DIGEST_PAGES = 1024
 SPARE = 16
-_FRAMES, _SWAP = 7, 8  # parts of the segment, see host.layout
+_FRAMES, _SWAP, _AREAS = 7, 8, 9  # parts of the segment, see host.layout
 
 
 class Host:
@@ -114,6 +116,7 @@ class Host:
             words=words,
             bytes=words.view(np.uint8),
             swap=rows(_SWAP, pages if swap else 0),
+            areas=part(_AREAS, area_dtype, mms * AREAS).reshape(mms, AREAS),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -126,6 +129,7 @@ class Host:
             what = "page table entries" if mm == NO_ENTRIES else "address spaces"
             raise HostError(f"no {what} left for guest {name!r} of {pages} pages; make the host larger")
         self.arrays.mms[mm]["name"] = name.encode()[:48]
+        self.arrays.areas[mm] = 0
         return Memory(self, mm)
 
     def memory(self, mm: int) -> Memory:
@@ -321,6 +325,14 @@ class Memory:
         """Say that these pages have just been read from, or are being written to, a disk. See host.hints."""
         if self._h.ctl[CTL_HINTS]:  # asked here too, so that it costs next to nothing when nobody does
             leave_hints(self._h, self.mm, self._numbers(pages))
+
+    def declare(self, area: int, first: int, pages: int, kind: int, owner: int, state: int) -> None:
+        """Say what a run of pages is, as area number `area`, in place of what was said of that number before."""
+        record = self._h.areas[self.mm, area]
+        if (record["owner"], record["state"]) != (owner, state):
+            record["turns"] += 1
+        record["first"], record["pages"], record["kind"] = first, pages, kind
+        record["owner"], record["state"] = owner, state
 
     def discard(self, pages: NDArray[np.int64]) -> None:
         """MADV_DONTNEED: the pages read as zeros from now on."""

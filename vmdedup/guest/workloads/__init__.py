@@ -8,6 +8,7 @@ from typing import Any
 from vmdedup.errors import UsageError
 from vmdedup.guest.guestkernel import GuestKernel
 from vmdedup.guest.parameters import Parameter, fill, parameters_of
+from vmdedup.guest.phone.workload import Phone
 from vmdedup.guest.workloads.base import Workload
 from vmdedup.guest.workloads.boot import Boot
 from vmdedup.guest.workloads.build import Build
@@ -18,7 +19,7 @@ from vmdedup.guest.workloads.stress import Stress
 from vmdedup.guest.workloads.webdb import WebDb
 
 WORKLOADS: Mapping[str, type[Workload[Any]]] = {
-    workload.name: workload for workload in (Idle, Boot, FileServer, Build, WebDb, Phases, Stress)
+    workload.name: workload for workload in (Idle, Boot, FileServer, Build, WebDb, Phases, Stress, Phone)
 }
 
 

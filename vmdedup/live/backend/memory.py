@@ -89,6 +89,9 @@ class RealMemory:
     def hint(self, pages: NDArray[np.int64]) -> None:
         """Nothing: the kernel's ksmd takes no hints."""
 
+    def declare(self, area: int, first: int, pages: int, kind: int, owner: int, state: int) -> None:
+        """Nothing: the kernel's ksmd sees one mapping."""
+
     def discard(self, pages: NDArray[np.int64]) -> None:
         """MADV_DONTNEED: the pages read as zeros from now on."""
         numbers = self._numbers(pages)

@@ -1,0 +1,1 @@
+"""Phones: one system, one zygote, many apps that come and go."""
