@@ -221,6 +221,33 @@ def test_a_reference_outlives_its_guest() -> None:
     assert bench.host.frames_in_use() == 5
 
 
+def test_what_had_a_signature_before_does_not_stand_in_the_way() -> None:
+    """The table is emptied after each cycle: page 0 had the family's signatures, and is something else by now."""
+    rows, alike = noise(4, 9), family(3, 2)
+    rows[0] = alike[0]
+    bench = EngineBench(rows)
+    bench.passes(ALL)
+    bench.rows[:3] = np.concatenate([noise(1, 8), alike[1:]])
+    bench.guest.write_pages(np.arange(3), bench.rows[:3])
+    bench.passes(4 * CYCLE)
+    assert bench.kinds() == [1, 0, 0]
+    bench.verify()
+
+
+def test_a_reference_goes_before_a_page_that_comes_first() -> None:
+    alike = family(5, 2)
+    rows = np.concatenate([noise(1, 9), alike[1:]])
+    bench = EngineBench(rows)
+    bench.passes(2 * CYCLE)  # so that page 0 is looked up when the table has just been emptied
+    assert bench.kinds() == [3, 0, 0]
+    bench.rows[0] = alike[0]
+    bench.guest.write_pages(np.arange(1), alike[:1])
+    bench.passes(3 * CYCLE)
+    assert bench.kinds() == [4, 0, 0]
+    assert bench.figure("patch_references") == 1
+    bench.verify()
+
+
 # Compression: 4.4
 
 

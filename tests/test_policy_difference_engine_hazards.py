@@ -13,7 +13,7 @@ from engine_bench import CYCLE, PAGE, EngineBench, family, noise, repeating
 from vmdedup.errors import KnobError
 from vmdedup.policy import storage as storage_module
 from vmdedup.policy.difference_engine import packing as packing_module
-from vmdedup.policy.difference_engine.records import C4
+from vmdedup.policy.difference_engine.records import C1, C4
 
 ALL = CYCLE + 2
 
@@ -51,6 +51,7 @@ def test_a_store_between_indexing_and_patching(page: int) -> None:
     bench.one_pass()
     assert bench.kinds()[0] <= 3
     bench.one_pass()
+    assert bench.state(page) == C1
     bench.verify()
 
 
