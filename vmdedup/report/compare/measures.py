@@ -93,9 +93,10 @@ def compare_ends(runs: Sequence[Figures], percents: Sequence[int]) -> list[Compa
 def visible_pages(figures: Figures) -> Value | None:
     """Pages that KSM keeps a record of: present in mergeable memory, and met by ksmd so far.
 
-    Source: ksm_rmap_items of /proc/PID/ksm_stat, summed over all guests.
+    Other policies keep none. Source: ksm_rmap_items of /proc/PID/ksm_stat, summed over all guests.
     """
-    return figures.total("ksm_rmap_items")
+    total = figures.total("ksm_rmap_items")
+    return total if total or figures.run.get("policy", "ksm") == "ksm" else None
 
 
 def _end(name: str) -> Callable[[Figures], Value | None]:
