@@ -107,13 +107,16 @@ class Ksmd:
         done = 0
         scans = self.full_scans
         while self.should_run() and done < pages and self.full_scans == scans:
-            part = scan.ksm_do_scan(self._h, self.arrays, min(CHUNK, pages - done))
+            part = self._do_scan(min(CHUNK, pages - done))
             done += part
             if part == 0 and self.full_scans == scans:
                 break
         if self.full_scans != scans and self._knobs["advisor_mode"] == SCAN_TIME:
             self._advise()
         return done
+
+    def _do_scan(self, pages: int) -> int:
+        return int(scan.ksm_do_scan(self._h, self.arrays, pages))
 
     def full_scan(self) -> int:
         """Scan to the end of the current full scan. Returns pages scanned."""

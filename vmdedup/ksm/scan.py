@@ -48,7 +48,7 @@ def scan_get_next_rmap_item(h: Any, k: Any) -> int:
     if k.slots[HEAD]["next"] == HEAD:
         return NONE
     if st["cursor"] == HEAD:
-        _begin_full_scan(k)
+        begin_full_scan(k)
     while True:
         mm = st["cursor"]
         if is_alive(h, mm):
@@ -68,7 +68,7 @@ def scan_get_next_rmap_item(h: Any, k: Any) -> int:
 
 
 @kernel
-def _begin_full_scan(k: Any) -> None:
+def begin_full_scan(k: Any) -> None:
     """Start at the first address space, with an empty unstable tree: its root is forgotten, nothing is visited."""
     st = k.st[0]
     for nid in range(len(k.unstable)):
@@ -141,26 +141,39 @@ def _skips_at(age: int) -> int:
 @kernel
 def cmp_and_merge_page(h: Any, k: Any, entry: int) -> None:
     """Decide about one page. Source: mm/ksm.c:cmp_and_merge_page."""
+    pfn = settle_without_unstable(h, k, entry, True)
+    if pfn != 0:
+        tree_entry = unstable_tree_search_insert(h, k, entry, pfn)
+        if tree_entry != 0:
+            merge_with_tree_page(h, k, entry, pfn, tree_entry)
+
+
+@kernel
+def settle_without_unstable(h: Any, k: Any, entry: int, gated: bool) -> int:
+    """All that is to be decided before the unstable tree is asked. Returns the page's frame if it has to be, else 0.
+
+    gated: a page that has changed since its last visit is left for the next one.
+    """
     pfn = candidate_frame(load(h.pte, entry))
     if pfn == 0:
-        return  # its owner has just discarded it
+        return 0  # its owner has just discarded it
     node = stable_node_of(h, pfn)
     if node != 0 and node != NO_NODE:
         item = k.items[entry]
         if not (item["flags"] & STABLE and item["parent"] == node):
             remove_from_tree(h, k, entry)
             _join(h, k, entry, pfn, node)
-        return
+        return 0
     remove_from_tree(h, k, entry)
-    if _has_changed(h, k, entry, pfn):
-        return
+    if _has_changed(h, k, entry, pfn) and gated:
+        return 0
     if (
         k.st[0]["use_zero_pages"]
         and k.items[entry]["oldchecksum"] == k.st[0]["zero_checksum"]
         and merge_with_zero_page(h, k, entry, pfn)
     ):
-        return
-    _find_partner(h, k, entry, pfn)
+        return 0
+    return 0 if _settle_in_stable_tree(h, k, entry, pfn) else pfn
 
 
 @kernel
@@ -209,18 +222,14 @@ def _key_of(h: Any, k: Any, entry: int, pfn: int) -> int:
 
 
 @kernel
-def _find_partner(h: Any, k: Any, entry: int, pfn: int) -> None:
-    """Look a page up in both trees, and merge it if its content is there."""
+def _settle_in_stable_tree(h: Any, k: Any, entry: int, pfn: int) -> bool:
+    """Merge a page with a KSM frame of its content if there is one, which then is the only one to be tried."""
     if base_is_bad(k):
         rebase(h, k, pfn)
-    key = _key_of(h, k, entry, pfn)
-    node = stable_tree_search(h, k, pfn, key)
+    node = stable_tree_search(h, k, pfn, _key_of(h, k, entry, pfn))
     if node != 0:
         _merge_with_node(h, k, entry, pfn, node)
-        return
-    tree_entry = unstable_tree_search_insert(h, k, entry, pfn)
-    if tree_entry != 0:
-        _merge_with_tree_page(h, k, entry, pfn, tree_entry)
+    return node != 0
 
 
 @kernel
@@ -236,7 +245,7 @@ def _merge_with_node(h: Any, k: Any, entry: int, pfn: int, node: int) -> None:
 
 
 @kernel
-def _merge_with_tree_page(h: Any, k: Any, entry: int, pfn: int, tree_entry: int) -> None:
+def merge_with_tree_page(h: Any, k: Any, entry: int, pfn: int, tree_entry: int) -> None:
     """Make the scanned page's frame a KSM frame and give it to both."""
     tree_pfn = (load(h.pte, tree_entry) >> FRAME_SHIFT) & FRAME_MASK
     if not get_frame(h, pfn):

@@ -32,7 +32,7 @@ def candidate_frame(pte: int) -> int:
 
 
 @kernel
-def _compare(h: Any, k: Any, pfn: int, key: int, entry: int, pte: int, other: int) -> int:
+def compare_with_tree_page(h: Any, k: Any, pfn: int, key: int, entry: int, pte: int, other: int) -> int:
     """memcmp with what a tree page holds now: by keys if it has not been stored to since its key was made."""
     other_key = k.items[entry]["key"]
     if key & KEY_VALID and other_key & KEY_VALID and not pte & (SOFT | PIN):
@@ -56,15 +56,27 @@ def unstable_tree_search_insert(h: Any, k: Any, entry: int, pfn: int) -> int:
         other = candidate_frame(pte)
         if other == 0 or other == pfn:
             return 0
-        sign = _compare(h, k, pfn, key, x, pte, other)
+        sign = compare_with_tree_page(h, k, pfn, key, x, pte, other)
         if sign == 0:
             across = k.st[0]["merge_across_nodes"]
             return x if across or node_of(h, other) == nid else 0
         parent = x
         x = k.items[x]["left"] if sign < 0 else k.items[x]["right"]
+    insert(k, nid, entry, parent, sign < 0)
+    return 0
+
+
+@kernel
+def insert(k: Any, nid: int, entry: int, parent: int, is_left: bool) -> None:
+    """Put a page into the unstable tree below a parent; NIL: it is the first."""
+    mark_unstable(k, nid, entry, k.st[0]["seqnr"])
+    rbtree.insert(k.items, k.unstable, nid, entry, parent, is_left)
+
+
+@kernel
+def mark_unstable(k: Any, nid: int, entry: int, seq: int) -> None:
+    """Note that a page waits for its like since full scan seq; it is in the tree as long as that scan lasts."""
     item = k.items[entry]
     item["flags"] = (item["flags"] & NOT_TREE) | UNSTABLE | (nid << NID_SHIFT)
-    item["seq"] = k.st[0]["seqnr"] & 255
-    rbtree.insert(k.items, k.unstable, nid, entry, parent, sign < 0)
+    item["seq"] = seq & 255
     k.st[0]["pages_unshared"] += 1
-    return 0

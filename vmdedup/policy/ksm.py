@@ -23,9 +23,12 @@ class Ksm(Policy):
 
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)
-        self._ksmd = Ksmd(host)
+        self._ksmd = self._make_ksmd(host)
         self._ksmd.set("run", "1")
         self._adopted = False
+
+    def _make_ksmd(self, host: Host) -> Ksmd:
+        return Ksmd(host)
 
     def _adopt(self) -> None:
         """Take over what one before it has merged; after tunables are written, some of which are refused then."""

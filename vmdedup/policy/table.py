@@ -25,6 +25,7 @@ POLICIES: Final[Mapping[str, str]] = {
     "mom": "vmdedup.policy.controllers.mom:Mom",
     "none": "vmdedup.policy.none:NoPolicy",
     "uksm": "vmdedup.policy.uksm.policy:Uksm",
+    "xlh": "vmdedup.policy.xlh.policy:Xlh",
 }
 
 
