@@ -122,13 +122,17 @@ class Host:
     def __reduce__(self) -> tuple[Any, ...]:
         return Host, (self.segment, *self._shape)
 
-    def add(self, pages: int, name: str = "", node: int = 0, mapped: bool = True) -> Memory:
-        """A new address space of that many pages, all of it one mergeable mapping, nothing touched."""
+    def add(self, pages: int, name: str = "", node: int = 0, mapped: bool = True, domain: int = 0) -> Memory:
+        """A new address space of that many pages, all of it one mergeable mapping, nothing touched.
+
+        domain: whom it trusts; policies that know of domains share within one only.
+        """
         mm = claim_mm(self.arrays, pages, node, mapped)
         if mm < 0:
             what = "page table entries" if mm == NO_ENTRIES else "address spaces"
             raise HostError(f"no {what} left for guest {name!r} of {pages} pages; make the host larger")
         self.arrays.mms[mm]["name"] = name.encode()[:48]
+        self.arrays.mms[mm]["domain"] = domain
         self.arrays.areas[mm] = 0
         return Memory(self, mm)
 
@@ -358,8 +362,8 @@ class Memory:
         """A child address space that shares every page copy-on-write."""
         for page in np.flatnonzero(kind_of_all(self.entries)).tolist():
             self._make_accessible(page)
-        node = int(self._h.mms[self.mm]["node"])
-        child = self.host.add(self.pages, name, node, mapped=False)
+        record = self._h.mms[self.mm]
+        child = self.host.add(self.pages, name, int(record["node"]), mapped=False, domain=int(record["domain"]))
         access.fork_mm(self._h, self.mm, child.mm)
         return child
 
