@@ -44,9 +44,9 @@ class Level:
 
 
 def level(guests: int, on: Sequence[str], folder: Path) -> Level:
-    """Run the scenario with so many guests and read off where it settled."""
+    """Run the scenario with so many guests, unless that has been done, and read off where it settled."""
     command = [sys.executable, "-m", "vmdedup", *on, SCENARIO, "--guests", str(guests), "--output", str(folder)]
-    if status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+    if not folder.exists() and (status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode):
         sys.exit(status)
     summary = open_result(folder).summary
     names = ("allocated", "saved", "zero", "within_guest", "between_guests")
@@ -116,7 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guests", description=__doc__.partition("\n")[0])
     parser.add_argument("--most", type=int, default=6, help="guests in the largest run (default: %(default)s)")
     parser.add_argument("--document", type=Path, default=Path("docs/guests.md"), help="what is written")
-    parser.add_argument("--keep", type=Path, help="folder to keep the results of each run in")
+    parser.add_argument("--keep", type=Path, help="folder to keep each run's results in; those there are not run again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
