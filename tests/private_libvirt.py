@@ -18,7 +18,15 @@ from vmdedup.errors import VmdedupError
 from vmdedup.live.libvirt.connection import Connection
 
 HIDDEN = ("/run/libvirt", "/var/lib/libvirt", "/etc/libvirt")
-QEMU_CONF = 'stdio_handler = "file"\nsecurity_driver = "none"\nuser = "root"\ngroup = "root"\ncgroup_controllers = []\n'
+# Guests run as root, and files keep their owners: the images are the machine's, whose own libvirt may use them, too.
+QEMU_CONF = """stdio_handler = "file"
+security_driver = "none"
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+cgroup_controllers = []
+"""
 PATIENCE = 30.0
 
 

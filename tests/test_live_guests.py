@@ -155,7 +155,7 @@ def test_kernel_and_emulator_agree_on_three_guests(daemon: PrivateLibvirt) -> No
 def test_agreement_once_huge_pages_are_split(daemon: PrivateLibvirt, tmp_path: Path) -> None:
     words = ("verify", scenario(tmp_path), "--wait", "10min", "--accel", "tcg", "--json", "--huge-pages", "split")
     done = vmdedup(daemon, *words, "--set", "use_zero_pages=0")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout[-4000:]
     (one,) = json.loads(done.stdout)["verification"]["comparisons"]
     assert one["equal"]
     if "[never]" not in HUGE_PAGES.read_text():

@@ -86,9 +86,9 @@ def run_direct(plan: RunPlan, wishes: Wishes, watcher: Watcher, stop: Callable[[
         kept = stack.enter_context(Kept())
         session.start_state()
         fleet = Fleet(connection, kept, f"{plan.name}-{uuid.uuid4().hex[:8]}")
-        run = _Run(plan, wishes, watcher, connection, session, fleet, stop)
+        run = _Run(plan, wishes, watcher, connection, session, kept, fleet, stop)
         stack.callback(run.stop)
-        run.start(images, words, accel, kept)
+        run.start(images, words, accel)
         run.work(stack)
     return run.outcome
 
@@ -103,17 +103,19 @@ class _Run:
         watcher: Watcher,
         connection: Connection,
         session: KsmSession,
+        kept: Kept,
         fleet: Fleet,
         stop: Callable[[], bool],
     ) -> None:
         self._plan, self._wishes, self._watcher = plan, wishes, watcher
-        self._connection, self._session, self._fleet, self._stop = connection, session, fleet, stop
+        self._connection, self._session, self._kept = connection, session, kept
+        self._fleet, self._stop = fleet, stop
         self.outcome = Outcome()
 
-    def start(self, images: Mapping[str, Image], words: Mapping[str, tuple[str, ...]], accel: str, kept: Kept) -> None:
+    def start(self, images: Mapping[str, Image], words: Mapping[str, tuple[str, ...]], accel: str) -> None:
         """Start all guests and wait until they are up."""
         if self._wishes.huge_pages == "never":
-            without_huge_pages(kept, HUGE_PAGES)
+            without_huge_pages(self._kept, HUGE_PAGES)
         for number, guest in enumerate(self._plan.guests, start=1):
             self._watch()
             self._watcher.event(f"starting {guest.name} ({number} of {len(self._plan.guests)})")
@@ -177,6 +179,8 @@ class _Run:
                 guest.pause()
         if self._wishes.dump is not None:
             self._dump(self._wishes.dump)
+        if self._wishes.verify:
+            without_huge_pages(self._kept, HUGE_PAGES)
         for knobs in self._wishes.variants if self._wishes.verify else ():
             self._watch()
             split = self._wishes.huge_pages == "split"

@@ -1,7 +1,8 @@
-"""Huge pages kept away from guests while their memory is first touched.
+"""Huge pages kept away from guests: while their memory is first touched, or from then on.
 
 QEMU advises its guests' RAM MADV_HUGEPAGE. When ksmd merges a part of a huge page, the kernel splits it and maps its
 pages of zeros to the shared zero page, uncounted; then no emulation without huge pages can tell the same figures.
+khugepaged works against it: it fills holes with zeros to make huge pages, of a paused guest's memory too.
 Source: Documentation/admin-guide/mm/transhuge.rst.
 """
 
@@ -15,7 +16,10 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def without_huge_pages(kept: Kept, path: Path = HUGE_PAGES) -> None:
-    """Have the kernel make no huge pages until `kept` ends, whatever programs advise. Nothing where it has none."""
+    """Have the kernel make no more huge pages until `kept` ends, whatever programs advise. Those there are stay.
+
+    khugepaged stops, too. Nothing is done where a kernel has no huge pages.
+    """
     if not path.exists():
         return
     text = path.read_text()
