@@ -31,7 +31,7 @@ def reference(page: np.ndarray, order: np.ndarray, strength: int) -> int:
 
 def test_hashes_are_the_formula_s(tables: Tables) -> None:
     pages = np.random.default_rng(2).integers(-(2**63), 2**63 - 1, (3, 512))
-    assert sorted(tables.words.tolist()) == list(range(1024))
+    assert sorted(tables.words[:1024].tolist()) == list(range(1024))
     assert strongest(tables) == 1034
     for strength in (1, 2, 64, 1023, 1024, 1025, 1034):
         for pfn in range(3):

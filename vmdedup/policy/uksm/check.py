@@ -7,7 +7,8 @@ import numpy as np
 from vmdedup.errors import InvariantError
 from vmdedup.host.frames import stable_node_of
 from vmdedup.host.memory import Host
-from vmdedup.policy.uksm.layout import LINKED, STRENGTH, TO_DO, ZERO_KEY, Index, Tables
+from vmdedup.policy.uksm.index import chain_of, is_crowded, top_chain_of
+from vmdedup.policy.uksm.layout import HAS_TOP, LINKED, STRENGTH, TO_DO, ZERO_KEY, Index, Tables
 from vmdedup.policy.uksm.partial import change_strength
 
 
@@ -58,9 +59,17 @@ def _check_index(index: Index) -> None:
             seen[at] += 1
             _require(seen[at] == 1, f"{at} is in an index twice")
             _require(index.prev[at] == before, f"{at} does not know what is before it in its chain")
-            _require(int(index.key[at]) & (len(index.heads) - 1) == bucket, f"{at} is in the wrong chain")
+            _require(_chain(index, at) == bucket, f"{at} is in the wrong chain")
             at, before = int(index.next[at]), at
     _require(np.array_equal(seen == 1, (index.flags & LINKED) != 0), "an index has other members than are marked")
+
+
+def _chain(index: Index, number: int) -> int:
+    key, top = int(index.key[number]), int(index.top[number])
+    if index.flags[number] & HAS_TOP:
+        return int(top_chain_of(index, key, top))
+    _require(not is_crowded(index, key), f"{number} is not in the second level")
+    return int(chain_of(index, key))
 
 
 def _check_key(host: Host, tables: Tables, pfn: int, key: int) -> None:

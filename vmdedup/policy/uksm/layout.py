@@ -20,7 +20,7 @@ HASH_EXTRA = 10  # the strongest hash goes on with the first ten words of its or
 
 # Flags of what is in an index.
 LINKED = 1  # it is in the index
-HAS_TOP = 2  # its strongest hash is known: it stands in a second level, with others of the same hash
+HAS_TOP = 2  # it stands in a second level, by its strongest hash too
 MERGED = 4  # pages only: merged, as far as this policy knows
 
 slot_dtype = np.dtype(
@@ -91,6 +91,7 @@ class Index(NamedTuple):
     """What has which hash: chains of numbers, 0 ends them."""
 
     heads: npt.NDArray[np.int32]  # int32[power of two]
+    crowded: npt.NDArray[np.uint8]  # uint8 for each head: equal hashes of different contents were seen in its chain
     next: npt.NDArray[np.int32]
     prev: npt.NDArray[np.int32]
     key: npt.NDArray[np.int64]  # hash at the present strength, 32 bits
@@ -106,15 +107,17 @@ class Tables(NamedTuple):
     slots: npt.NDArray[Any]  # slot_dtype
     slot_of: npt.NDArray[np.int32]  # slot of each block of page table entries
     order: npt.NDArray[np.int32]  # by entry: page of its slot that is visited as the how manieth
-    words: npt.NDArray[np.int32]  # the order in which words of a page are hashed
+    words: npt.NDArray[np.int32]  # the order in which words of a page are hashed; the first ten once more at its end
     rungs: npt.NDArray[Any]  # rung_dtype[RUNGS]
     state: npt.NDArray[np.int64]  # STATE_WORDS
     found: npt.NDArray[np.int64]  # FOUND_WORDS
 
 
 def _make_index(count: int) -> Index:
+    chains = 1 << max(4, (count // 2).bit_length())
     return Index(
-        heads=np.zeros(1 << max(4, (count // 2).bit_length()), np.int32),
+        heads=np.zeros(chains, np.int32),
+        crowded=np.zeros(chains, np.uint8),
         next=np.zeros(count, np.int32),
         prev=np.zeros(count, np.int32),
         key=np.zeros(count, np.int64),
@@ -132,7 +135,7 @@ def make_tables(frames: int, entries: int, mms: int, page_words: int, random: np
         slots=np.zeros(entries // BLOCK + mms + 2, slot_dtype),
         slot_of=np.zeros(blocks, np.int32),
         order=np.zeros(entries, np.int32),
-        words=random.permutation(page_words).astype(np.int32),
+        words=np.resize(random.permutation(page_words), page_words + HASH_EXTRA).astype(np.int32),
         rungs=np.zeros(RUNGS, rung_dtype),
         state=np.zeros(STATE_WORDS, np.int64),
         found=np.zeros(FOUND_WORDS, np.int64),

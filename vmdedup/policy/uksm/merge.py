@@ -9,12 +9,13 @@ from vmdedup.host.layout import BLOCK_SHIFT
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import same_page
 from vmdedup.policy.sharing import DIFFERS, SHARED, frame_of, is_shared, make_shared, share_page
-from vmdedup.policy.uksm.index import head_of, link, set_top, unlink
+from vmdedup.policy.uksm.index import chain_of, is_crowded, link, link_top, top_chain_of, unlink
 from vmdedup.policy.uksm.layout import (
     COMPARED,
     COWED,
     GIVEN_UP,
     HAS_TOP,
+    HASH_EXTRA,
     LINKED,
     MERGED,
     OWN_TOP,
@@ -28,6 +29,7 @@ from vmdedup.policy.uksm.layout import (
 )
 from vmdedup.policy.uksm.partial import change_strength
 from vmdedup.policy.uksm.stable import (
+    COLLIDED,
     JOINED,
     MISSED,
     STOPPED,
@@ -69,7 +71,7 @@ def merge_page(h: Any, u: Any, entry: int) -> bool:
 def _hash(h: Any, u: Any, pfn: int) -> int:
     strength = u.state[STRENGTH]
     u.state[PAGES_HASHED] += 1
-    u.state[POSITIVE] += max(0, len(u.words) - strength)
+    u.state[POSITIVE] += max(0, len(u.words) - HASH_EXTRA - strength)
     return change_strength(h.words, u, pfn, 0, 0, strength)
 
 
@@ -109,45 +111,75 @@ def _join_zero(h: Any, u: Any, entry: int) -> int:
 @kernel
 def _join_unstable(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
     """Merge with a page that had the same content when it was visited; else the page waits in the index itself."""
-    other = head_of(u.unstable, key)
-    met = False
+    if not is_crowded(u.unstable, key):
+        other = u.unstable.heads[chain_of(u.unstable, key)]
+        while other != 0:
+            following = u.unstable.next[other]
+            if u.unstable.key[other] == key and not u.unstable.flags[other] & HAS_TOP:
+                result = _try_unstable(h, u, entry, pfn, key, other)
+                if result in (JOINED, STOPPED):
+                    return result
+                if result == COLLIDED:
+                    _crowd(h, u, key)
+                    break
+            other = following
+    if is_crowded(u.unstable, key):
+        return _join_second(h, u, entry, pfn, key)
+    link(u.unstable, entry, key)
+    return MISSED
+
+
+@kernel
+def _join_second(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
+    top = own_top(h, u, pfn, key)
+    other = u.unstable.heads[top_chain_of(u.unstable, key, top)]
     while other != 0:
         following = u.unstable.next[other]
-        if u.unstable.key[other] == key:
+        alike = u.unstable.key[other] == key and u.unstable.top[other] == top
+        if alike and u.unstable.flags[other] & HAS_TOP:
             result = _try_unstable(h, u, entry, pfn, key, other)
+            if result == COLLIDED:
+                u.found[GIVEN_UP] += 1
+                return STOPPED
             if result != MISSED:
                 return result
-            met = met or (u.unstable.flags[other] & LINKED) != 0
         other = following
-    link(u.unstable, entry, key)
-    if met:
-        set_top(u.unstable, entry, own_top(h, u, pfn, key))
+    link_top(u.unstable, entry, key, top)
     return MISSED
 
 
 @kernel
 def _try_unstable(h: Any, u: Any, entry: int, pfn: int, key: int, other: int) -> int:
-    """A page in the index had the same hash."""
+    """A page in the index had the same hash: compare the bytes; if they differ it may have changed since."""
     other_pfn = frame_of(h, other)
     if other_pfn == 0 or is_shared(h, other_pfn):
         return _drop(u, other)
     if other_pfn == pfn:
         return STOPPED  # one frame already, by a fork
-    second_level = u.unstable.flags[other] & HAS_TOP
-    if second_level and u.unstable.top[other] != own_top(h, u, pfn, key):
-        return MISSED
     u.found[COMPARED] += 1
     if same_page(h.words, pfn, h.words, other_pfn):
         return _merge_two(h, u, entry, other, key)
     note_collision(u)
     if change_strength(h.words, u, other_pfn, 0, 0, u.state[STRENGTH]) != key:
         return _drop(u, other)
-    if not second_level:
-        set_top(u.unstable, other, top_of(h, u, other_pfn, key))
-        if u.unstable.top[other] != own_top(h, u, pfn, key):
-            return MISSED
-    u.found[GIVEN_UP] += 1
-    return STOPPED
+    return COLLIDED
+
+
+@kernel
+def _crowd(h: Any, u: Any, key: int) -> None:
+    """Move what is in a hash's chain into the second level; what has changed meanwhile is not found there either."""
+    chain = chain_of(u.unstable, key)
+    u.unstable.crowded[chain] = 1
+    other = u.unstable.heads[chain]
+    while other != 0:
+        following = u.unstable.next[other]
+        if not u.unstable.flags[other] & HAS_TOP:
+            unlink(u.unstable, other)
+            pfn = frame_of(h, other)
+            if pfn != 0:
+                own = u.unstable.key[other]
+                link_top(u.unstable, other, own, top_of(h, u, pfn, own))
+        other = following
 
 
 @kernel
@@ -168,9 +200,7 @@ def _merge_two(h: Any, u: Any, entry: int, other: int, key: int) -> int:
     if make_shared(h, other, kpfn):
         unlink(u.unstable, other)
         if share_page(h, entry, kpfn) == SHARED:
-            insert_stable(u, kpfn, key)
-            if u.state[OWN_TOP] >= 0:  # others have the same hash
-                set_top(u.stable, kpfn, u.state[OWN_TOP])
+            insert_stable(h, u, kpfn, key)
             u.unstable.flags[other] |= MERGED
             u.slots[u.slot_of[other >> BLOCK_SHIFT]]["gained"] += 1
             result = JOINED

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.jit.kernel import kernel
-from vmdedup.policy.uksm.layout import HASH_EXTRA, WORDS
+from vmdedup.policy.uksm.layout import WORDS
 
 MASK = 0xFFFFFFFF
 
@@ -18,7 +18,7 @@ MASK = 0xFFFFFFFF
 @kernel
 def strongest(u: Any) -> int:
     """The greatest strength: all words of a page, and a few once more."""
-    return len(u.words) + HASH_EXTRA
+    return len(u.words)
 
 
 @kernel
@@ -31,16 +31,15 @@ def word_at(pages: Any, pfn: int, place: int) -> int:
 @kernel
 def change_strength(pages: Any, u: Any, pfn: int, digest: int, old: int, new: int) -> int:
     """The hash of strength new of a page whose hash of strength old is known (0 of strength 0)."""
-    count = len(u.words)
     value = digest
     for k in range(old, new):
-        value = (value + word_at(pages, pfn, u.words[k % count])) & MASK
+        value = (value + word_at(pages, pfn, u.words[k])) & MASK
         value = (value + (value << 8)) & MASK
         value ^= value >> 12
     for k in range(old - 1, new - 1, -1):
         value ^= (value >> 12) ^ (value >> 24)
         # 1 / (1 + 2**8) modulo 2**32
         value = (value - (value << 8) + (value << 16) - (value << 24)) & MASK
-        value = (value - word_at(pages, pfn, u.words[k % count])) & MASK
+        value = (value - word_at(pages, pfn, u.words[k])) & MASK
     u.found[WORDS] += abs(new - old)
     return value

@@ -97,7 +97,7 @@ class Uksm(Policy):
         self._slots: dict[int, list[int]] = {}
         self._shares = Shares(RUNGS)
         self._page_ns = float(FIRST_PAGE_NS)
-        self._strength = Strength(len(self._tables.words), int(strongest(self._tables)))
+        self._strength = Strength(host.page_size // WORD_BYTES, int(strongest(self._tables)))
         self._start_state()
 
     def _start_state(self) -> None:
@@ -183,6 +183,7 @@ class Uksm(Policy):
         if new != old:
             change_all(self.host.arrays, self._tables, new)
             self._tables.unstable.heads[:] = 0
+            self._tables.unstable.crowded[:] = 0
             self._tables.unstable.flags[:] &= MERGED
 
     def _count_work(self, done: np.ndarray) -> None:

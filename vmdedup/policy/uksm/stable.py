@@ -7,7 +7,7 @@ from typing import Any
 from vmdedup.host.frames import get_frame, put_frame
 from vmdedup.jit.kernel import kernel
 from vmdedup.policy.sharing import DIFFERS, SHARED, is_shared, share_page
-from vmdedup.policy.uksm.index import head_of, link, set_top, unlink
+from vmdedup.policy.uksm.index import chain_of, is_crowded, link, link_top, top_chain_of, unlink
 from vmdedup.policy.uksm.layout import (
     COLLISIONS,
     COMPARE_COST,
@@ -26,6 +26,7 @@ from vmdedup.policy.uksm.partial import change_strength, strongest
 MISSED = 0  # nothing there is equal
 JOINED = 1
 STOPPED = 2  # given up, or busy: nothing more to be done with the page
+COLLIDED = 3  # equal hash, different content
 
 
 @kernel
@@ -53,11 +54,34 @@ def note_collision(u: Any) -> None:
 @kernel
 def join_stable(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
     """Map a page to a shared frame of the same content. JOINED, MISSED or STOPPED."""
-    kpfn = head_of(u.stable, key)
+    if not is_crowded(u.stable, key):
+        kpfn = u.stable.heads[chain_of(u.stable, key)]
+        while kpfn != 0:
+            following = u.stable.next[kpfn]
+            if u.stable.key[kpfn] == key and not u.stable.flags[kpfn] & HAS_TOP:
+                result = _try_stable(h, u, entry, kpfn)
+                if result in (JOINED, STOPPED):
+                    return result
+                if result == COLLIDED:
+                    _crowd(h, u, key)
+                    return _join_second(h, u, entry, pfn, key)
+            kpfn = following
+        return MISSED
+    return _join_second(h, u, entry, pfn, key)
+
+
+@kernel
+def _join_second(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
+    top = own_top(h, u, pfn, key)
+    kpfn = u.stable.heads[top_chain_of(u.stable, key, top)]
     while kpfn != 0:
         following = u.stable.next[kpfn]
-        if u.stable.key[kpfn] == key:
-            result = _try_stable(h, u, entry, pfn, key, kpfn)
+        alike = u.stable.key[kpfn] == key and u.stable.top[kpfn] == top
+        if alike and u.stable.flags[kpfn] & HAS_TOP:
+            result = _try_stable(h, u, entry, kpfn)
+            if result == COLLIDED:
+                u.found[GIVEN_UP] += 1
+                return STOPPED
             if result != MISSED:
                 return result
         kpfn = following
@@ -65,13 +89,10 @@ def join_stable(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
 
 
 @kernel
-def _try_stable(h: Any, u: Any, entry: int, pfn: int, key: int, kpfn: int) -> int:
-    """A shared frame has the same hash: compare the strongest hashes if it is not the only one, then the bytes."""
+def _try_stable(h: Any, u: Any, entry: int, kpfn: int) -> int:
+    """A shared frame has the same hash: compare the bytes."""
     if not is_shared(h, kpfn):
         unlink(u.stable, kpfn)
-        return MISSED
-    second_level = u.stable.flags[kpfn] & HAS_TOP
-    if second_level and u.stable.top[kpfn] != own_top(h, u, pfn, key):
         return MISSED
     u.found[COMPARED] += 1
     result = share_page(h, entry, kpfn)
@@ -80,12 +101,23 @@ def _try_stable(h: Any, u: Any, entry: int, pfn: int, key: int, kpfn: int) -> in
     if result != DIFFERS:
         return STOPPED
     note_collision(u)
-    if not second_level:
-        set_top(u.stable, kpfn, top_of(h, u, kpfn, key))
-        if u.stable.top[kpfn] != own_top(h, u, pfn, key):
-            return MISSED
-    u.found[GIVEN_UP] += 1
-    return STOPPED
+    return COLLIDED
+
+
+@kernel
+def _crowd(h: Any, u: Any, key: int) -> None:
+    """Move what is in a hash's chain into the second level."""
+    chain = chain_of(u.stable, key)
+    u.stable.crowded[chain] = 1
+    kpfn = u.stable.heads[chain]
+    while kpfn != 0:
+        following = u.stable.next[kpfn]
+        if not u.stable.flags[kpfn] & HAS_TOP:
+            unlink(u.stable, kpfn)
+            if is_shared(h, kpfn):
+                own = u.stable.key[kpfn]
+                link_top(u.stable, kpfn, own, top_of(h, u, kpfn, own))
+        kpfn = following
 
 
 @kernel
@@ -94,23 +126,27 @@ def index_frame(h: Any, u: Any, pfn: int) -> None:
     if not get_frame(h, pfn):
         return
     if is_shared(h, pfn):
-        insert_stable(u, pfn, change_strength(h.words, u, pfn, 0, 0, u.state[STRENGTH]))
+        insert_stable(h, u, pfn, change_strength(h.words, u, pfn, 0, 0, u.state[STRENGTH]))
     put_frame(h, pfn)
 
 
 @kernel
-def insert_stable(u: Any, pfn: int, key: int) -> None:
+def insert_stable(h: Any, u: Any, pfn: int, key: int) -> None:
     """Put a shared frame with a known hash into the index; one that had that number may be there still."""
     unlink(u.stable, pfn)
-    link(u.stable, pfn, key)
+    if is_crowded(u.stable, key):
+        link_top(u.stable, pfn, key, top_of(h, u, pfn, key))
+    else:
+        link(u.stable, pfn, key)
 
 
 @kernel
 def change_all(h: Any, u: Any, new: int) -> None:
     """Another strength for every shared frame and for the zero page. The unstable index is emptied by the caller."""
     old = u.state[STRENGTH]
-    for bucket in range(len(u.stable.heads)):
-        u.stable.heads[bucket] = 0
+    for chain in range(len(u.stable.heads)):
+        u.stable.heads[chain] = 0
+        u.stable.crowded[chain] = 0
     for pfn in range(1, len(u.stable.flags)):
         if u.stable.flags[pfn] & LINKED:
             u.stable.flags[pfn] = 0
