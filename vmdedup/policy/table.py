@@ -20,12 +20,14 @@ POLICIES: Final[Mapping[str, str]] = {
     "esx": "vmdedup.policy.esx.policy:Esx",
     "ideal": "vmdedup.policy.ideal:Ideal",
     "ksm": "vmdedup.policy.ksm:Ksm",
+    "ksm_domains": "vmdedup.policy.tenancy.domains:KsmDomains",
     "ksmtuned": "vmdedup.policy.controllers.ksmtuned:Ksmtuned",
     "kubevirt": "vmdedup.policy.controllers.kubevirt:Kubevirt",
     "mom": "vmdedup.policy.controllers.mom:Mom",
     "none": "vmdedup.policy.none:NoPolicy",
     "uksm": "vmdedup.policy.uksm.policy:Uksm",
     "xlh": "vmdedup.policy.xlh.policy:Xlh",
+    "zero_only": "vmdedup.policy.tenancy.zero_only:ZeroOnly",
 }
 
 

@@ -1,0 +1,146 @@
+"""The leak meter: what times of writes tell, against results known beforehand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from vmdedup.cli import run_command
+from vmdedup.errors import UsageError
+from vmdedup.host.memory import Host
+from vmdedup.policy.ksm import Ksm
+from vmdedup.policy.leak.meter import Attack, measure_leak
+from vmdedup.policy.leak.timing import PRIVATE_WRITE_NS, WriteTimer
+from vmdedup.policy.leak.verdict import area_under_roc, bits_per_probe
+from vmdedup.policy.work import GUEST_PRICES_NS
+
+SMALL = Attack(pages=256, guesses=32, noise=100, seed=3)
+
+
+def times(*values: float) -> np.ndarray:
+    """float64[n]."""
+    return np.array(values)
+
+
+def test_area_under_roc_of_small_sets_by_hand() -> None:
+    assert area_under_roc(times(3, 4), times(1, 2)) == 1
+    assert area_under_roc(times(1, 2), times(3, 4)) == 0
+    assert area_under_roc(times(1, 1, 1), times(1, 1)) == 0.5
+    assert area_under_roc(times(1, 3), times(2, 2)) == 0.5
+    assert area_under_roc(times(2, 3), times(1, 2)) == (0.5 + 1 + 1 + 1) / 4  # pairs 2>1, 2=2, 3>1, 3>2
+
+
+def test_bits_of_a_probe() -> None:
+    assert bits_per_probe(1, 0) == 1
+    assert bits_per_probe(0, 1) == 1  # always wrong is as good
+    assert bits_per_probe(0.3, 0.3) == pytest.approx(0)
+    # A channel that errs in one of ten either way: 1 - H(0.1).
+    assert bits_per_probe(0.9, 0.1) == pytest.approx(0.5310, abs=1e-4)
+
+
+def test_a_write_to_a_merged_page_takes_as_long_as_its_copy() -> None:
+    host = Host.create(8, mms=2)
+    guests = [host.add(2) for _ in range(2)]
+    policy = Ksm(host)
+    for memory in guests:
+        memory.write_pages(np.arange(2), np.array([[7] * 4096, [memory.mm] * 4096], np.uint8))
+        policy.enter(memory.mm)
+    for _ in range(4):
+        policy.scan(100)
+    timer = WriteTimer(guests[1], 0, np.random.default_rng(1))
+    assert timer.write(0) == PRIVATE_WRITE_NS + GUEST_PRICES_NS["cow_break"]
+    assert timer.write(0) == PRIVATE_WRITE_NS  # it is one's own now
+    assert timer.write(1) == PRIVATE_WRITE_NS
+    host.close()
+
+
+def test_noise_has_the_deviation_that_was_asked_for_and_is_never_negative() -> None:
+    host = Host.create(8, mms=1)
+    timer = WriteTimer(host.add(1), 1000, np.random.default_rng(1))
+    measured = np.array([timer.write(0) for _ in range(2000)])
+    assert measured.min() == 0
+    above = measured[measured > PRIVATE_WRITE_NS] - PRIVATE_WRITE_NS
+    assert np.sqrt((above**2).mean()) == pytest.approx(1000, rel=0.1)
+    host.close()
+
+
+def test_ksm_tells_everything() -> None:
+    leak = measure_leak("ksm", SMALL)
+    assert (leak.auc, leak.true_positives, leak.false_positives, leak.merged) == (1, 1, 0, 32)
+    assert leak.bits_per_guess == 1
+    assert leak.seconds_to_merge is not None
+    assert 0 < leak.seconds_to_merge <= leak.waited
+    # 64 guesses, each a bit, in the time waited and what the writes themselves took.
+    writes = (32 * GUEST_PRICES_NS["cow_break"] + 64 * PRIVATE_WRITE_NS) / 1e9
+    assert leak.bytes_per_hour == pytest.approx(64 / 8 * 3600 / (leak.waited + writes), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["none", "ksm_domains", "zero_only"])
+def test_what_shares_nothing_between_domains_tells_nothing(name: str) -> None:
+    """Noise alone is told apart by chance: standard deviation of the area is 0.07 with 32 and 32."""
+    leak = measure_leak(name, SMALL)
+    assert (leak.true_positives, leak.false_positives, leak.merged, leak.seconds_to_merge) == (0, 0, 0, None)
+    assert (leak.bits_per_guess, leak.bytes_per_hour) == (0, 0)
+    assert leak.auc == pytest.approx(0.5, abs=0.2)
+    assert measure_leak(name, Attack(256, 32, 0, 3)).auc == 0.5
+
+
+def test_noise_as_large_as_a_copy_hides_some_of_it() -> None:
+    quiet = measure_leak("ksm", SMALL)
+    loud = measure_leak("ksm", Attack(256, 32, 25_000, 3))
+    assert 0.6 < loud.auc < 0.95  # two normal distributions one deviation apart: 0.76, and 0 cuts the lower one
+    assert 0 < loud.bytes_per_hour < quiet.bytes_per_hour
+
+
+def test_the_same_seed_gives_the_same_and_another_another() -> None:
+    attack = Attack(256, 32, 25_000, 3)
+    assert measure_leak("ksm", attack) == measure_leak("ksm", attack)
+    assert measure_leak("ksm", attack).auc != measure_leak("ksm", Attack(256, 32, 25_000, 4)).auc
+
+
+def test_more_memory_to_scan_means_less_leaked_in_an_hour() -> None:
+    small, large = measure_leak("ksm", SMALL), measure_leak("ksm", Attack(1024, 32, 100, 3))
+    assert large.bytes_per_hour < small.bytes_per_hour / 2
+
+
+def test_guesses_have_to_fit() -> None:
+    with pytest.raises(UsageError, match="from 1 to 128"):
+        Attack(pages=256, guesses=129)
+
+
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["leak", "--memory", "1M", "--guesses", "16", "--noise", "0"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines] == [
+        ["policy", "AUC"],
+        ["ksm", "1.000"],
+        ["ksm_domains", "0.500"],
+        ["zero_only", "0.500"],
+    ]
+
+
+def test_the_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["leak", "--policy", "ksm", "--memory", "1M", "--guesses", "16", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_version"] == 1
+    assert document["attack"] == {"pages": 256, "guesses": 16, "noise": 100, "seed": 1}
+    assert document["policies"][0]["auc"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--policy", "ksn"], "there is no policy 'ksn'"),
+        (["--guesses", "0"], "0 guesses do not fit"),
+        (["--memory", "1MB"], "ambiguous"),
+        (["--noise", "7"], "has no unit"),
+    ],
+)
+def test_what_cannot_be_meant(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert run_command(["leak", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert captured.out == ""

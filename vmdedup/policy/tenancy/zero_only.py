@@ -1,0 +1,72 @@
+"""Sharing of empty pages alone: nothing is learnt from it but that a page is empty."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MERGEABLE, PIN, PRESENT
+from vmdedup.host.memory import Host
+from vmdedup.policy.base import Policy
+from vmdedup.policy.sharing import SHARED, share_page
+from vmdedup.policy.walk import Walk
+
+CACHE_LINE = 64  # bytes of a page that is not empty that have to be looked at, mostly
+
+
+class ZeroOnly(Policy):
+    """Maps empty pages to the zero page, and shares nothing else; guests one after the other, round and round."""
+
+    name: ClassVar[str] = "zero_only"
+    source: ClassVar[str] = "Linux 6.18, mm/ksm.c, use_zero_pages, without the rest"
+
+    def __init__(self, host: Host, seed: int = 0) -> None:
+        super().__init__(host, seed)
+        self._walk = Walk(host)
+        self._scanned = 0
+
+    def enter(self, mm: int) -> None:
+        """Its pages are looked at after those of all that are here."""
+        self._walk.enter(mm)
+
+    def exit(self, mm: int) -> None:
+        """Its record may be used again."""
+        self._walk.leave(mm)
+        self.host.release(mm)
+
+    def scan(self, pages: int) -> int:
+        """Look at so many pages that have a frame; fewer at the end of a round."""
+        looked, rounds = 0, self._walk.rounds
+        while looked < pages and self._walk.rounds == rounds:
+            _, entries = self._walk.next(pages - looked)
+            if not len(entries):
+                break
+            looked += self._look(entries)
+        self._scanned += looked
+        return looked
+
+    def _look(self, entries: NDArray[np.int64]) -> int:
+        """Share what is empty. Returns how many pages have a frame."""
+        arrays = self.host.arrays
+        now = arrays.pte[entries]
+        frames = (now >> FRAME_SHIFT) & FRAME_MASK
+        there = ((now & (PRESENT | MERGEABLE | PIN)) == PRESENT | MERGEABLE) & (frames != 0)
+        empty = entries[there][~arrays.words[frames[there]].any(axis=1)]
+        shared = sum(share_page(arrays, int(entry), 0) == SHARED for entry in empty)
+        looked = int(there.sum())
+        self.work.count("visit", looked)
+        self.work.count("compare_byte", len(empty) * self.host.page_size + (looked - len(empty)) * CACHE_LINE)
+        self.work.count("zero_merge", shared)
+        return looked
+
+    def counters(self) -> dict[str, int]:
+        """KSM's names; no frame is shared but the zero page."""
+        return {
+            "full_scans": self._walk.rounds,
+            "pages_scanned": self._scanned,
+            "pages_shared": 0,
+            "pages_sharing": 0,
+            "ksm_zero_pages": int(self.host.arrays.mms["zero_pages"].sum()),
+        }
