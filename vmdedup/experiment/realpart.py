@@ -48,8 +48,8 @@ def measure_provisioned(directory: Path) -> Result:
             return (directory / STOP).exists() or not (directory / FILE).exists()
 
         measuring.run(is_over)
+        ksmd.stop()  # so that the last row, and the table of guests, tell of the same moment
         measuring.sample()
-        ksmd.stop()
         return measuring.result("interrupted" if is_over() else "complete")
 
 

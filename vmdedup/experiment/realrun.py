@@ -158,10 +158,10 @@ class _Run:
         measuring.run(self._stop)
         if self._wishes.pause and not self._stop():
             self._pause(measuring)
+        ksmd.stop()  # so that the last row, and the table of guests, tell of the same moment
         measuring.sample()
         ended = "interrupted" if self._stop() else "complete"
         self.outcome.result = measuring.result(ended)
-        ksmd.stop()
 
     def _pause(self, measuring: Measuring) -> None:
         """Have the last row be that of guests that stand still; if that fails, of running ones."""

@@ -26,6 +26,7 @@ class FreeKsmd:
         self._base = {name: files.read(name) for name in _SINCE}
         self._cpu_base, self._breaks_base = cpu_seconds(self._clock), _breaks()
         self._counts_breaks = True
+        self._started_as: int | None = None  # what run was before stop()
 
     def start(self, tunables: Mapping[str, str]) -> None:
         """Stop ksmd, write all tunables, `run` last. KnobError: the kernel refuses one."""
@@ -39,11 +40,14 @@ class FreeKsmd:
         self._counts_breaks = tunables.get("use_zero_pages", "0") in ("0", "n", "N")
 
     def stop(self) -> None:
-        """Have it stop after the batch that it is at; what is merged stays."""
+        """Have it stop; it has when this returns, and what is merged stays. get("run") says what it was before."""
+        self._started_as = self._files.read("run")
         self._files.write("run", "0")
 
     def get(self, knob: str) -> int:
-        """A numeric tunable's value now."""
+        """A numeric tunable's value now; of run, while it was not stopped yet."""
+        if knob == "run" and self._started_as is not None:
+            return self._started_as
         return self._files.read(knob)
 
     def counters(self) -> dict[str, int]:
