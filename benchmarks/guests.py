@@ -103,11 +103,12 @@ each one (Waldspurger, OSDI 2002). Fitted to the real guests, from one and from 
 f = {common:.2f}, s = {own:.2f}; to the emulated ones: f = {ours:.2f}, s = {ours_own:.2f}. ESX's own guests had
 f = {ESX_COMMON:.2f}.
 
-Why the emulated level differs: what an idle real guest of 128 MiB holds is mostly its kernel (text, data, page
-structures, poisoned init sections) and what its boot left behind; the emulated guest's kernel and heaps are a model of
-that, not a copy. What the emulator does with the *same* pages is another question, and its answer is exact:
-`vmdedup live verify`. The shape is what can be compared here: what each further guest adds stays about the same after
-the second.
+Why the emulated level differs: what an idle real guest of 128 MiB holds is its kernel (text, data, page structures),
+what its boot left behind, and poison: `vmdedup scan pid:N:largest` of such a guest's QEMU shows thousands of pages of
+0xCC, which Linux writes over freed init sections and the freed initial disk; they are most of what is shared *within*.
+The emulated guest's kernel and heaps are a model, without that. What the emulator does with the *same* pages is another
+question, and its answer is exact: `vmdedup live verify`. The shape is what can be compared here: what each further guest
+adds stays about the same after the second.
 """
 
 
