@@ -157,7 +157,10 @@ def _try_hint(h: Any, t: Any, frame: int, entry: int, digest: int) -> bool:
     """Hash the hinted page again: it may have changed since."""
     other = _hinted_entry(h, t, frame)
     if other == entry:
-        return DONE
+        # Its own. There may be others of its content behind: look, and leave the hint anew.
+        drop(t, frame)
+        t.found[HINTED] -= 1
+        return FURTHER
     other_pfn = frame_of(h, other) if other != 0 else 0
     if other_pfn != 0 and other_pfn == frame_of(h, entry):
         return DONE  # one frame already, by a fork
@@ -190,7 +193,7 @@ def _share_hinted(h: Any, t: Any, frame: int, entry: int, other: int, digest: in
     if kpfn == 0 or not get_frame(h, kpfn):
         return _drop_hint(t, frame)
     if make_shared(h, other, kpfn):
-        set_stable_node(h, kpfn, frame)
+        set_stable_node(h, kpfn, int(frame))
         if share_page(h, entry, kpfn) == SHARED:
             t.frames[frame]["page"] = kpfn
             t.frames[frame]["low"] = low_of(digest)
@@ -221,7 +224,7 @@ def _adopt(h: Any, t: Any, pfn: int) -> None:
             t.frames[frame]["count"] = 0
             set_count(t, frame, max(1, frame_count(h, pfn) - 1))
             link(t, frame, bucket_of(t, digest))
-            set_stable_node(h, pfn, frame)
+            set_stable_node(h, pfn, int(frame))
             t.found[ADOPTED] += 1
     put_frame(h, pfn)
 
