@@ -15,19 +15,25 @@ from vmdedup.policy.base import Policy
 
 POLICIES: Final[Mapping[str, str]] = {
     "advisor": "vmdedup.policy.controllers.advisor:Advised",
+    "background": "vmdedup.policy.mobile.background:Background",
     "clear_containers": "vmdedup.policy.controllers.clear_containers:ClearContainers",
     "difference_engine": "vmdedup.policy.difference_engine.policy:DifferenceEngine",
     "esx": "vmdedup.policy.esx.policy:Esx",
+    "exclusion": "vmdedup.policy.mobile.exclusion:Exclusion",
+    "group_limited": "vmdedup.policy.mobile.group_limited:GroupLimited",
     "ideal": "vmdedup.policy.ideal:Ideal",
     "ksm": "vmdedup.policy.ksm:Ksm",
     "ksm_domains": "vmdedup.policy.tenancy.domains:KsmDomains",
     "ksmtuned": "vmdedup.policy.controllers.ksmtuned:Ksmtuned",
     "kubevirt": "vmdedup.policy.controllers.kubevirt:Kubevirt",
     "mom": "vmdedup.policy.controllers.mom:Mom",
+    "n_chance": "vmdedup.policy.mobile.n_chance:NChance",
     "none": "vmdedup.policy.none:NoPolicy",
+    "similar_page": "vmdedup.policy.mobile.similar_page:SimilarPage",
     "uksm": "vmdedup.policy.uksm.policy:Uksm",
     "xlh": "vmdedup.policy.xlh.policy:Xlh",
     "zero_only": "vmdedup.policy.tenancy.zero_only:ZeroOnly",
+    "zram": "vmdedup.policy.mobile.zram:Zram",
 }
 
 

@@ -30,5 +30,6 @@ class PhoneParameters:
     frames_mib_s: float = parameter(8.0, "MiB/s", "graphics rewritten by the foreground app")
     stores_s: float = parameter(200.0, "1/s", "stores of 8 bytes into the foreground app's hot pages")
     settle_s: float = parameter(2.0, "s", "how long an app goes on storing into its hot pages in the background")
+    zygote_reads_s: float = parameter(1000.0, "1/s", "pages of the zygote's heap read by the foreground app")
     service_stores_s: float = parameter(20.0, "1/s", "stores of 8 bytes into the first pages of all services")
     resume_share: float = share(0.5, "of a heap that is read when its app comes back to the foreground")

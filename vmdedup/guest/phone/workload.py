@@ -61,6 +61,7 @@ class Phone(Workload[PhoneParameters]):
         self._started = 0
         self._hot, self._frames = Budget(given.hot_mib_s * PAGES_PER_MIB), Budget(given.frames_mib_s * PAGES_PER_MIB)
         self._stores, self._ticks = Budget(given.stores_s), Budget(given.service_stores_s)
+        self._reads = Budget(given.zygote_reads_s)
         self._fill = Budget(given.launch_mib_s * PAGES_PER_MIB)
         self._lay_out()
 
@@ -124,6 +125,7 @@ class Phone(Workload[PhoneParameters]):
         app.used_ms = self._now_ms
         missing = app.missing()
         app.fill(min(missing, self._fill.due(ms)))
+        self.zygote.touch(np.unique(self.stream.integers(self._reads.due(ms), max(1, len(self.zygote)))))
         self._store(ms)
         self._draw(app, ms)
         self._tick(ms)

@@ -1,0 +1,162 @@
+"""Our own policy for phones: work is done once, when an app goes to the background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from vmdedup.host.layout import ANONYMOUS, FILES, FOREGROUND, GRAPHICS
+from vmdedup.host.memory import Host
+from vmdedup.ksm.sysfs import Tunable
+from vmdedup.policy.mobile.areas import Area
+from vmdedup.policy.mobile.base import MobilePolicy
+from vmdedup.policy.mobile.records import PORTION, ROUND, WRITTEN
+from vmdedup.policy.mobile.similar import Bases
+from vmdedup.policy.mobile.visit import LOOK, UNUSED, UNWRITTEN, visit_by_stores
+from vmdedup.subpage.delta import CUT_OFF
+
+IN_USE_PASSES: Final = 2  # passes over an app in the foreground in which its pages are only shared
+
+
+@dataclass
+class Watch:
+    """What is known of an area. turns: as last seen. due_ms: when its next pass begins. passes: since its last turn.
+
+    at: pages of this pass that are done. wait_ms: until the next pass. written: pages of this pass stored to.
+    """
+
+    turns: int
+    due_ms: int
+    wait_ms: int
+    passes: int = 0
+    at: int = 0
+    written: int = 0
+
+
+class Background(MobilePolicy):
+    """An event starts the work: an area's app has gone to the background, or another app has come to its place.
+
+    Then two passes are made over the area. The first only clears the bits of use; the second takes every page whose
+    SOFT bit is still clear: equal pages first, then pages of one word, then what is like a page of the zygote, then what
+    compresses. Where stores go on it comes again, after twice the time; where they do not it does not come again before
+    the app's next turn.
+
+    Why it beats the others. They go round all memory for ever, and pay for a hash of every page in every round, two
+    rounds before a page is touched; an app that has stood still for a minute is hashed as often as one in use. Here a
+    page is visited twice and hashed once in each of its lives: the SOFT bit, which hardware and kernel keep anyway,
+    says that the hash still holds, so pages wait in the table for their equals and need not be hashed again. Differences
+    are what costs most, and most pages have no base: only the zygote's pages are bases, which every app has inherited,
+    and which outlive all of them, so few differences are tried in vain, and none has to be made again because its base
+    went. An app in the foreground gets the same passes, but its pages are only shared until they were unused for two:
+    what is rebuilt at once pays nothing back. Graphics buffers are never looked at.
+    """
+
+    name: ClassVar[str] = "background"
+    source: ClassVar[str] = "this program; builds on exclusion in time and space, soft-dirty bits, Sparrow and zram"
+    below_page: ClassVar[bool] = True
+    tunables: ClassVar[Mapping[str, Tunable]] = {
+        tunable.name: tunable
+        for tunable in (
+            Tunable("settle_millisecs", 500, "from an app's turn to the first pass, and to the second", "ms", low=1),
+            Tunable("longest_wait_millisecs", 60_000, "longest time between passes where stores go on", "ms", low=1),
+            Tunable(
+                "difference_cut_off", CUT_OFF, "largest difference that is kept; 0: none is made", "bytes", high=4096
+            ),
+            Tunable(
+                "compress_cut_off", 3072, "largest compressed page that is kept; 0: none is made", "bytes", high=4096
+            ),
+        )
+    }
+
+    def __init__(self, host: Host, seed: int = 0) -> None:
+        super().__init__(host, seed)
+        self._watched: dict[tuple[int, int], Watch] = {}
+        self._bases = Bases(host, self.work, seed)
+
+    def exit(self, mm: int) -> None:
+        """Its areas are not watched any more."""
+        self._watched = {key: watch for key, watch in self._watched.items() if key[0] != mm}
+        super().exit(mm)
+
+    def _scan(self, pages: int) -> int:
+        looked = 0
+        for area, watch in self._due():
+            while looked < pages and watch.due_ms <= self.now_ms:
+                count = min(PORTION, pages - looked, area.pages - watch.at)
+                self._visit(area, watch, area.first + watch.at, count)
+                looked += count
+                watch.at += count
+                if watch.at >= area.pages:
+                    self._end_pass(area, watch)
+        return looked
+
+    # When
+
+    def _due(self) -> list[tuple[Area, Watch]]:
+        """Areas whose next pass is due, those that have waited longest first."""
+        found = []
+        for area in self.areas():
+            if area.kind == GRAPHICS:
+                continue
+            watch = self._watched.get(area.key)
+            if watch is None or watch.turns != area.turns:
+                self.work.count("hint")
+                wait = self._knobs["settle_millisecs"]
+                watch = self._watched[area.key] = Watch(area.turns, self.now_ms + wait, wait)
+            if watch.due_ms <= self.now_ms:
+                found.append((area, watch))
+        return sorted(found, key=lambda pair: pair[1].due_ms)
+
+    def _end_pass(self, area: Area, watch: Watch) -> None:
+        """Say when the next pass is due: the second soon, further ones later and later, and none if nothing is new."""
+        if watch.passes:
+            quiet = watch.written == 0
+            watch.wait_ms = min(watch.wait_ms * (8 if quiet else 2), self._knobs["longest_wait_millisecs"])
+        watch.passes += 1
+        watch.at = watch.written = 0
+        watch.due_ms = self.now_ms + watch.wait_ms
+        self._rounds += 1
+        self._records.settings[ROUND] += 1
+
+    # What
+
+    def _visit(self, area: Area, watch: Watch, first: int, count: int) -> None:
+        records = self._records
+        before = int(records.found[WRITTEN])
+        mode = LOOK if watch.passes == 0 else UNWRITTEN if _is_inherited(area) else UNUSED
+        rows = int(visit_by_stores(self.host.arrays, records, first, count, 0, mode))
+        watch.written += int(records.found[WRITTEN]) - before
+        packs = area.kind != FILES and self.host.page_size == 4096
+        if rows and packs and (area.state != FOREGROUND or watch.passes >= IN_USE_PASSES):
+            entries = records.todo[:rows].copy()
+            records.misses[entries] = 1
+            self._pack(area, entries.tolist())
+
+    def _pack(self, area: Area, entries: list[int]) -> None:
+        """Offer what every app has inherited as bases; keep other pages in another form."""
+        differences = self._knobs["difference_cut_off"] > 0 and area.kind == ANONYMOUS
+        if not differences:
+            for entry in () if _is_inherited(area) else entries:
+                self._keep(entry, [])
+            return
+        for entry, signature in zip(entries, self._bases.sign(entries), strict=True):
+            if _is_inherited(area):
+                self._bases.offer(entry, signature)
+            else:
+                self._keep(entry, self._bases.candidates(signature))
+
+    def _keep(self, entry: int, candidates: list[int]) -> None:
+        packing, cut_off = self._packing, self._knobs["compress_cut_off"]
+        page = packing.take(entry)
+        if page is None or packing.fill(page):
+            return
+        if any(packing.difference(page, base, self._knobs["difference_cut_off"]) for base in candidates):
+            return
+        if not cut_off or not packing.compress(page, cut_off):
+            packing.let_go(page)
+
+
+def _is_inherited(area: Area) -> bool:
+    """Whether all apps have it from the zygote."""
+    return area.owner == 0 and area.kind == ANONYMOUS
