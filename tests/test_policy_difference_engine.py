@@ -47,7 +47,7 @@ def test_guests_are_scanned_a_portion_in_turn() -> None:
         bench.engine.scan(8)
         states = bench.engine._records.state
         own = states[bench.entry(0) : bench.entry(24)]
-        assert (np.count_nonzero(own), np.count_nonzero(states[first : first + 12])) == seen
+        assert (int(np.count_nonzero(own)), int(np.count_nonzero(states[first : first + 12]))) == seen
     assert bench.figure("pages_scanned") == 36
 
 
@@ -296,7 +296,8 @@ ALONE = {
 @pytest.mark.parametrize("on", sorted(ALONE))
 def test_mechanisms_in_isolation(on: str) -> None:
     rows = np.concatenate([np.repeat(noise(2, 1), 4, axis=0), family(4, 2), repeating(4, 3)])
-    bench = EngineBench(rows, **{name: int(name == on) for name in ALONE})
+    sharing, patching, compression = (int(name == on) for name in ("sharing", "patching", "compression"))
+    bench = EngineBench(rows, sharing=sharing, patching=patching, compression=compression)
     bench.passes(2 * ALL)
     assert (bench.kinds(), bench.host.frames_in_use()) == ALONE[on]
     bench.verify()
