@@ -13,7 +13,8 @@ from engine_bench import CYCLE, PAGE, EngineBench, family, noise, repeating
 from vmdedup.errors import KnobError
 from vmdedup.policy import storage as storage_module
 from vmdedup.policy.difference_engine import packing as packing_module
-from vmdedup.policy.difference_engine.records import C1, C4
+from vmdedup.policy.difference_engine.records import C1, C4, Records
+from vmdedup.subpage.delta import patch
 
 ALL = CYCLE + 2
 
@@ -30,9 +31,9 @@ def between(bench: EngineBench, meanwhile: Callable[[], None]) -> None:
     """Have something happen between indexing and patching, in every pass."""
     run = bench.engine._packing.run
 
-    def later(*arguments: Any) -> None:
+    def later(records: Records, rows: int) -> None:
         meanwhile()
-        run(*arguments)
+        run(records, rows)
 
     bench.engine._packing.run = later  # type: ignore[method-assign]
 
@@ -58,13 +59,12 @@ def test_a_store_between_indexing_and_patching(page: int) -> None:
 def test_a_store_while_the_patch_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = EngineBench(family(4, 2))
     bench.passes(CYCLE)
-    real = packing_module.patch
 
     def slow(reference: bytes, page: bytes) -> bytes:
         number = int(np.flatnonzero((bench.rows == np.frombuffer(page, np.uint8)).all(axis=1))[0])
         bench.rows[number, 3] ^= 255
         bench.guest.write(number, bytes([bench.rows[number, 3]]), 3)
-        return real(reference, page)
+        return patch(reference, page)
 
     monkeypatch.setattr(packing_module, "patch", slow)
     bench.one_pass()
