@@ -46,5 +46,5 @@ def areas_of(host: Host, mms: Iterable[int]) -> Iterator[Area]:
         for number in numbers:
             first, pages, kind, state, owner, turns = said[number].tolist()
             # Said by the guest: not to be trusted further than its own pages.
-            if 0 <= first and first + pages <= size:
+            if first >= 0 and first + pages <= size:
                 yield Area(mm, number, start + first, pages, kind, state, owner, turns)

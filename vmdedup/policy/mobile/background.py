@@ -35,21 +35,20 @@ class Watch:
 
 
 class Background(MobilePolicy):
-    """An event starts the work: an area's app has gone to the background, or another app has come to its place.
+    """An event starts the work: an app went to the background or came from there, or another came to its place.
 
     Then two passes are made over the area. The first only clears the bits of use; the second takes every page whose
-    SOFT bit is still clear: equal pages first, then pages of one word, then what is like a page of the zygote, then what
-    compresses. Where stores go on it comes again, after twice the time; where they do not it does not come again before
-    the app's next turn.
+    SOFT bit is still clear: equal pages first, then pages of one word, then what is like a page of the zygote, then
+    what compresses. Where stores go on it comes again, after twice the time; where they do not, after eight times.
 
     Why it beats the others. They go round all memory for ever, and pay for a hash of every page in every round, two
     rounds before a page is touched; an app that has stood still for a minute is hashed as often as one in use. Here a
-    page is visited twice and hashed once in each of its lives: the SOFT bit, which hardware and kernel keep anyway,
-    says that the hash still holds, so pages wait in the table for their equals and need not be hashed again. Differences
-    are what costs most, and most pages have no base: only the zygote's pages are bases, which every app has inherited,
-    and which outlive all of them, so few differences are tried in vain, and none has to be made again because its base
-    went. An app in the foreground gets the same passes, but its pages are only shared until they were unused for two:
-    what is rebuilt at once pays nothing back. Graphics buffers are never looked at.
+    page is hashed once in each of its lives: the SOFT bit, which hardware and kernel keep anyway, says that the hash
+    still holds, so pages wait in the table for their equals, and need not be hashed again. Differences are what costs
+    most, and most pages have no base: only the zygote's pages are bases, which every app has inherited and which
+    outlive all apps, so few differences are tried in vain, and none has to be made again because its base went. An app
+    in the foreground gets the same passes, but its pages are only shared until they were unused for two: what is
+    rebuilt at once pays nothing back. Graphics buffers are never looked at.
     """
 
     name: ClassVar[str] = "background"

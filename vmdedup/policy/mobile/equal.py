@@ -1,6 +1,7 @@
 """Equal pages by a hash table of sets of places, one table for each group of pages. Kernels only.
 
-A place names an entry whose page had the hash; whether it still has is found by comparing.
+A group is a word that is mixed into the hashes of its pages. A place names an entry whose page had the hash; whether it
+still has is found by comparing.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from vmdedup.policy.mobile.records import (
     ZEROS,
 )
 from vmdedup.policy.sharing import SHARED, frame_of, is_shared, make_shared, share_page
-
-GROUP_FACTOR = 0x1E3779B97F4A7C15
 
 
 @kernel
@@ -50,7 +49,7 @@ def enter(r: Any, place: int, entry: int) -> None:
 @kernel
 def keep_shared(h: Any, r: Any, entry: int, group: int) -> None:
     """See to it that the table names a page that maps a shared frame, so that others find it."""
-    place = place_of(r, r.hash[entry] ^ (group * GROUP_FACTOR))
+    place = place_of(r, r.hash[entry] ^ group)
     other = r.table[place, ENTRY]
     pfn = frame_of(h, other) if other != 0 else 0
     if pfn == 0 or not is_shared(h, pfn):
@@ -66,7 +65,7 @@ def share_equal(h: Any, r: Any, entry: int, pfn: int, group: int) -> bool:
         done: bool = share_page(h, entry, 0) == SHARED
         r.found[ZEROS] += done
         return done
-    place = place_of(r, r.hash[entry] ^ (group * GROUP_FACTOR))
+    place = place_of(r, r.hash[entry] ^ group)
     other = r.table[place, ENTRY]
     other_pfn = frame_of(h, other) if other != 0 and other != entry else 0
     if other_pfn == 0 or other_pfn == pfn:

@@ -10,6 +10,7 @@ from vmdedup.policy.mobile.areas import Area
 from vmdedup.policy.mobile.rounds import RoundPolicy
 
 BY_KIND, BY_PROGRAM = 0, 1
+_FACTOR, _LARGEST = 0x9E3779B97F4A7C15, (1 << 63) - 1  # numbers of groups, spread over all words
 
 
 class GroupLimited(RoundPolicy):
@@ -26,4 +27,5 @@ class GroupLimited(RoundPolicy):
     }
 
     def _group(self, area: Area) -> int:
-        return 1 + (area.kind if self._knobs["group_by"] == BY_KIND else (area.mm << 32) + area.owner)
+        number = area.kind if self._knobs["group_by"] == BY_KIND else (area.mm << 32) + area.owner + 1
+        return (1 + number) * _FACTOR & _LARGEST

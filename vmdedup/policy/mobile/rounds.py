@@ -49,7 +49,7 @@ class RoundPolicy(MobilePolicy):
         return True
 
     def _group(self, area: Area) -> int:
-        """Pages are equal only within a group."""
+        """The word of its group: pages are shared within a group only."""
         return 0
 
     def _visit(self, area: Area, first: int, count: int) -> None:
