@@ -222,6 +222,7 @@ def test_the_defaults_are_those_of_esx() -> None:
     assert {knob: t.default for knob, t in Esx.tunables.items()} == {
         "host_pages_per_second": 200,
         "vm_pages_per_second": 450,
+        "salting": 0,
     }
 
 

@@ -64,6 +64,7 @@ class Tables(NamedTuple):
     heads: npt.NDArray[np.int32]  # int32[power of two]: first frame of each bucket's chain, or -1 - bucket
     large: npt.NDArray[np.int64]  # int64[m, 2]: overflow table, frame (0: free) and count
     tokens: npt.NDArray[np.int64]  # int64[mms]: what each guest may still have scanned, thousandths of a page
+    salts: npt.NDArray[np.int64]  # int64[mms]: what is mixed into the hash of each guest's pages (salt.py)
     state: npt.NDArray[np.int64]  # STATE_WORDS
     found: npt.NDArray[np.int64]  # FOUND_WORDS
 
@@ -80,6 +81,7 @@ def make_tables(host_frames: int, pages: int, mms: int) -> Tables:
         heads=(-1 - np.arange(buckets)).astype(np.int32),
         large=np.zeros((pages // COUNT_LARGE + 1, 2), np.int64),
         tokens=np.zeros(mms, np.int64),
+        salts=np.zeros(mms, np.int64),
         state=np.zeros(STATE_WORDS, np.int64),
         found=np.zeros(FOUND_WORDS, np.int64),
     )

@@ -33,6 +33,7 @@ from vmdedup.policy.esx.layout import (
     table_bytes,
 )
 from vmdedup.policy.esx.limits import Limits
+from vmdedup.policy.esx.salt import GUEST, NONE, salt_of
 from vmdedup.policy.esx.scan import scan_pages
 from vmdedup.policy.figures import shared_pages
 
@@ -64,6 +65,7 @@ class Esx(Policy):
         for tunable in (
             Tunable("host_pages_per_second", 200, "most pages a second; 0: no limit", "pages/s", high=10_000),
             Tunable("vm_pages_per_second", 450, "most pages a second of one guest; 0: no limit", "pages/s"),
+            Tunable("salting", NONE, "who shares: 0 all; 1 guests of one domain; 2 each guest alone", high=GUEST),
         )
     }
 
@@ -97,6 +99,7 @@ class Esx(Policy):
         if mm not in self._mms:
             self._mms.append(mm)
             self._limits.enter(mm)
+        self._tables.salts[mm] = salt_of(self.host, mm, self.get("salting"))
 
     def exit(self, mm: int) -> None:
         """Hints of its pages stay; they turn out to be stale when they are hit."""
@@ -105,8 +108,10 @@ class Esx(Policy):
         self.host.release(mm)
 
     def set(self, knob: str, text: str) -> None:
-        """Write a tunable; the rate limits take effect at once."""
+        """Write a tunable; the rate limits take effect at once, salting with what is shared from now on."""
         super().set(knob, text)
+        for mm in self._mms:
+            self._tables.salts[mm] = salt_of(self.host, mm, self.get("salting"))
         self._apply_rates()
 
     def _apply_rates(self) -> None:

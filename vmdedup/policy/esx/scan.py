@@ -74,9 +74,9 @@ def scan_page(h: Any, t: Any, entry: int) -> bool:
     if pfn == 0:
         return False
     if is_shared(h, pfn):
-        _adopt(h, t, pfn)
+        _adopt(h, t, entry, pfn)
         return True
-    digest = _hash(h, t, pfn)
+    digest = _hash(h, t, entry, pfn)
     frame = t.heads[bucket_of(t, digest)]
     while frame > 0:
         following = t.frames[frame]["link"]
@@ -88,9 +88,10 @@ def scan_page(h: Any, t: Any, entry: int) -> bool:
 
 
 @kernel
-def _hash(h: Any, t: Any, pfn: int) -> int:
+def _hash(h: Any, t: Any, entry: int, pfn: int) -> int:
+    """The hash of a page's content with its guest's salt: equal only if both are. See policy.esx.salt."""
     t.found[HASHED] += 1
-    digest: int = hash_page(h.words, pfn)
+    digest: int = hash_page(h.words, pfn) ^ t.salts[mm_of_entry(h, entry)]
     return digest
 
 
@@ -167,7 +168,7 @@ def _try_hint(h: Any, t: Any, frame: int, entry: int, digest: int) -> bool:
     if other_pfn == 0 or is_shared(h, other_pfn):
         return _drop_hint(t, frame)
     t.found[REHASHED] += 1
-    again = _hash(h, t, other_pfn)
+    again = _hash(h, t, other, other_pfn)
     if again != digest:
         if high_of(again) != high_of(digest) or bucket_of(t, again) != bucket_of(t, digest):
             return _drop_hint(t, frame)
@@ -208,14 +209,14 @@ def _share_hinted(h: Any, t: Any, frame: int, entry: int, other: int, digest: in
 
 
 @kernel
-def _adopt(h: Any, t: Any, pfn: int) -> None:
+def _adopt(h: Any, t: Any, entry: int, pfn: int) -> None:
     """Take a shared machine page that the table does not know into it: one before left it, or no partner came."""
     frame = stable_node_of(h, pfn)
     known = frame < len(t.frames) and t.frames[frame]["count"] > 0 and t.frames[frame]["page"] == pfn
     if known or not get_frame(h, pfn):
         return
     if is_shared(h, pfn):
-        digest = _hash(h, t, pfn)
+        digest = _hash(h, t, entry, pfn)
         frame = 0 if _has_shared(h, t, digest) else take(h, t)
         if frame != 0:
             t.frames[frame]["high"] = high_of(digest)
