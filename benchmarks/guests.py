@@ -106,9 +106,9 @@ f = {ESX_COMMON:.2f}.
 Why the emulated level differs: what an idle real guest of 128 MiB holds is its kernel (text, data, page structures),
 what its boot left behind, and poison: `vmdedup scan pid:N:largest` of such a guest's QEMU shows thousands of pages of
 0xCC, which Linux writes over freed init sections and the freed initial disk; they are most of what is shared *within*.
-The emulated guest's kernel and heaps are a model, without that. What the emulator does with the *same* pages is another
-question, and its answer is exact: `vmdedup live verify`. The shape is what can be compared here: what each further guest
-adds stays about the same after the second.
+The emulated guest's kernel and heaps are a model, without that. What the emulator does with the *same* pages is
+another question, and its answer is exact: `vmdedup live verify`. The shape is what can be compared here: what each
+further guest adds stays about the same after the second.
 """
 
 
