@@ -13,7 +13,7 @@ from vmdedup.guest.machine import Guest
 from vmdedup.host.memory import Host
 from vmdedup.policy.table import load_policy
 
-MIB, SECONDS, PAGES_A_TICK, BATCH = 48, 40, 750, 250
+MIB, SECONDS, PAGES_A_TICK, BATCH = 32, 30, 500, 250
 PHONE = {"switch_s": 3.0}
 SHARING_ONLY = (("difference_cut_off", "0"), ("compress_cut_off", "0"))
 NO_DIFFERENCES = (("difference_cut_off", "0"),)
@@ -62,10 +62,10 @@ def outcome(name: str, knobs: tuple[tuple[str, str], ...] = ()) -> Outcome:
     ("other", "knobs", "less"),
     [
         ("exclusion", SHARING_ONLY, 5),
-        ("n_chance", SHARING_ONLY, 4),
+        ("n_chance", SHARING_ONLY, 3),
         ("group_limited", SHARING_ONLY, 4),
         ("similar_page", (), 4),
-        ("zram", NO_DIFFERENCES, 1.8),
+        ("zram", NO_DIFFERENCES, 1.5),
     ],
 )
 def test_background_saves_as_much_by_less_work(other: str, knobs: tuple[tuple[str, str], ...], less: float) -> None:
