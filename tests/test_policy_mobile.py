@@ -135,6 +135,22 @@ def test_who_says_nothing_is_one_area_of_nobody() -> None:
     host.close()
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_pages_that_stand_for_contents_are_shared_at_most(name: str) -> None:
+    host = Host.create(64, mms=2, page_size=8)
+    memory = host.add(64)
+    memory.write_pages(np.arange(64), np.repeat(np.arange(1, 33), 2).reshape(64, 1).view(np.uint8))
+    policy = load_policy(name)(host, 1)
+    policy.enter(memory.mm)
+    for _ in range(30):
+        policy.charge(policy.now_ms + 100, 0)
+        policy.scan(64)
+    policy.check()
+    assert host.frames_in_use() == (64 if name == "zram" else 32)
+    assert host.kinds().sum() == 0
+    host.close()
+
+
 # Exclusion
 
 

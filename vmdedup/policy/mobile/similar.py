@@ -16,8 +16,7 @@ class Bases:
     def __init__(self, host: Host, work: Work, seed: int) -> None:
         self._h = host.arrays
         self._work = work
-        self._page_size = host.page_size
-        self._detector = HashSimilarityDetector(2, 1, 1, host.page_size, seed=seed)
+        self._detector = HashSimilarityDetector(2, 1, 1, seed=seed)
 
     def sign(self, entries: list[int]) -> Signatures:
         """Signatures (n, 2) of the pages of entries, zeros for those that are not to be had now."""
