@@ -94,6 +94,20 @@ def run(*command: str) -> None:
         sys.exit(f"{done.stdout}\nsystem: failed: {' '.join(command)}")
 
 
+def open_kvm() -> None:
+    """Give /dev/kvm to the group kvm, as udev does where it runs.
+
+    While root alone may open it, libvirt asks QEMU anew for each guest what it can do, which takes most of a minute.
+    """
+    device = Path("/dev/kvm")
+    if device.is_char_device() and device.stat().st_mode & 0o060 != 0o060:
+        try:
+            shutil.chown(device, group="kvm")
+            device.chmod(0o660)
+        except (LookupError, OSError) as error:
+            print(f"system: /dev/kvm stays as it is ({error}); guests start slowly")
+
+
 def install_packages() -> None:
     """Install what is missing of Debian's packages."""
     missing = missing_packages()
@@ -117,6 +131,7 @@ def main() -> None:
     if is_debian() and os.geteuid() == 0:
         install_packages()
         install_requirements()
+        open_kvm()
         return
     missing = missing_packages() if is_debian() else missing_programs()
     if missing := [*missing, *missing_requirements()]:

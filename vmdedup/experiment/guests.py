@@ -68,6 +68,8 @@ def _spec(scenario: Scenario, group: GuestSection, number: int, first: int) -> G
         boot=build(group, "boot"),
         seed=split_seed(scenario.seed, group.name, number),
         heap=build(group, "heap"),
+        mergeable=group.mergeable,
+        domain=group.domain,
         node=(first + number) % scenario.host.numa_nodes if group.node == "spread" else int(group.node),
         image=image,
         **{name: declared_value(OPTIONS[name], value) for name, value in options.items()},

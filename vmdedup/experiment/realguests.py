@@ -53,6 +53,7 @@ def _guest(scenario: Scenario, group: GuestSection, name: str, port: int, image:
         workload=group.workload,
         parameters=parameters,
         port=port,
+        sharing=group.mergeable,
     )
 
 

@@ -113,6 +113,8 @@ class GuestSection(Section):
     aslr: Any = None
     jitter: Any = None
     kernel_mib: Any = None
+    mergeable: bool = True  # whether KSM, or the policy, may merge its memory (QEMU: nosharepages if not)
+    domain: int = Field(0, ge=0)  # whom it trusts: policies that share within a domain only go by it
     node: Node = "spread"  # NUMA node, or guest after guest on the next one
     start: Literal["together", "one_after_another"] = "together"
     start_at: Duration = 0

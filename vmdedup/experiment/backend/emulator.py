@@ -48,8 +48,11 @@ class Emulator:
 
     def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
         """A new guest, started, in an address space of the host."""
-        memory = self.host.add(spec.memory_pages, spec.name, spec.node)
-        self.ksmd.enter(memory.mm)
+        memory = self.host.add(spec.memory_pages, spec.name, spec.node, domain=spec.domain)
+        if spec.mergeable:
+            self.ksmd.enter(memory.mm)
+        else:
+            memory.unmergeable(0, memory.pages - 1)
         guest = GuestProcess(spec, self.host, memory.mm, disk, logs=self._logs)
         try:
             guest.start()
@@ -60,7 +63,10 @@ class Emulator:
 
     def release(self, guest: GuestProcess) -> None:
         """Have ksmd forget the guest's pages when it comes by."""
-        self.ksmd.exit(guest.mm)
+        if guest.spec.mergeable:
+            self.ksmd.exit(guest.mm)
+        else:
+            self.host.release(guest.mm)
 
     def bury(self, guests: Sequence[GuestProcess]) -> None:
         """Take back what dead guests had: host memory is counted afresh."""
@@ -69,7 +75,7 @@ class Emulator:
         if guests:
             self.host.recover()
         for guest in guests:
-            self.ksmd.exit(guest.mm)
+            self.release(guest)
 
     def free_ksmd(self) -> AbstractContextManager[Running]:
         """A thread drives ksmd inside."""

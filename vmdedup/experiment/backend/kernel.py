@@ -58,7 +58,7 @@ class Kernel:
         self._admitted += 1
         ours, theirs = Pipe(duplex=False)
         with ours, theirs:
-            memory = NewMemory(spec.memory_pages, spec.name, theirs)
+            memory = NewMemory(spec.memory_pages, spec.name, theirs, spec.mergeable)
             guest = GuestProcess(spec, memory, self._admitted, disk, logs=self._logs)
             try:
                 guest.start()

@@ -26,11 +26,12 @@ class NewMemory:
     pages: int
     name: str
     report: Connection
+    mergeable: bool = True
 
     def memory(self, mm: int) -> RealMemory:
         """The memory of this guest. HostError: the system gives none."""
         try:
-            memory = RealMemory(self.pages, self.name)
+            memory = RealMemory(self.pages, self.name, self.mergeable)
         except HostError:
             self.report.send(0)
             raise
