@@ -60,7 +60,8 @@ class SmallPhone:
         self.policy.check()
 
     def kinds(self) -> np.ndarray:
-        return self.host.kinds()[self.memory.mm]
+        kinds: np.ndarray = self.host.kinds()[self.memory.mm]
+        return kinds
 
     def done(self, operation: str) -> int:
         return self.policy.work.done[operation]
