@@ -14,7 +14,7 @@ from vmdedup.experiment import run as run_module
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guarded import GuardedPolicy
 from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import COMPLETE
+from vmdedup.experiment.run import INTERRUPTED
 from vmdedup.experiment.sampler import Row
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.policy.table import POLICIES
@@ -23,17 +23,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.compiled]
 
 OFTEN = '[host]\nsample_interval = "200ms"\n[ksm]'
 BUSY = SMALL.replace('workload = "idle"', 'workload = "webdb"').replace("[ksm]", OFTEN)
-KILLS = 6
+KILLS, ROWS_AFTER = 5, 5
 
 
 class Killing(Watching):
-    """Kills the policy's process after some rows, and a guest once; checks all when it is over."""
+    """Kills the policy's process after some rows, and a guest once, then ends the run; checks all when it is over."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
         super().__init__()
         self._random = random.Random(seed)
         self.killed = 0
         self.verified = 0
+        self._last = 0
         monkeypatch.setattr(run_module, "Emulation", self._build)
         real = Emulation.close
 
@@ -52,10 +53,13 @@ class Killing(Watching):
         if self.killed < KILLS and self._random.random() < 0.7:
             os.kill(self._emulation.ksmd.pid, signal.SIGKILL)
             self.killed += 1
-        if len(self.rows) == 8:
+            self._last = len(self.rows)
+        if len(self.rows) == 4:
             pid = self._emulation.guests[1].pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
+        if self.killed == KILLS and len(self.rows) == self._last + ROWS_AFTER:
+            signal.raise_signal(signal.SIGINT)
 
     def _verify(self, emulation: Emulation) -> None:
         """The host's books are in order, and every guest reads back what it stored."""
@@ -73,8 +77,8 @@ def test_a_policy_may_be_killed_at_any_moment(
     name: str, clock: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watcher = Killing(monkeypatch, seed=len(name))
-    result = run(tmp_path, BUSY, Overrides(policy=name, costs="operations", duration="4s", clock=clock), watcher)
-    assert result.run["ended"] == COMPLETE
+    result = run(tmp_path, BUSY, Overrides(policy=name, costs="operations", duration="1h", clock=clock), watcher)
+    assert result.run["ended"] == INTERRUPTED
     assert watcher.killed == KILLS
     assert watcher.verified > 100
     assert sum("it is started again" in event["text"] for event in result.run["events"]) >= KILLS - 1
