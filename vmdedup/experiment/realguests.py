@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from vmdedup.experiment.guests import plan
 from vmdedup.experiment.scenario import GuestSection, Scenario
-from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.live.provision.plan import GuestPlan, RunPlan, check_workload, domain_name, free_ports
 from vmdedup.units import MIB, SECOND_NS
 
@@ -32,7 +31,7 @@ def real_plan(scenario: Scenario, image: str | None = None, accelerator: str = "
         name=scenario.name,
         seed=scenario.seed,
         guests=tuple(guests),
-        tunables=_tunables(scenario),
+        tunables=scenario.ksm.all_tunables(),
         seconds=scenario.duration / SECOND_NS,
         interval=scenario.host.sample_interval / SECOND_NS,
         accelerator=accelerator,
@@ -55,16 +54,6 @@ def _guest(scenario: Scenario, group: GuestSection, name: str, port: int, image:
         port=port,
         sharing=group.mergeable,
     )
-
-
-def _tunables(scenario: Scenario) -> dict[str, str]:
-    """Every tunable as the emulator would have it; those that the advisor sets are left to it."""
-    said = scenario.ksm.tunables()
-    defaults = {name: str(tunable.default) for name, tunable in TUNABLES.items() if name != "advisor_mode"}
-    mode = {"advisor_mode": said.get("advisor_mode", "none")}
-    if mode["advisor_mode"] == "scan-time":
-        defaults.pop("pages_to_scan")
-    return {**defaults, **said, **mode, "run": said.get("run", "0")}
 
 
 def _notes(group: GuestSection) -> Sequence[str]:

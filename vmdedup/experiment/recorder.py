@@ -99,6 +99,7 @@ class Recorder:
             "page_size": PAGE_SIZE,
             "ended": ended,
             "events": self._events,
+            "knobs": scenario.ksm.all_tunables(),
             "scenario": scenario.model_dump(mode="json", exclude_none=True),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._began)),
             "wall_seconds": round(time.monotonic() - self._clock, 3),

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
 from vmdedup.experiment.problems import Path, Problem, suggest
-from vmdedup.ksm.sysfs import TUNABLES, Tunable
+from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable
 from vmdedup.units import exact_duration, parse_duration, parse_share, parse_size
 
 PAGE_SIZE = 4096
@@ -159,6 +159,15 @@ class KsmBase(Section):
         said = {name: text for name in TUNABLES if (text := getattr(self, name)) is not None}
         # The advisor takes its start value when it is turned on, and ksmd starts when all is set.
         return {name: said[name] for name in sorted(said, key=lambda name: _LAST.get(name, 0))}
+
+    def all_tunables(self) -> dict[str, str]:
+        """Every tunable as the run has it, said or by default; those that the advisor sets are left to it."""
+        said = self.tunables()
+        defaults = {name: str(tunable.default) for name, tunable in TUNABLES.items() if name != "advisor_mode"}
+        mode = {"advisor_mode": said.get("advisor_mode", ADVISOR_MODES[0])}
+        if mode["advisor_mode"] != ADVISOR_MODES[0]:
+            defaults.pop("pages_to_scan")
+        return {**defaults, **said, **mode, "run": said.get("run", "0")}
 
 
 if TYPE_CHECKING:
