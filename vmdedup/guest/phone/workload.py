@@ -125,10 +125,14 @@ class Phone(Workload[PhoneParameters]):
         app.used_ms = self._now_ms
         missing = app.missing()
         app.fill(min(missing, self._fill.due(ms)))
-        self.zygote.touch(np.unique(self.stream.integers(self._reads.due(ms), max(1, len(self.zygote)))))
+        self._read_zygote(self._reads.due(ms))
         self._store(ms)
         self._draw(app, ms)
         self._tick(ms)
+
+    def _read_zygote(self, count: int) -> None:
+        if len(self.zygote):  # the smallest phones have no room for one
+            self.zygote.touch(np.unique(self.stream.integers(count, len(self.zygote))))
 
     def _switch(self) -> None:
         name = int(self._order[self._zipf.draw(self.stream, 1)[0]])
