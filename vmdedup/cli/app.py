@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vmdedup
-from vmdedup.cli import compare, doctor, image, leak, live, policy, record, replay, run, scan, scenario
+from vmdedup.cli import compare, doctor, experiment, image, leak, live, policy, record, replay, run, scan, scenario
 
 _HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
 
@@ -34,6 +34,7 @@ app.command("doctor", help=doctor.HELP, short_help="What can this machine do, an
 app.command("compare", help=compare.HELP, short_help="Lay results side by side.")(compare.compare)
 app.command("leak", help=leak.HELP, short_help="What do guests learn from the time of their writes?")(leak.leak)
 app.command("scan", help=scan.HELP, short_help="What do memory dumps hold?")(scan.scan)
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(image.app, name="image")
 app.add_typer(live.app, name="live")
 app.add_typer(policy.app, name="policy")

@@ -1,0 +1,99 @@
+"""Published experiments: figures that can be read, verdicts by their rules, the command, and the page it writes."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from vmdedup.cli import run_command
+from vmdedup.errors import UsageError
+from vmdedup.experiment.literature.base import Bench, Experiment, Finding
+from vmdedup.experiment.literature.figures import Published
+from vmdedup.experiment.literature.table import EXPERIMENTS, choose
+from vmdedup.experiment.literature.verdict import AGREES, DISAGREES, OTHER_LEVEL, UNPUBLISHED, Row
+from vmdedup.report.compare.published import read_published
+from vmdedup.report.literature import write_page
+
+FILES = sorted(Path(str(resources.files("vmdedup.experiment.literature") / "published")).glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_published_figures_are_read_by_compare_too(path: Path) -> None:
+    figures, ours = read_published(path), Published.read(path.stem)
+    assert figures.levels == ours.levels
+    assert (figures.label, figures.source, figures.certainty) == (ours.label, ours.source, ours.certainty)
+
+
+def test_every_file_of_figures_has_an_experiment() -> None:
+    assert {experiment.published for experiment in EXPERIMENTS.values()} == {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize(
+    ("paper", "ours", "within", "holds", "verdict"),
+    [
+        (10.0, 12.0, 2.0, True, AGREES),
+        (10.0, 12.0, 2.0, None, AGREES),
+        (10.0, 12.1, 2.0, True, OTHER_LEVEL),
+        (10.0, 12.1, 2.0, None, DISAGREES),
+        (10.0, 10.0, 2.0, False, DISAGREES),
+        (10.0, 90.0, None, True, OTHER_LEVEL),
+        (None, 3.0, None, None, UNPUBLISHED),
+        (None, 3.0, None, True, AGREES),
+        (None, 3.0, None, False, DISAGREES),
+    ],
+)
+def test_verdicts(paper: float | None, ours: float, within: float | None, holds: bool | None, verdict: str) -> None:
+    assert Row("x", "%", paper, ours, within, "a < b", holds).verdict == verdict
+
+
+def test_names_are_chosen_once_and_checked() -> None:
+    assert [experiment.name for experiment in choose(["de-figure2", "de-table1", "de-figure2"])] == [
+        "de-figure2",
+        "de-table1",
+    ]
+    assert choose(["all"]) == list(EXPERIMENTS.values())
+    with pytest.raises(UsageError, match="no experiment 'de-tabel1'; did you mean 'de-table1'"):
+        choose(["de-tabel1"])
+
+
+def test_the_list_has_every_experiment_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["experiment", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {each["name"] for each in listed["experiments"]} == set(EXPERIMENTS)
+    assert all(each["source"] for each in listed["experiments"])
+
+
+def test_an_unknown_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["experiment", "run", "de-tabel1"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.compiled
+def test_figure_2_has_the_paper_s_ordering(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """k gains, s > 1 loses: on the memory of whole guests. Everything is written that was asked for."""
+    arguments = ["experiment", "run", "de-figure2", "--quick", "--json", "--docs", str(tmp_path / "docs")]
+    assert run_command([*arguments, "--output", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    (experiment,) = json.loads(text)["experiments"]
+    held = {row["figure"] for row in experiment["rows"] if row["holds"]}
+    assert held >= {"(1,1),1", "(2,1),1", "(1,2),1", "(2,2),1"}
+    assert json.loads((tmp_path / "out" / "experiments.json").read_text()) == json.loads(text)
+    page = (tmp_path / "docs" / "results.md").read_text()
+    for row in experiment["rows"]:
+        assert f"| {row['figure']} | % | {row['paper']:,.4g} | {row['ours']:,.4g} |" in page
+
+
+def test_a_page_without_curves_has_no_pictures(tmp_path: Path) -> None:
+    published = Published.read("difference_engine_table1")
+    finding = Finding([Row("a", "s", 2.0, 3.0, 2.0)], "as found")
+    experiment = Experiment("mine", "My title", "difference_engine_table1", "Stood in.", lambda bench, p: finding)
+    found = experiment.run(Bench())
+    page = write_page({"command": "c", "experiments": [found]}, tmp_path / "docs")
+    text = page.read_text()
+    assert published.source in text
+    assert "| a | s | 2 | 3 | +1 | agrees | level within 2 s |" in text
+    assert "1 × agrees" in text
+    assert [path.name for path in (tmp_path / "docs").iterdir()] == ["results.md"]

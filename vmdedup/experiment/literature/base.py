@@ -1,0 +1,104 @@
+"""What an experiment is, and what it is given: a bench on which scenarios run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vmdedup.errors import ScenarioError
+from vmdedup.experiment.checks import check
+from vmdedup.experiment.literature.figures import Published
+from vmdedup.experiment.literature.verdict import Row
+from vmdedup.experiment.run import run_scenario
+from vmdedup.experiment.sampler import Row as Sample
+from vmdedup.experiment.scenario import Scenario, validate
+from vmdedup.result.run import Result
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of points for the plot."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an experiment found. axes: what x and y of the curves are. note: what has to be known to read it."""
+
+    rows: Sequence[Row]
+    note: str = ""
+    axes: tuple[str, str] = ("", "")
+    curves: Sequence[Curve] = ()
+
+
+class _Quiet:
+    """A watcher that tells who waits what is being done."""
+
+    def __init__(self, say: Say, name: str) -> None:
+        self._say, self._name = say, name
+
+    def sample(self, row: Sample) -> None:
+        """A new row of the series."""
+        self._say(f"{self._name}, {row['time_s']:.0f} s")
+
+    def event(self, text: str) -> None:
+        """What happens in a run is in its result."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where experiments run. quick: smaller, on generated disks only; say: progress."""
+
+    quick: bool = False
+    say: Say = field(default=lambda text: None)
+
+    def run(self, data: Mapping[str, Any]) -> Result:
+        """Run a scenario given as its data. ScenarioError: it is none."""
+        scenario = scenario_of(data)
+        label = f"{scenario.name}: {scenario.policy.name}"
+        self.say(label)
+        return run_scenario(scenario, _Quiet(self.say, label), logging.NullHandler())
+
+
+def scenario_of(data: Mapping[str, Any]) -> Scenario:
+    """The scenario that data describe. ScenarioError: what is wrong with them."""
+    scenario, problems = validate(data)
+    if scenario is not None:
+        problems = check(scenario)
+    if scenario is None or problems:
+        raise ScenarioError("; ".join(f"{problem.key}: {problem.text}" for problem in problems))
+    return scenario
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A published experiment. stand_in: our workload in place of the paper's, and why that is fair."""
+
+    name: str
+    title: str
+    published: str
+    stand_in: str
+    measure: Callable[[Bench, Published], Finding]
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """Run it. Returns what --json prints of it."""
+        published = Published.read(self.published)
+        found = self.measure(bench, published)
+        return {
+            "name": self.name,
+            "title": self.title,
+            "source": published.source,
+            "certainty": published.certainty,
+            "stand_in": self.stand_in,
+            "note": found.note,
+            "rows": [row.document() for row in found.rows],
+            "axes": list(found.axes),
+            "curves": [{"label": c.label, "x": list(c.x), "y": list(c.y)} for c in found.curves],
+        }

@@ -1,0 +1,22 @@
+"""The experiments by name, in the order in which `vmdedup experiment list` shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vmdedup.errors import UsageError
+from vmdedup.experiment.literature import mixed_memory
+from vmdedup.experiment.literature.base import Experiment
+from vmdedup.experiment.problems import suggest
+
+EXPERIMENTS = {experiment.name: experiment for experiment in (*mixed_memory.EXPERIMENTS,)}
+ALL = "all"
+
+
+def choose(names: Sequence[str]) -> list[Experiment]:
+    """The experiments that are named; all of them if one name is "all". UsageError: there is no such one."""
+    if ALL in names:
+        return list(EXPERIMENTS.values())
+    if unknown := [name for name in names if name not in EXPERIMENTS]:
+        raise UsageError(f"no experiment {unknown[0]!r}; {suggest(unknown[0], EXPERIMENTS)}, or {ALL}")
+    return [EXPERIMENTS[name] for name in dict.fromkeys(names)]

@@ -1,0 +1,112 @@
+"""What published experiments came to: as text, and as a page of documentation with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vmdedup.errors import EnvironmentLacksError, VmdedupError
+from vmdedup.report.plot import Line, plot_lines
+
+Document = Mapping[str, Any]
+PAGE = "results.md"
+PICTURES = "results"
+_HEADINGS = ("figure", "unit", "paper", "ours", "difference", "verdict", "rule")
+
+
+def as_text(experiment: Document) -> str:
+    """One experiment for a terminal: its figures in columns."""
+    rows = [_HEADINGS, *map(_cells, experiment["rows"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    lines = [
+        f"{experiment['name']}: {experiment['title']}",
+        f"  {experiment['source']} ({experiment['certainty']})",
+        "",
+    ]
+    for row in rows:
+        cells = (
+            cell.rjust(width) if 2 <= place <= 4 else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*lines, "", *(f"  {experiment[key]}" for key in ("stand_in", "note") if experiment[key])])
+
+
+def write_page(document: Document, folder: Path) -> Path:
+    """Write results.md into a folder, with pictures if matplotlib is there. VmdedupError: it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = _draw(document["experiments"], folder)
+        page = folder / PAGE
+        page.write_text("\n".join(_page(document, pictures)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise VmdedupError(f"{folder}: {error.strerror}; choose another folder with --docs") from None
+    return page
+
+
+def _draw(experiments: Sequence[Document], folder: Path) -> dict[str, str]:
+    """Pictures by experiment, as paths from the folder."""
+    pictures = {}
+    for experiment in experiments:
+        if not experiment["curves"]:
+            continue
+        place = f"{PICTURES}/{experiment['name']}.svg"
+        (folder / PICTURES).mkdir(exist_ok=True)
+        lines = [Line(curve["label"], curve["x"], curve["y"]) for curve in experiment["curves"]]
+        x, y = experiment["axes"]
+        try:
+            plot_lines(lines, folder / place, x, y, experiment["title"])
+        except EnvironmentLacksError:
+            return {}
+        pictures[experiment["name"]] = place
+    return pictures
+
+
+def _page(document: Document, pictures: Mapping[str, str]) -> Iterator[str]:
+    verdicts = [row["verdict"] for experiment in document["experiments"] for row in experiment["rows"]]
+    counts = ", ".join(f"{verdicts.count(verdict)} × {verdict}" for verdict in sorted(set(verdicts)))
+    yield "# Published experiments, run again"
+    yield ""
+    yield f"Written by `{document['command']}`; every number of ours is from that run. {counts}."
+    yield ""
+    yield "A verdict goes by the rule in its row. *Agrees*: the level is within the limit, the paper's ordering holds."
+    yield "*Same ordering, other level*: the ordering holds, the level does not, or cannot be compared."
+    yield "Else *disagrees*."
+    yield "Times and CPU are virtual and modelled."
+    for experiment in document["experiments"]:
+        yield from _section(experiment, pictures.get(experiment["name"]))
+
+
+def _section(experiment: Document, picture: str | None) -> Iterator[str]:
+    yield ""
+    yield f"## {experiment['title']}"
+    yield ""
+    yield f"`vmdedup experiment run {experiment['name']}`."
+    yield f"{experiment['source']}. Certainty: {experiment['certainty']}."
+    yield ""
+    yield f"{experiment['stand_in']}"
+    yield ""
+    yield f"| {' | '.join(_HEADINGS)} |"
+    yield "|---|---|---:|---:|---:|---|---|"
+    for row in experiment["rows"]:
+        yield f"| {' | '.join(_cells(row))} |"
+    if experiment["note"]:
+        yield ""
+        yield experiment["note"]
+    if picture:
+        yield ""
+        yield f"![{experiment['title']}]({picture})"
+
+
+def _cells(row: Document) -> tuple[str, ...]:
+    difference = "-" if row["difference"] is None else f"{row['difference']:+.4g}"
+    return (
+        row["figure"],
+        row["unit"],
+        "-" if row["paper"] is None else f"{row['paper']:,.4g}",
+        f"{row['ours']:,.4g}",
+        difference,
+        row["verdict"],
+        row["rule"],
+    )
