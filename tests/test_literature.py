@@ -86,6 +86,15 @@ def test_figure_2_has_the_paper_s_ordering(capsys: pytest.CaptureFixture[str], t
         assert f"| {row['figure']} | % | {row['paper']:,.4g} | {row['ours']:,.4g} |" in page
 
 
+@pytest.mark.compiled
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["xlh-build", "uksm-equal-cpu", "smart-scan", "esx-identical"])
+def test_the_papers_directions_hold(name: str) -> None:
+    """Whatever the level: XLH sooner, UKSM more for its CPU, fewer pages by smart scan, more by more guests."""
+    found = EXPERIMENTS[name].run(Bench(quick=True))
+    assert [row["figure"] for row in found["rows"] if row["holds"] is False] == []
+
+
 def test_a_page_without_curves_has_no_pictures(tmp_path: Path) -> None:
     published = Published.read("difference_engine_table1")
     finding = Finding([Row("a", "s", 2.0, 3.0, 2.0)], "as found")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vmdedup.errors import UsageError
-from vmdedup.experiment.literature import mixed_memory
+from vmdedup.experiment.literature import build_hints, equal_cpu, identical_guests, mixed_memory, skipping
 from vmdedup.experiment.literature.base import Experiment
 from vmdedup.experiment.problems import suggest
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (*mixed_memory.EXPERIMENTS,)}
+_PARTS = (mixed_memory, identical_guests, build_hints, equal_cpu, skipping)
+EXPERIMENTS = {experiment.name: experiment for part in _PARTS for experiment in part.EXPERIMENTS}
 ALL = "all"
 
 
