@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vmdedup.errors import UsageError
-from vmdedup.experiment.literature import build_hints, equal_cpu, identical_guests, mixed_memory, skipping
+from vmdedup.experiment.literature import (
+    build_hints,
+    equal_cpu,
+    identical_guests,
+    mixed_memory,
+    phones,
+    self_sharing,
+    skipping,
+    techniques,
+)
 from vmdedup.experiment.literature.base import Experiment
 from vmdedup.experiment.problems import suggest
 
-_PARTS = (mixed_memory, identical_guests, build_hints, equal_cpu, skipping)
+_PARTS = (mixed_memory, techniques, identical_guests, build_hints, equal_cpu, skipping, self_sharing, phones)
 EXPERIMENTS = {experiment.name: experiment for part in _PARTS for experiment in part.EXPERIMENTS}
 ALL = "all"
 
