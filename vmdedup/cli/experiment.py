@@ -75,7 +75,7 @@ def run(
             if not as_json:
                 _show(found[-1])
     except KeyboardInterrupt:
-        _keep(found, names, quick, output, docs, as_json)
+        _keep(found, names, quick, output, None, as_json)
         return INTERRUPTED
     finally:
         _say("")
@@ -116,10 +116,19 @@ def _keep(
     if as_json:
         _print(document)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / FILE).write_bytes(json_bytes(document))
+        _write(output, json_bytes(document))
     if docs is not None:
         write_page(document, docs)
+
+
+def _write(folder: Path, content: bytes) -> None:
+    from vmdedup.errors import VmdedupError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_bytes(content)
+    except OSError as error:
+        raise VmdedupError(f"{folder}: {error.strerror}; choose another folder with --output") from None
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from vmdedup.experiment.literature import (
     build_hints,
     equal_cpu,
     identical_guests,
+    isolation,
     mixed_memory,
     phones,
     self_sharing,
@@ -18,7 +19,7 @@ from vmdedup.experiment.literature import (
 from vmdedup.experiment.literature.base import Experiment
 from vmdedup.experiment.problems import suggest
 
-_PARTS = (mixed_memory, techniques, identical_guests, build_hints, equal_cpu, skipping, self_sharing, phones)
+_PARTS = (mixed_memory, techniques, isolation, identical_guests, build_hints, equal_cpu, skipping, self_sharing, phones)
 EXPERIMENTS = {experiment.name: experiment for part in _PARTS for experiment in part.EXPERIMENTS}
 ALL = "all"
 
