@@ -29,8 +29,9 @@ settings.register_profile(
 )
 settings.load_profile("vmdedup")
 
-# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C; tests send it.
+# Started in the background, or by nohup, tests and all that they start would ignore these signals; tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Every process that the tests start inherits this, orphans included.
 MARK = "VMDEDUP_TESTS"
