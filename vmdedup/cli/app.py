@@ -16,6 +16,9 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup run dense --guests 16       another built-in scenario, smaller
   vmdedup scenario show identical     a scenario to start your own from
   vmdedup replay script.ksm --on both the emulator against this machine's own kernel
+  vmdedup scan web1.elf web2.raw      what memory dumps hold, and who shares with whom
+  vmdedup run mixed --policy ksm,esx  the same guests under several policies
+  vmdedup doctor                      what this machine can do, and why nothing merges
 """
 
 app = typer.Typer(
