@@ -172,7 +172,10 @@ def is_for_types(node: ast.stmt) -> bool:
     ["import vmdedup", "from vmdedup.cli import run_command; run_command(['--help'])"]
     + [
         f"from vmdedup.cli import run_command; run_command(['{c}', '--help'])"
-        for c in ("run", "replay", "record", "scenario", "scan", "image", "live", "compare", "doctor", "policy", "leak", "experiment")
+        for c in (
+            *("run", "replay", "record", "scenario", "scan", "image", "live", "compare", "doctor"),
+            *("policy", "leak", "experiment"),
+        )
     ]
     + ["from vmdedup.cli import run_command; run_command(['--version'])"],
 )
