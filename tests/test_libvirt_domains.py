@@ -14,7 +14,7 @@ import pytest
 
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError, GuestError, KnobError, UsageError
-from vmdedup.live.libvirt import library as lib
+from vmdedup.live.libvirt import binding
 from vmdedup.live.libvirt.connection import Connection
 from vmdedup.live.libvirt.domain import QEMU, DomainSpec, to_xml
 from vmdedup.live.libvirt.guest import Guest, last_lines, qemu_pid
@@ -199,15 +199,15 @@ def test_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     def deny(uri: str) -> None:
         raise RefusedError(38, "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied")
 
-    library = lib.library()
-    monkeypatch.setattr(library, "libvirtError", RefusedError)
-    monkeypatch.setattr(library, "open", deny)
+    libvirt = binding.load()
+    monkeypatch.setattr(libvirt, "libvirtError", RefusedError)
+    monkeypatch.setattr(libvirt, "open", deny)
     with pytest.raises(EnvironmentLacksError, match=r"no permission for qemu:///system .*group libvirt"):
         Connection()
 
 
 def test_a_daemon_that_has_gone() -> None:
-    error = lib.explain("g cannot be paused", RefusedError(1, "client socket is closed"))
+    error = binding.explain("g cannot be paused", RefusedError(1, "client socket is closed"))
     assert isinstance(error, EnvironmentLacksError)
     assert "libvirtd has gone" in str(error)
     assert "vmdedup live remove --all" in str(error)
@@ -242,7 +242,7 @@ class Node:
     def setMemoryParameters(self, parameters: dict[str, int], flags: int) -> None:  # noqa: N802 - libvirt's name
         """As virNodeSetMemoryParameters."""
         if self._refuses:
-            raise lib.library().libvirtError("no")
+            raise binding.load().libvirtError("no")
         self.told.append(parameters)
 
 

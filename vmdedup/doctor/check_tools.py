@@ -13,7 +13,7 @@ from typing import Final
 from vmdedup.doctor.finding import Finding, good, lack, note
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import Scene
-from vmdedup.live.libvirt.library import start_command
+from vmdedup.live.libvirt.binding import start_command
 from vmdedup.units import GIB, KIB, format_size
 
 KVM: Final = "/dev/kvm"

@@ -23,9 +23,9 @@ from vmdedup.live.export import export_ram
 from vmdedup.live.free_ksmd import FreeKsmd
 from vmdedup.live.huge import HUGE_PAGES, without_huge_pages
 from vmdedup.live.kept import Kept
+from vmdedup.live.libvirt.binding import restart
 from vmdedup.live.libvirt.connection import SYSTEM, Connection
 from vmdedup.live.libvirt.fleet import Fleet, Order
-from vmdedup.live.libvirt.library import restart
 from vmdedup.live.libvirt.node_memory import NodeFiles
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.live.session import KsmSession

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS
 from vmdedup.live import pagemap
 from vmdedup.live import worker as protocol
 from vmdedup.live.alone import process_counters, require_alone
@@ -17,20 +18,6 @@ from vmdedup.live.process import WINDOW_PAGES, Worker
 from vmdedup.live.session import KsmSession
 from vmdedup.replay.content import Content, Pages, pages_of
 
-COUNTERS = (
-    "pages_shared",
-    "pages_sharing",
-    "pages_unshared",
-    "pages_volatile",
-    "ksm_zero_pages",
-    "stable_node_chains",
-    "stable_node_dups",
-    "general_profit",
-    "full_scans",
-    "pages_scanned",
-    "pages_skipped",
-)
-PROCESS_COUNTERS = ("ksm_rmap_items", "ksm_zero_pages", "ksm_merging_pages", "ksm_process_profit")
 _SINCE_START = ("pages_scanned", "pages_skipped")  # the kernel never resets these
 
 _MADV_DONTNEED, _MADV_MERGEABLE, _MADV_UNMERGEABLE = 4, 12, 13

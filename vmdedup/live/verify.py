@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS
 from vmdedup.live.alone import process_counters
 from vmdedup.live.guest_memory import THP, VisiblePages, visible_pages
-from vmdedup.live.kernel import COUNTERS, PROCESS_COUNTERS
 from vmdedup.live.session import START_STATE, KsmSession
 from vmdedup.live.twin import Twin
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
-from vmdedup.live.libvirt import library as lib
+from vmdedup.live.libvirt import binding
 
 SYSTEM = "qemu:///system"
 _REFUSED = ("Permission denied", "authentication", "Operation not permitted", "access denied")
@@ -18,32 +18,32 @@ class Connection:
 
     def __init__(self, uri: str = SYSTEM) -> None:
         """EnvironmentLacksError: no library, no daemon, no permission. UsageError: a URI that means nothing."""
-        library = lib.library()
+        libvirt = binding.load()
         self.uri = uri
         try:
-            self.raw: Any = library.open(uri)
-        except library.libvirtError as error:
+            self.raw: Any = libvirt.open(uri)
+        except libvirt.libvirtError as error:
             raise _refusal(uri, error) from None
 
     def is_alive(self) -> bool:
         """Whether the daemon still answers."""
         try:
             return bool(self.raw.isAlive()) and bool(self.raw.getLibVersion())
-        except lib.library().libvirtError:
+        except binding.load().libvirtError:
             return False
 
     def domains(self) -> list[Any]:
-        """All domains, ours and others', as libvirt's own virDomain. Raises as lib.translated."""
-        with lib.translated("listing the domains"):
+        """All domains, ours and others', as libvirt's own virDomain. Raises as binding.translated."""
+        with binding.translated("listing the domains"):
             return list(self.raw.listAllDomains(0))
 
     def find(self, name: str) -> Any | None:
         """The domain of that name, or None."""
-        with lib.translated(f"looking for domain {name}"):
+        with binding.translated(f"looking for domain {name}"):
             try:
                 return self.raw.lookupByName(name)
-            except lib.library().libvirtError as error:
-                if error.get_error_code() == lib.NO_DOMAIN:
+            except binding.load().libvirtError as error:
+                if error.get_error_code() == binding.NO_DOMAIN:
                     return None
                 raise
 
@@ -51,7 +51,7 @@ class Connection:
         """Let go; domains that were started to go with the connection are ended by the daemon."""
         try:
             self.raw.close()
-        except lib.library().libvirtError:
+        except binding.load().libvirtError:
             pass  # the daemon has gone, and the connection with it
 
     def __enter__(self) -> Self:
@@ -65,11 +65,11 @@ class Connection:
 
 def _refusal(uri: str, error: Any) -> VmdedupError:
     """Why a connection cannot be had, and the remedy."""
-    message = lib.one_line(error)
+    message = binding.one_line(error)
     if any(words in message for words in _REFUSED):
         return EnvironmentLacksError(
             f"no permission for {uri} ({message}); run as root, or as a member of group libvirt"
         )
     if any(words in message for words in _ABSENT):
-        return EnvironmentLacksError(f"libvirtd is not running ({message}); start it: {lib.start_command()}")
+        return EnvironmentLacksError(f"libvirtd is not running ({message}); start it: {binding.start_command()}")
     return UsageError(f"{uri}: {message}; give a URI of libvirt such as {SYSTEM}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from vmdedup.errors import GuestError
 from vmdedup.live.keeper import has_ended
-from vmdedup.live.libvirt import library as lib
+from vmdedup.live.libvirt import binding
 from vmdedup.live.libvirt.connection import Connection
 from vmdedup.live.libvirt.domain import DomainSpec, to_xml
 from vmdedup.live.libvirt.marks import read_mark
@@ -31,7 +31,7 @@ class Guest:
         self.spec = spec
         self.name = spec.domain_name
         _require_free(connection, self.name)
-        with lib.translated(f"{self.name} does not start"):
+        with binding.translated(f"{self.name} does not start"):
             self.domain: Any = connection.raw.createXML(to_xml(spec), _AUTODESTROY)
         self.pid = qemu_pid(self.name)
         self.pidfd = os.pidfd_open(self.pid)
@@ -62,27 +62,27 @@ class Guest:
 
     def pause(self) -> None:
         """Stop its processors."""
-        with lib.translated(f"{self.name} cannot be paused"):
+        with binding.translated(f"{self.name} cannot be paused"):
             self.domain.suspend()
 
     def resume(self) -> None:
         """Let its processors run on."""
-        with lib.translated(f"{self.name} cannot be resumed"):
+        with binding.translated(f"{self.name} cannot be resumed"):
             self.domain.resume()
 
     def is_paused(self) -> bool:
         """Whether its processors stand."""
-        with lib.translated(f"{self.name} does not say how it is"):
+        with binding.translated(f"{self.name} does not say how it is"):
             return int(self.domain.state()[0]) == 3  # VIR_DOMAIN_PAUSED
 
     def dump(self, path: Path, dump_format: str) -> None:
         """Have QEMU write its memory: one of DUMP_FORMATS. GuestError: this QEMU cannot, or the disk is full."""
-        with lib.translated(f"{self.name} cannot be dumped as {dump_format}"):
+        with binding.translated(f"{self.name} cannot be dumped as {dump_format}"):
             self.domain.coreDumpWithFormat(str(path), DUMP_FORMATS[dump_format], _MEMORY_ONLY)
 
     def save(self, path: Path) -> None:
         """Write its state to a file, which ends it (virsh save)."""
-        with lib.translated(f"{self.name} cannot be saved"):
+        with binding.translated(f"{self.name} cannot be saved"):
             self.domain.save(str(path))
 
     def has_ended(self) -> bool:
@@ -93,7 +93,7 @@ class Guest:
         """End it, through libvirt, or without when libvirt is gone. GuestError: it lives on; names the remedy."""
         try:
             self.domain.destroy()
-        except lib.library().libvirtError:
+        except binding.load().libvirtError:
             if not self.has_ended():
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         ended = has_ended(self.pidfd, 10.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from vmdedup.live.libvirt import library as lib
+from vmdedup.live.libvirt import binding
 
 PREFIX = "vmdedup-"
 NAMESPACE = "https://vmdedup.org/domain/1"
@@ -43,14 +43,14 @@ def mark_of_this_process(run: str, image: str = "") -> Mark:
 
 
 def read_mark(domain: Any) -> Mark | None:
-    """The mark of a libvirt domain, None if it is not ours. Raises as lib.translated."""
-    with lib.translated("reading a domain's metadata"):
+    """The mark of a libvirt domain, None if it is not ours. Raises as binding.translated."""
+    with binding.translated("reading a domain's metadata"):
         if not domain.name().startswith(PREFIX):
             return None
         try:
             text = domain.metadata(_ELEMENT, NAMESPACE, 0)
-        except lib.library().libvirtError as error:
-            if error.get_error_code() in (lib.NO_METADATA, lib.NO_DOMAIN):
+        except binding.load().libvirtError as error:
+            if error.get_error_code() in (binding.NO_METADATA, binding.NO_DOMAIN):
                 return None
             raise
     words = ET.fromstring(text).attrib

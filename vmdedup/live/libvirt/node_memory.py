@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.live.libvirt import library as lib
+from vmdedup.live.libvirt import binding
 from vmdedup.live.libvirt.connection import Connection
 from vmdedup.live.sysfs import KSM, KsmFiles
 
@@ -32,12 +32,12 @@ class NodeFiles(KsmFiles):
             return
         try:
             self._connection.raw.setMemoryParameters({PARAMETERS[knob]: int(text)}, 0)
-        except lib.library().libvirtError:
+        except binding.load().libvirtError:
             super().write(knob, value)
 
 
 def node_figures(connection: Connection) -> dict[str, Any]:
     """All that libvirt tells of KSM, by KSM's own names. EnvironmentLacksError: this driver or kernel has no KSM."""
-    with lib.translated("reading the node's memory parameters"):
+    with binding.translated("reading the node's memory parameters"):
         figures = connection.raw.getMemoryParameters(0)
     return {name.removeprefix("shm_"): value for name, value in sorted(figures.items())}

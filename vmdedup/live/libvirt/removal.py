@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmdedup.errors import UsageError
-from vmdedup.live.libvirt import library as lib
+from vmdedup.live.libvirt import binding
 from vmdedup.live.libvirt.connection import Connection
 from vmdedup.live.libvirt.marks import Mark, read_mark
 
@@ -35,7 +35,7 @@ def _ours(connection: Connection) -> Iterator[Ours]:
     for domain in connection.domains():
         if (mark := read_mark(domain)) is None:
             continue
-        with lib.translated("listing the domains"):
+        with binding.translated("listing the domains"):
             state, memory = domain.info()[:2]
             yield Ours(domain.name(), _STATES[state], memory // 1024, mark, domain)
 
@@ -56,7 +56,7 @@ def remove(connection: Connection, names: Iterable[str]) -> list[str]:
 
 def remove_domain(domain: Any) -> None:
     """End and undefine one domain; one that is transient is gone when it has ended."""
-    with lib.translated("removing a domain"):
+    with binding.translated("removing a domain"):
         persistent = domain.isPersistent()
         if domain.isActive():
             domain.destroy()

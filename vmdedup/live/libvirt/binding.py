@@ -17,7 +17,7 @@ _GONE = ("socket is closed", "Connection reset", "Broken pipe", "End of file", "
 
 
 @cache
-def library() -> Any:
+def load() -> Any:
     """The module libvirt, which no longer prints errors. EnvironmentLacksError: it is not installed."""
     try:
         import libvirt
@@ -44,7 +44,7 @@ def restart() -> str:
 @contextmanager
 def translated(deed: str) -> Iterator[None]:
     """Errors of libvirt inside become GuestError, or EnvironmentLacksError if its daemon is gone. deed: what failed."""
-    libvirt = library()
+    libvirt = load()
     try:
         yield
     except libvirt.libvirtError as error:
