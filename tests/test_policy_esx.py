@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vmdedup.errors import InvariantError
-from vmdedup.host.layout import SOFT, WRITABLE
+from vmdedup.host.layout import WRITABLE
 from vmdedup.host.memory import Host, Memory
 from vmdedup.jit.page import hash_page
 from vmdedup.policy.esx.choice import draw_pages
@@ -94,7 +94,30 @@ def test_a_page_without_partner_is_not_marked(make: Make) -> None:
     e.scan(one, 0, 1, 2, 0)
     assert (e.get("hints_made"), e.get("hint_frames")) == (3, 3)
     assert (one.entries & WRITABLE).all()
-    assert (one.entries & SOFT).all()
+
+
+def test_a_page_that_nobody_stored_to_is_not_read_again(make: Make) -> None:
+    """It counts as hashed all the same, as ESX has no bit that says so; a store of one byte is noticed."""
+    e = make()
+    one, two = e.guest(1, 2), e.guest(3)
+    e.scan(one, 0, 1, 0, 1)
+    assert (e.get("pages_hashed"), e.get("hashes_spared"), e.get("hint_frames")) == (4, 2, 2)
+    e.fill(one, range(1), (3,))
+    e.scan(one, 0)
+    assert (e.get("pages_hashed"), e.get("hashes_spared")) == (5, 2)
+    e.scan(two, 0)
+    assert (e.get("pages_sharing"), e.get("collisions")) == (1, 0)
+
+
+def test_what_was_known_of_a_guest_is_forgotten_with_it(make: Make) -> None:
+    """The next guest may have the same places in the page table."""
+    e = make(4)
+    one = e.guest(1, 2)
+    e.scan(one, 0, 1)
+    assert e.policy._tables.digests.any()
+    one.exit()
+    e.policy.exit(one.mm)
+    assert not e.policy._tables.digests.any()
 
 
 def test_a_hinted_page_is_hashed_again_and_both_are_shared(make: Make) -> None:

@@ -4,7 +4,7 @@ One global hash table with chaining. A frame is 16 bytes and is one of two thing
 page of a shared content and counts who maps it; a *hint frame* names a guest page that had such a content when it was
 scanned, with a truncated hash, since the guest page's name takes the room. A chain ends with its bucket's number, so
 that a frame that has to go is found from anywhere. Bits of the hash that choose the bucket are not kept a second time:
-from 65,536 buckets on (1 GiB of host memory) a shared frame has all 64.
+from 65,536 buckets on (256 MiB of host memory) a shared frame has all 64.
 Source: waldspurger2002, sections 4.1 and 4.2.
 """
 
@@ -52,7 +52,10 @@ STALE_SHARED = 9  # shared frames dropped: nobody maps the machine page any more
 COLLISIONS = 10  # equal hashes, different contents: pages that were not shared for this
 EVICTED = 11  # hints given up because the table was full
 ADOPTED = 12  # shared pages of one before it, taken into the table
-FOUND_WORDS = 13
+SPARED = 13  # pages among HASHED that need not be read, since nobody stored to them
+FOUND_WORDS = 14
+
+UNKNOWN = 0  # as a digest
 
 PAGE_COST = 1000  # tokens that a page takes
 
@@ -65,6 +68,7 @@ class Tables(NamedTuple):
     large: npt.NDArray[np.int64]  # int64[m, 2]: overflow table, frame (0: free) and count
     tokens: npt.NDArray[np.int64]  # int64[mms]: what each guest may still have scanned, thousandths of a page
     salts: npt.NDArray[np.int64]  # int64[mms]: what is mixed into the hash of each guest's pages (salt.py)
+    digests: npt.NDArray[np.int64]  # int64[pages]: the emulator's own: XXH64 of each page, while its SOFT is clear
     state: npt.NDArray[np.int64]  # STATE_WORDS
     found: npt.NDArray[np.int64]  # FOUND_WORDS
 
@@ -75,13 +79,14 @@ def make_tables(host_frames: int, pages: int, mms: int) -> Tables:
     A frame for each of the host's frames: no more contents than that can be there at a time.
     """
     count = max(host_frames, 4)
-    buckets = 1 << max(4, (count // 4).bit_length() - 1)
+    buckets = 1 << max(4, count.bit_length() - 1)
     tables = Tables(
         frames=np.zeros(count, frame_dtype),
         heads=(-1 - np.arange(buckets)).astype(np.int32),
         large=np.zeros((pages // COUNT_LARGE + 1, 2), np.int64),
         tokens=np.zeros(mms, np.int64),
         salts=np.zeros(mms, np.int64),
+        digests=np.zeros(pages, np.int64),
         state=np.zeros(STATE_WORDS, np.int64),
         found=np.zeros(FOUND_WORDS, np.int64),
     )

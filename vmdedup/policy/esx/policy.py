@@ -24,8 +24,10 @@ from vmdedup.policy.esx.layout import (
     IN_USE,
     REHASHED,
     SHARED_PAGES,
+    SPARED,
     STALE_HINTS,
     STALE_SHARED,
+    UNKNOWN,
     VISITED,
     ZERO_FRAME,
     ZERO_SHARED,
@@ -42,6 +44,7 @@ SPARE_DRAWS = 16  # beyond the batch, so that one drawing is mostly enough
 _COUNTED = {
     "pages_hashed": HASHED,
     "pages_rehashed": REHASHED,
+    "hashes_spared": SPARED,
     "hints_made": HINTED,
     "hints_stale": STALE_HINTS,
     "hints_evicted": EVICTED,
@@ -105,6 +108,9 @@ class Esx(Policy):
         """Hints of its pages stay; they turn out to be stale when they are hit."""
         if mm in self._mms:
             self._mms.remove(mm)
+        record = self.host.arrays.mms[mm]
+        first = int(record["first"])
+        self._tables.digests[first : first + int(record["pages"])] = UNKNOWN
         self.host.release(mm)
 
     def set(self, knob: str, text: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.frames import frame_count, get_frame, put_frame, set_stable_node, stable_node_of
-from vmdedup.host.layout import MM_LIVE, NO_NODE
+from vmdedup.host.layout import MM_LIVE, NO_NODE, PIN, SOFT
 from vmdedup.host.mm import mm_of_entry
+from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import hash_page, same_page
 from vmdedup.policy.esx.frames import (
@@ -32,9 +33,11 @@ from vmdedup.policy.esx.layout import (
     REHASHED,
     SCANNED,
     SHARED_PAGES,
+    SPARED,
     STALE_HINTS,
     STALE_SHARED,
     TOKENS,
+    UNKNOWN,
     VISITED,
     ZERO_FRAME,
     ZERO_SHARED,
@@ -43,6 +46,7 @@ from vmdedup.policy.sharing import DIFFERS, SHARED, frame_of, is_shared, make_sh
 
 DONE = True  # nothing more to be done with the page
 FURTHER = False  # this frame was not it: look further along the chain
+NO_FRAME = 0
 
 
 @kernel
@@ -77,21 +81,48 @@ def scan_page(h: Any, t: Any, entry: int) -> bool:
         _adopt(h, t, entry, pfn)
         return True
     digest = _hash(h, t, entry, pfn)
+    own = NO_FRAME
     frame = t.heads[bucket_of(t, digest)]
     while frame > 0:
         following = t.frames[frame]["link"]
-        if t.frames[frame]["high"] == high_of(digest) and _try_frame(h, t, frame, entry, digest):
-            return True
+        if t.frames[frame]["high"] == high_of(digest):
+            if _is_own(h, t, frame, entry):
+                own = frame  # there may be others of its content behind
+            elif _try_frame(h, t, frame, entry, digest):
+                if own != NO_FRAME:
+                    drop(t, own)
+                return True
         frame = following
-    _insert_hint(h, t, entry, digest)
+    if own == NO_FRAME:
+        _insert_hint(h, t, entry, digest)
     return True
+
+
+@kernel
+def _is_own(h: Any, t: Any, frame: int, entry: int) -> bool:
+    """Whether a frame is the hint that the page itself left when it was last scanned."""
+    return t.frames[frame]["count"] == 0 and _hinted_entry(h, t, frame) == entry
 
 
 @kernel
 def _hash(h: Any, t: Any, entry: int, pfn: int) -> int:
     """The hash of a page's content with its guest's salt: equal only if both are. See policy.esx.salt."""
     t.found[HASHED] += 1
-    digest: int = hash_page(h.words, pfn) ^ t.salts[mm_of_entry(h, entry)]
+    digest: int = _digest_of(h, t, entry, pfn) ^ t.salts[mm_of_entry(h, entry)]
+    return digest
+
+
+@kernel
+def _digest_of(h: Any, t: Any, entry: int, pfn: int) -> int:
+    """XXH64 of a page; not read again if nobody stored to it since the last time, which SOFT tells."""
+    pte = load(h.pte, entry)
+    if not pte & (SOFT | PIN) and t.digests[entry] != UNKNOWN:
+        t.found[SPARED] += 1
+        known: int = t.digests[entry]
+        return known
+    quiet = not pte & PIN and cas(h.pte, entry, pte, pte & ~SOFT)
+    digest: int = hash_page(h.words, pfn)
+    t.digests[entry] = digest if quiet else UNKNOWN
     return digest
 
 
@@ -128,6 +159,7 @@ def _try_frame(h: Any, t: Any, frame: int, entry: int, digest: int) -> bool:
 def _join(h: Any, t: Any, frame: int, entry: int) -> bool:
     """Map the page to a shared frame of the same hash, if the contents are equal too."""
     t.found[COMPARED] += 1
+    t.digests[entry] = UNKNOWN  # sharing clears SOFT, also where it fails in the end
     kpfn = t.frames[frame]["page"]
     result = share_page(h, entry, kpfn)
     if result == SHARED:
@@ -157,11 +189,6 @@ def _hinted_entry(h: Any, t: Any, frame: int) -> int:
 def _try_hint(h: Any, t: Any, frame: int, entry: int, digest: int) -> bool:
     """Hash the hinted page again: it may have changed since."""
     other = _hinted_entry(h, t, frame)
-    if other == entry:
-        # Its own. There may be others of its content behind: look, and leave the hint anew.
-        drop(t, frame)
-        t.found[HINTED] -= 1
-        return FURTHER
     other_pfn = frame_of(h, other) if other != 0 else 0
     if other_pfn != 0 and other_pfn == frame_of(h, entry):
         return DONE  # one frame already, by a fork
@@ -193,6 +220,7 @@ def _share_hinted(h: Any, t: Any, frame: int, entry: int, other: int, digest: in
     kpfn = frame_of(h, other)
     if kpfn == 0 or not get_frame(h, kpfn):
         return _drop_hint(t, frame)
+    t.digests[entry] = t.digests[other] = UNKNOWN
     if make_shared(h, other, kpfn):
         set_stable_node(h, kpfn, int(frame))
         if share_page(h, entry, kpfn) == SHARED:

@@ -16,6 +16,7 @@ from vmdedup.policy.mobile.records import (
     ROUND,
     SHARED_NOW,
     SKIPPED,
+    SPARED,
     VISITED,
     WRITTEN,
     ZEROS,
@@ -24,7 +25,7 @@ from vmdedup.policy.mobile.records import (
 )
 from vmdedup.policy.storage import storage_figures
 
-_TOTALS = {"pages_hashed": HASHED, "pages_skipped": SKIPPED, "pages_written": WRITTEN}
+_TOTALS = {"pages_hashed": HASHED, "pages_skipped": SKIPPED, "pages_written": WRITTEN, "hashes_spared": SPARED}
 
 
 class MobilePolicy(Policy):

@@ -80,5 +80,7 @@ def share_equal(h: Any, r: Any, entry: int, pfn: int, group: int) -> bool:
         return False
     joined: bool = share_page(h, entry, other_pfn) == SHARED
     r.found[SHARED_NOW] += joined
+    if not joined:
+        r.hash[entry] = 0  # its SOFT was cleared, and it was used meanwhile: what it holds is not known
     r.table[place, STAMP] = r.settings[ROUND]
     return joined

@@ -14,7 +14,7 @@ from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import hash_page
 from vmdedup.policy.mobile.equal import keep_shared, share_equal
-from vmdedup.policy.mobile.records import CHANCES, HASHED, REST, SKIPPED, VISITED, WRITTEN
+from vmdedup.policy.mobile.records import CHANCES, HASHED, REST, SKIPPED, SPARED, VISITED, WRITTEN
 from vmdedup.policy.sharing import frame_of, is_shared
 
 USED = ACCESSED | DIRTY | SOFT
@@ -48,9 +48,11 @@ def visit_by_hash(h: Any, r: Any, first: int, count: int, group: int) -> int:
             _know(h, r, entry, pfn)
             keep_shared(h, r, entry, group)
         elif _has_chance(r, entry):
-            take_used(h, entry)
             before = r.hash[entry]
-            r.hash[entry] = hash_page(h.words, pfn)
+            if take_used(h, entry) & SOFT or before == 0:
+                r.hash[entry] = hash_page(h.words, pfn)
+            else:
+                r.found[SPARED] += 1  # nobody stored to it, so it would come to the same
             r.found[HASHED] += 1
             r.misses[entry] += 1
             if r.hash[entry] == before:
