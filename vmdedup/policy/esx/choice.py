@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.host.layout import MM_LIVE
 from vmdedup.host.memory import Host
-from vmdedup.jit.kernel import kernel
+from vmdedup.policy.esx.entries import to_entries
 
 
 def total_pages(host: Host, mms: list[int]) -> int:
@@ -31,17 +29,3 @@ def draw_pages(host: Host, mms: list[int], random: np.random.Generator, count: i
     drawn = random.integers(0, ends[-1], count)
     to_entries(drawn, ends, records["first"] - ends + records["pages"])
     return drawn
-
-
-@kernel
-def to_entries(drawn: Any, ends: Any, offsets: Any) -> None:
-    """Turn numbers of pages, counted over address spaces that end there, into entries. offsets: to be added in each."""
-    for k in range(len(drawn)):
-        low, high = 0, len(ends) - 1
-        while low < high:
-            middle = (low + high) >> 1
-            if drawn[k] < ends[middle]:
-                high = middle
-            else:
-                low = middle + 1
-        drawn[k] += offsets[low]
