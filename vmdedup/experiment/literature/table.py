@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from vmdedup.errors import UsageError
 from vmdedup.experiment.literature import (
+    alike_guests,
     build_hints,
+    clock_quality,
     equal_cpu,
     identical_guests,
     isolation,
+    mixed2,
     mixed_memory,
+    operation_costs,
     phones,
     self_sharing,
     skipping,
@@ -19,7 +23,21 @@ from vmdedup.experiment.literature import (
 from vmdedup.experiment.literature.base import Experiment
 from vmdedup.experiment.problems import suggest
 
-_PARTS = (mixed_memory, techniques, isolation, identical_guests, build_hints, equal_cpu, skipping, self_sharing, phones)
+_PARTS = (
+    mixed_memory,
+    techniques,
+    isolation,
+    clock_quality,
+    alike_guests,
+    mixed2,
+    operation_costs,
+    identical_guests,
+    build_hints,
+    equal_cpu,
+    skipping,
+    self_sharing,
+    phones,
+)
 EXPERIMENTS = {experiment.name: experiment for part in _PARTS for experiment in part.EXPERIMENTS}
 ALL = "all"
 

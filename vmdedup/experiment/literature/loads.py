@@ -1,0 +1,61 @@
+"""Guests at work for Difference Engine's experiments, as groups of a scenario.
+
+Ours are smaller than the paper's. Two ways to make that fair: `slow` guests do as much less a second as they are
+smaller, and are scanned so much more slowly, so that all times are the paper's; or everything goes at its own rate, and
+all times are as much shorter, the engine's least time between two passes, too. Shares of memory are the same by
+themselves. Linux leaves what a freed page holds, Windows clears it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from vmdedup.experiment.literature.runs import Data, generated
+from vmdedup.guest.workloads import workload_parameters
+
+MIB: Final = 48
+ALIKE_SCALE: Final = MIB / 256  # of a guest to the paper's
+UNLIKE_SCALE: Final = MIB / 512
+BATCH: Final = 200  # pages every 20 ms: the paper's 10,000 a second
+SCAN_INTERVAL_MS: Final = 4000  # the engine's, as published
+MIXED: Final = ("webdb", "build", "fileserver")
+_A_SECOND: Final = ("MiB/s", "1/s")
+
+
+def engine(scale: float = 1.0, **tunables: int) -> Data:
+    """Difference Engine, the least time between two of its passes scaled."""
+    tunables["scan_interval_millisecs"] = round(SCAN_INTERVAL_MS * scale)
+    return {"name": "difference_engine", "tunables": tunables}
+
+
+def group(name: str, workload: str, disk: Data, mib: int = MIB, slow: float = 1.0, **options: Any) -> Data:
+    """A group of guests whose workload does so much of what it does by default in a second."""
+    return {
+        "name": name,
+        "memory": f"{mib}MiB",
+        "kernel_mib": 2,
+        "workload": workload,
+        "parameters": scaled_rates(workload, slow) if slow != 1 else {},
+        "disk": disk,
+        **options,
+    }
+
+
+def scaled_rates(workload: str, scale: float) -> dict[str, float]:
+    """A workload's parameters that are so much a second, by default, scaled."""
+    declared = workload_parameters(workload).items()
+    return {name: float(each.default) * scale for name, each in declared if each.unit in _A_SECOND}
+
+
+def alike(count: int, workload: str = "webdb", mib: int = MIB, slow: float = 1.0) -> list[Data]:
+    """Guests that do the same from one disk."""
+    return [group("alike", workload, generated(64), mib, slow, count=count)]
+
+
+def unlike(loads: tuple[str, ...] = MIXED, mib: int = MIB, slow: float = 1.0) -> list[Data]:
+    """Three guests, each with another load from another disk, in place of Windows XP, Debian and Slackware."""
+    frees = ("zero_on_free", "left", "left")
+    return [
+        group(f"mixed{number}", load, generated(64, number), mib, slow, free_pages=free)
+        for number, (load, free) in enumerate(zip(loads, frees, strict=True))
+    ]
