@@ -8,7 +8,7 @@ from engine_bench import family, noise, repeating
 
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.operation_costs import _claim
-from vmdedup.experiment.literature.workbench import BATCH, WARM, Workbench
+from vmdedup.policy.difference_engine.workbench import BATCH, WARM, Workbench
 
 PAPER = Published.read("difference_engine_costs").levels
 

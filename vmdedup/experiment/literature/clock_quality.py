@@ -90,7 +90,7 @@ EXPERIMENTS = (
         "Difference Engine: how long packed pages are left alone",
         "difference_engine_clock",
         "Four alike guests that compile, in place of the homogeneous ones of 256 MB, and a web server with database, a "
-        "builder and a file server on three disks in place of MIXED-1 with 512 MB each. Ours have 48 MiB, do as much "
+        "builder and a file server on three disks in place of MIXED-1 with 512 MB each. Ours have 32 MiB, do as much "
         "less a second, and are scanned as much more slowly than at the paper's 10,000 pages a second, so that a pass "
         "takes as long as there and a page rests as long (not with --quick). Fair: the clock is the paper's, and an "
         "access is an access, whoever counts it. Less so: how soon a page is used again is a matter of the workload's "

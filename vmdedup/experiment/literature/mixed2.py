@@ -7,7 +7,7 @@ from typing import Final
 from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.identical_guests import NO_LIMIT
-from vmdedup.experiment.literature.loads import MIB, engine, unlike
+from vmdedup.experiment.literature.loads import ESX, MIB, engine, unlike
 from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, scenario
 from vmdedup.experiment.literature.split import mean_between, split
 from vmdedup.experiment.literature.verdict import Row
@@ -16,8 +16,7 @@ PAPER_MIB: Final = 512
 RUN_S: Final = 1500.0  # of the paper's time
 REST_S: Final = 1200.0  # when guests have done their work
 PHASES: Final = {"first": (0.0, 500.0), "middle": (600.0, 1200.0), "end": (1500.0, 1500.0)}
-# What ESX is told to scan, and what it does at most: CACM 2010 found that it kept to 450 pages a second for each guest.
-ESX: Final = {"450": {"host_pages_per_second": 10_000, "vm_pages_per_second": 450}, "10,000": NO_LIMIT}
+RATES: Final = {"450": ESX, "10,000": {"name": "esx", "tunables": NO_LIMIT}}  # ESX's, pages a second
 # What a system of the time has in memory after its boot, of 512 MB: our estimate.
 _BOOT: Final = {"cache_share": 0.12, "heap_share": 0.05}
 _PAGES_SERVED: Final = 32_000
@@ -29,8 +28,8 @@ def mixed2(bench: Bench, published: Published) -> Finding:
     scale = mib / PAPER_MIB
     times, engine_saves = _run(bench, "difference-engine", engine(scale), mib)
     esx = {}
-    for rate, limits in ESX.items():
-        _, found = _run(bench, f"esx-{rate}".replace(",", ""), {"name": "esx", "tunables": limits}, mib)
+    for rate, policy in RATES.items():
+        _, found = _run(bench, f"esx-{rate}".replace(",", ""), policy, mib)
         esx[rate] = found["saved"]
     rows: list[Row] = []
     for phase, (start, end) in PHASES.items():
@@ -60,7 +59,7 @@ def _run(bench: Bench, name: str, policy: Data, mib: int) -> tuple[list[float], 
     """The paper's times of its rows, and what a run saves at them by technique."""
     scale = mib / PAPER_MIB
     groups = unlike(("fileserver", "webdb", "fileserver"), mib)
-    options = (
+    options: tuple[Data, ...] = (
         {"files": round(_PAGES_SERVED * scale), "file_kib": 64, "write_mib_s": 0.0},
         {"workers": 1, "read_mib_s": 1.0, "heap_share": 0.2},
         {},
@@ -84,11 +83,11 @@ EXPERIMENTS = (
         "de-mixed2",
         "Difference Engine: MIXED-2",
         "difference_engine_mixed2",
-        "Three guests of 48 MiB on three unlike generated disks in place of Windows XP, Debian 3.1 and Slackware 10.2 "
-        "with 512 MB: a server of 3,000 files in place of Apache with 32,000, a database, and a file server that also "
+        "Three guests of 32 MiB on three unlike generated disks in place of Windows XP, Debian 3.1 and Slackware 10.2 "
+        "with 512 MB: a server of 2,000 files in place of Apache with 32,000, a database, and a file server that also "
         "writes in place of dbench and IOZone. Memory, the run, and the engine's least time between two passes are "
-        "3/32 of the paper's, all rates as they are; guests rest from its 1,200th second on. Fair: three systems with "
-        "little in common, for as many passes as there. Less so: our systems have less in common with each other, and "
+        "a sixteenth of the paper's, all rates as they are; guests rest from its 1,200th second on. Fair: three "
+        "systems with little in common, for as many passes as there. Less so: our systems have less in common with each other, and "
         "within themselves, than real ones; contents of disks and heaps are synthetic.",
         mixed2,
     ),

@@ -11,9 +11,9 @@ from vmdedup.experiment.literature.base import Bench, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.memories import guest_memory
 from vmdedup.experiment.literature.verdict import Row
-from vmdedup.experiment.literature.workbench import Pages, Workbench
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.variant import Variant
+from vmdedup.policy.difference_engine.workbench import Pages, Workbench
 
 PAGES: Final = 2048
 # Orderings of table 2: the operation costs more than the other one.
