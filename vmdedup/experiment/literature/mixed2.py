@@ -87,8 +87,8 @@ EXPERIMENTS = (
         "with 512 MB: a server of 2,000 files in place of Apache with 32,000, a database, and a file server that also "
         "writes in place of dbench and IOZone. Memory, the run, and the engine's least time between two passes are "
         "a sixteenth of the paper's, all rates as they are; guests rest from its 1,200th second on. Fair: three "
-        "systems with little in common, for as many passes as there. Less so: our systems have less in common with each other, and "
-        "within themselves, than real ones; contents of disks and heaps are synthetic.",
+        "systems with little in common, for as many passes as there. Less so: our systems have less in common with "
+        "each other, and within themselves, than real ones; contents of disks and heaps are synthetic.",
         mixed2,
     ),
 )
