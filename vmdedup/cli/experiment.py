@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from vmdedup.experiment.literature.base import Experiment
+    from vmdedup.experiment.literature.base import Dumped, Experiment
 
 app = typer.Typer(
     help="Published experiments, run again: paper, ours, difference, verdict.\n\n\b\n"
@@ -55,6 +55,12 @@ def run(
     quick: Annotated[bool, typer.Option("--quick", help="Smaller guests, on generated disks only.")] = False,
     output: Annotated[Path | None, typer.Option(help="Folder for experiments.json.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Folder for results.md and its pictures (all: docs).")] = None,
+    dumps: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="A memory dump in place of our guests, as `vmdedup scan` takes it; repeatable."
+        ),
+    ] = None,
 ) -> int:
     """Run experiments, and print what the paper has, what we have, and how that is to be judged.
 
@@ -62,16 +68,19 @@ def run(
       vmdedup experiment run de-table1 de-figure2
       vmdedup experiment run all --quick --json
       vmdedup experiment run all --docs docs/
+      vmdedup experiment run de-table1 de-figure2 --dumps vm1.raw --dumps vm2.elf
     """
+    from vmdedup.cli.dumped import read_dumps
     from vmdedup.experiment.literature.table import ALL, choose
 
     chosen = choose(names)
+    dumped = read_dumps(dumps, chosen, _say) if dumps else None
     if docs is None and ALL in names and not quick:
         docs = Path("docs")
     found: list[dict[str, Any]] = []
     try:
         for number, experiment in enumerate(chosen, 1):
-            found.append(_run(experiment, f"{experiment.name} ({number} of {len(chosen)})", quick))
+            found.append(_run(experiment, f"{experiment.name} ({number} of {len(chosen)})", quick, dumped))
             if not as_json:
                 _show(found[-1])
     except KeyboardInterrupt:
@@ -83,10 +92,10 @@ def run(
     return 0
 
 
-def _run(experiment: Experiment, title: str, quick: bool) -> dict[str, Any]:
+def _run(experiment: Experiment, title: str, quick: bool, dumped: Dumped | None) -> dict[str, Any]:
     from vmdedup.experiment.literature.base import Bench
 
-    return experiment.run(Bench(quick, lambda text: _say(f"{title}: {text}")))
+    return experiment.run(Bench(quick, lambda text: _say(f"{title}: {text}"), dumped))
 
 
 def _say(text: str) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vmdedup.errors import ScenarioError
 from vmdedup.experiment.checks import check
 from vmdedup.experiment.literature.figures import Published
@@ -52,12 +55,22 @@ class _Quiet:
         """What happens in a run is in its result."""
 
 
+@dataclass(frozen=True, eq=False)
+class Dumped:
+    """What memory dumps hold. names: of the dumps; pages: uint8[n, 4096], one of them of zeros; zeros: further ones."""
+
+    names: Sequence[str]
+    pages: NDArray[np.uint8]
+    zeros: int
+
+
 @dataclass(frozen=True)
 class Bench:
-    """Where experiments run. quick: smaller, on generated disks only; say: progress."""
+    """Where experiments run. quick: smaller, on generated disks only; say: progress; dumped: in place of our guests."""
 
     quick: bool = False
     say: Say = field(default=lambda text: None)
+    dumped: Dumped | None = None
 
     def run(self, data: Mapping[str, Any]) -> Result:
         """Run a scenario given as its data. ScenarioError: it is none."""
@@ -79,13 +92,17 @@ def scenario_of(data: Mapping[str, Any]) -> Scenario:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A published experiment. stand_in: our workload in place of the paper's, and why that is fair."""
+    """A published experiment. stand_in: our workload in place of the paper's, and why that is fair.
+
+    takes_dumps: whether it can do without our guests, given dumps of others' memory.
+    """
 
     name: str
     title: str
     published: str
     stand_in: str
     measure: Callable[[Bench, Published], Finding]
+    takes_dumps: bool = False
 
     def run(self, bench: Bench) -> dict[str, Any]:
         """Run it. Returns what --json prints of it."""
@@ -96,9 +113,13 @@ class Experiment:
             "title": self.title,
             "source": published.source,
             "certainty": published.certainty,
-            "stand_in": self.stand_in,
+            "stand_in": self.stand_in if bench.dumped is None else _in_place(bench.dumped),
             "note": found.note,
             "rows": [row.document() for row in found.rows],
             "axes": list(found.axes),
             "curves": [{"label": c.label, "x": list(c.x), "y": list(c.y)} for c in found.curves],
         }
+
+
+def _in_place(dumped: Dumped) -> str:
+    return f"Memory dumps in place of the paper's workload: {', '.join(dumped.names)}."

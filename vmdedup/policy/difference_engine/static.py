@@ -64,21 +64,24 @@ class StaticSavings:
 
 
 class StaticMemory:
-    """A memory that stands still: pages, uint8[n, 4096]. Patches are made once, however many detectors are tried."""
+    """A memory that stands still: pages, uint8[n, 4096]. Patches are made once, however many detectors are tried.
 
-    def __init__(self, pages: NDArray[np.uint8]) -> None:
+    zeros: further zero pages, where one is among the pages.
+    """
+
+    def __init__(self, pages: NDArray[np.uint8], zeros: int = 0) -> None:
         self._pages = pages
         words = np.ascontiguousarray(pages).view(np.int64)
         hashes = np.fromiter((hash_page(words, i) for i in range(len(words))), np.int64, len(words))
         _, first, copies = np.unique(hashes, return_index=True, return_counts=True)
         order = np.argsort(first)
         self._distinct, copies = first[order], copies[order]
-        zeros = np.zeros((1, pages.shape[1] // 8), np.int64)
-        is_zero = hashes[self._distinct] == hash_page(zeros, 0)
+        zero_page = np.zeros((1, pages.shape[1] // 8), np.int64)
+        is_zero = hashes[self._distinct] == hash_page(zero_page, 0)
         several = (copies > 1) & ~is_zero
-        self._zero = int(copies[is_zero].sum())
+        self._zero = int(copies[is_zero].sum()) + zeros
         self._sharable, self._shared = int(copies[several].sum()), int(several.sum())
-        self._unique = len(words) - self._zero - self._sharable
+        self._unique = len(words) + zeros - self._zero - self._sharable
         self._sizes: dict[tuple[int, int], int] = {}
 
     def savings(
