@@ -88,7 +88,7 @@ def test_figure_2_has_the_paper_s_ordering(capsys: pytest.CaptureFixture[str], t
 
 @pytest.mark.compiled
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["xlh-build", "uksm-equal-cpu", "smart-scan", "esx-identical", "phones"])
+@pytest.mark.parametrize("name", ["xlh-build", "xlh-boot", "uksm-equal-cpu", "smart-scan", "esx-identical", "phones"])
 def test_the_papers_directions_hold(name: str) -> None:
     """Whatever the level: XLH sooner, UKSM more for its CPU, fewer pages by smart scan, more in more guests."""
     found = EXPERIMENTS[name].run(Bench(quick=True))

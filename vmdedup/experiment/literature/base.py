@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class Bench:
     def run(self, data: Mapping[str, Any]) -> Result:
         """Run a scenario given as its data. ScenarioError: it is none."""
         scenario = scenario_of(data)
-        label = f"{scenario.name}: {scenario.policy.name}"
+        label = f"{scenario.name}: {Path(scenario.policy.name).stem}"
         self.say(label)
         return run_scenario(scenario, _Quiet(self.say, label), logging.NullHandler())
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vmdedup.errors import UsageError
 from vmdedup.experiment.literature import (
     alike_guests,
+    boot_hints,
     build_hints,
     clock_quality,
     equal_cpu,
@@ -16,9 +17,11 @@ from vmdedup.experiment.literature import (
     mixed_memory,
     operation_costs,
     phones,
+    reachable,
     self_sharing,
     skipping,
     techniques,
+    web_hints,
 )
 from vmdedup.experiment.literature.base import Experiment
 from vmdedup.experiment.problems import suggest
@@ -33,6 +36,9 @@ _PARTS = (
     operation_costs,
     identical_guests,
     build_hints,
+    web_hints,
+    reachable,
+    boot_hints,
     equal_cpu,
     skipping,
     self_sharing,
