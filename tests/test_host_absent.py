@@ -26,7 +26,7 @@ from vmdedup.host.rebuild import write_content
 from vmdedup.host.share import write_protect
 from vmdedup.jit.page import hash_page
 from vmdedup.subpage.compression import CODECS, compress
-from vmdedup.subpage.delta import patch
+from vmdedup.subpage.delta import DELTAS, patch
 
 PAGES = 8
 KINDS = (PATCHED, COMPRESSED, SWAPPED, FILLED)
@@ -67,7 +67,9 @@ def keep_as(host: Host, memory: Memory, page: int, kind: int) -> bool:
         h.swap[entry] = h.words[pfn]
     else:
         reference = frame_of(memory, 0)
-        packed = patch(h.bytes[reference].tobytes(), content) if kind == PATCHED else compress(content, CODECS[1])
+        packed = compress(content, CODECS[1])
+        if kind == PATCHED:
+            packed = patch(h.bytes[reference].tobytes(), content, DELTAS[1])
         store = int(alloc_frame(h, 0))
         h.bytes[store, 8 : 8 + len(packed)] = np.frombuffer(packed, np.uint8)
         slot["frame"], slot["offset"], slot["length"], slot["codec"] = store, 8, len(packed), 1

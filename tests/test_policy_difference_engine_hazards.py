@@ -14,7 +14,7 @@ from vmdedup.errors import KnobError
 from vmdedup.policy import storage as storage_module
 from vmdedup.policy.difference_engine import packing as packing_module
 from vmdedup.policy.difference_engine.records import C1, C4, Records
-from vmdedup.subpage.delta import patch
+from vmdedup.subpage.delta import Delta, patch
 
 ALL = CYCLE + 2
 
@@ -60,11 +60,11 @@ def test_a_store_while_the_patch_is_made(monkeypatch: pytest.MonkeyPatch) -> Non
     bench = EngineBench(family(4, 2))
     bench.passes(CYCLE)
 
-    def slow(reference: bytes, page: bytes) -> bytes:
+    def slow(reference: bytes, page: bytes, kind: Delta) -> bytes:
         number = int(np.flatnonzero((bench.rows == np.frombuffer(page, np.uint8)).all(axis=1))[0])
         bench.rows[number, 3] ^= 255
         bench.guest.write(number, bytes([bench.rows[number, 3]]), 3)
-        return patch(reference, page)
+        return patch(reference, page, kind)
 
     monkeypatch.setattr(packing_module, "patch", slow)
     bench.one_pass()

@@ -11,7 +11,7 @@ from scan_oracle import PAGE, ZERO, Pages, write_raw
 
 from vmdedup.errors import UsageError
 from vmdedup.scan import scan_dumps
-from vmdedup.scan.similar import Similar
+from vmdedup.scan.similar import CODECS, Similar
 from vmdedup.subpage import compression, delta
 from vmdedup.subpage.detector import HashSimilarityDetector
 
@@ -62,7 +62,7 @@ def oracle(dumps: list[Pages], settings: Similar) -> dict[str, Any]:
         "patches": (len(patches), sum(patches.values())),
         "references": len(references),
         "rest": len(rest),
-        **{codec: (packed(contents, codec), packed(rest, codec)) for codec in compression.CODECS},
+        **{codec: (packed(contents, codec), packed(rest, codec)) for codec in CODECS},
     }
 
 
@@ -88,7 +88,7 @@ def test_against_the_oracle(tmp_path: Path, settings: Similar) -> None:
     assert (found["patching"]["pages"], found["patching"]["bytes"]) == wanted["patches"]
     count, size = wanted["patches"]
     assert found["patching"]["saved_mib"] == (count * PAGE - size) / MIB
-    for codec in compression.CODECS:
+    for codec in CODECS:
         assert (found[codec]["bytes"], found[codec]["rest_bytes"]) == wanted[codec]
         assert found[codec]["saved_mib"] == (wanted["pages"] * PAGE - wanted[codec][0]) / MIB
     assert found["sample"] == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vmdedup.subpage import compression, delta
 from vmdedup.subpage.compression import CODECS, Codec
+from vmdedup.subpage.delta import DELTAS, Delta
 
 
 def random_page(seed: int) -> bytes:
@@ -28,9 +29,9 @@ def made_pages(draw: st.DrawFn) -> bytes:
 PAGES = made_pages()
 
 
-@given(PAGES, PAGES)
-def test_patches_come_back(reference: bytes, page: bytes) -> None:
-    assert delta.unpatch(reference, delta.patch(reference, page)) == page
+@given(PAGES, PAGES, st.sampled_from(DELTAS))
+def test_patches_come_back(reference: bytes, page: bytes, kind: Delta) -> None:
+    assert delta.unpatch(reference, delta.patch(reference, page, kind), kind) == page
 
 
 @given(PAGES, st.sampled_from(CODECS))
@@ -39,23 +40,45 @@ def test_packed_pages_come_back(page: bytes, codec: Codec) -> None:
 
 
 @pytest.mark.parametrize(("changed", "most"), [(0, 32), (1, 32), (10, 120), (100, 900)])
-def test_a_patch_is_as_large_as_the_difference(changed: int, most: int) -> None:
+@pytest.mark.parametrize("kind", DELTAS)
+def test_a_patch_is_as_large_as_the_difference(changed: int, most: int, kind: Delta) -> None:
     draw = np.random.default_rng(3)
     reference = random_page(1)
     page = bytearray(reference)
     for at in draw.choice(4096, changed, replace=False):
         page[at] ^= 0x55
-    assert len(delta.patch(reference, bytes(page))) <= most
+    assert len(delta.patch(reference, bytes(page), kind)) <= most
 
 
-def test_what_is_unlike_is_not_worth_a_patch() -> None:
-    assert len(delta.patch(random_page(1), random_page(2))) > delta.CUT_OFF
+@pytest.mark.parametrize("kind", DELTAS)
+def test_the_same_page_is_next_to_nothing(kind: Delta) -> None:
+    """Also when it is the very object."""
+    page = random_page(1)
+    for same in (page, bytes(bytearray(page))):
+        packed = delta.patch(page, same, kind)
+        assert len(packed) < 40
+        assert delta.unpatch(page, packed, kind) == page
 
 
-def test_moved_content_is_found() -> None:
+@pytest.mark.parametrize("kind", DELTAS)
+def test_what_is_unlike_is_not_worth_a_patch(kind: Delta) -> None:
+    assert len(delta.patch(random_page(1), random_page(2), kind)) > delta.CUT_OFF
+
+
+def test_entropy_coding_makes_patches_of_pages_that_have_nothing_in_common() -> None:
+    """So zstd is not what patches are made with: copies and new bytes leave such a page to compression."""
+    draw = np.random.default_rng(5)
+    nibbles, other = (draw.integers(0, 15, 4096, np.uint8) for _ in range(2))
+    reference, page = bytes(nibbles + 16), bytes(other)
+    assert len(delta.patch(reference, page, "zstd")) <= delta.CUT_OFF + 64
+    assert len(delta.patch(reference, page)) > 3500
+
+
+@pytest.mark.parametrize("kind", DELTAS)
+def test_moved_content_is_found(kind: Delta) -> None:
     """A patch is no list of differing bytes: what stands elsewhere in the reference is taken from there."""
     reference = random_page(1)
-    assert len(delta.patch(reference, reference[100:] + reference[:100])) < 64
+    assert len(delta.patch(reference, reference[100:] + reference[:100], kind)) < 64
 
 
 def test_sizes_of_packed_pages() -> None:
@@ -65,13 +88,16 @@ def test_sizes_of_packed_pages() -> None:
     text = b"".join(b"%d lines of text\n" % n for n in range(400))[:4096]
     sizes = {codec: len(compression.compress(text, codec)) for codec in CODECS}
     assert sizes["zstd"] < sizes["lz4"] < 4096
+    assert sizes["zstd"] < sizes["lzo"] < 4096
 
 
 def test_what_is_damaged_is_refused() -> None:
     reference, page = random_page(1), random_page(2)
-    for wrong in (b"", b"\0" * 9, delta.patch(reference, page)[:-4], delta.patch(reference, page[:100])):
-        with pytest.raises(ValueError, match="patch of"):
-            delta.unpatch(reference, wrong)
+    for kind in DELTAS:
+        whole, short = delta.patch(reference, page, kind), delta.patch(reference, page[:100], kind)
+        for wrong in (b"", b"\0" * 9, whole[:-4], short):
+            with pytest.raises(ValueError, match="patch of"):
+                delta.unpatch(reference, wrong, kind)
     for codec in CODECS:
         for wrong in (b"", b"\xff" * 9, compression.compress(page, codec)[:-4], compression.compress(page[:99], codec)):
             with pytest.raises(ValueError, match="page"):
@@ -82,3 +108,6 @@ def test_unknown_codecs_are_refused() -> None:
     for call in (compression.compress, compression.decompress):
         with pytest.raises(ValueError, match="unknown codec"):
             call(bytes(4096), "zip")  # type: ignore[arg-type]
+    for make in (delta.patch, delta.unpatch):
+        with pytest.raises(ValueError, match="unknown kind of patch"):
+            make(bytes(4096), bytes(4096), "xdelta")  # type: ignore[arg-type]

@@ -18,6 +18,8 @@ from vmdedup.guest.seeds import Stream, Words, below, fractions, mix, scatter
 PAGE: Final = 4096
 Pages = NDArray[np.uint8]
 
+FILLED_KEYS: Final = (PAGE + 1) << 8  # keys below are of filled_pages
+
 _PIECES: Final = 16
 _PIECE_WORDS: Final = 32
 _PIECE_BYTES: Final = 256
@@ -56,6 +58,17 @@ def random_pages(page_keys: Words) -> Pages:
         block = slice(start, start + _BLOCK)
         out[block] = _spread(page_keys[block], PAGE // 8)
     return out.view(np.uint8)
+
+
+def filled_key(byte: int, length: int = PAGE) -> int:
+    """The key of a page that begins with so many times one byte; the rest is zeros."""
+    return length << 8 | byte
+
+
+def filled_pages(page_keys: Words) -> Pages:
+    """One page for each key of filled_key. page_keys: (n,). Returns (n, 4096) bytes."""
+    lengths, bytes_ = page_keys >> np.uint64(8), (page_keys & np.uint64(0xFF)).astype(np.uint8)
+    return np.where(np.arange(PAGE, dtype=np.uint64) < lengths[:, None], bytes_[:, None], np.uint8(0))
 
 
 def rolled(pages: Pages, shift: int) -> Pages:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.guest.content import PAGE, Pages, heap_pages
+from vmdedup.guest.content import FILLED_KEYS, PAGE, Pages, filled_pages, heap_pages
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.mixes import FILE_MIX
@@ -21,6 +21,7 @@ _LAST_VERSION = (1 << 16) - 1
 class Filesystem:
     """File pages: those of the disk, by their numbers, then scratch pages for new files, used in a ring.
 
+    A new page is made from its key as files of applications are, or filled with one byte (content.filled_key).
     seed: decides what rewritten pages of the disk hold. scratch: how many pages new files can have.
     """
 
@@ -41,7 +42,7 @@ class Filesystem:
             return self.disk.read(pages)
         out = np.empty((len(pages), PAGE), dtype=np.uint8)
         out[untouched] = self.disk.read(pages[untouched])
-        out[~untouched] = heap_pages(self._written_keys(pages[~untouched]), FILE_MIX)
+        out[~untouched] = _written_pages(self._written_keys(pages[~untouched]))
         return out
 
     def rewrite(self, pages: Numbers) -> None:
@@ -64,3 +65,13 @@ class Filesystem:
         rewritten = pages[on_disk]
         out[on_disk] = keys(self._seed, rewritten << 16 | self._versions[rewritten])
         return out
+
+
+def _written_pages(page_keys: Words) -> Pages:
+    filled = page_keys < FILLED_KEYS
+    if not filled.any():
+        return heap_pages(page_keys, FILE_MIX)
+    out = np.empty((len(page_keys), PAGE), dtype=np.uint8)
+    out[filled] = filled_pages(page_keys[filled])
+    out[~filled] = heap_pages(page_keys[~filled], FILE_MIX)
+    return out

@@ -79,9 +79,15 @@ class GuestKernel:
         self.files.rewrite(file_pages)
         self._write(file_pages)
 
-    def write_new(self, content_keys: Words) -> None:
-        """Write a new file, one page for each key, through the page cache."""
-        self._write(self.files.create(content_keys))
+    def write_new(self, content_keys: Words) -> Numbers:
+        """Write a new file, one page for each key, through the page cache. Returns its file pages."""
+        file_pages = self.files.create(content_keys)
+        self._write(file_pages)
+        return file_pages
+
+    def delete(self, file_pages: Numbers) -> None:
+        """Delete a new file that nobody maps: what is cached of its pages, all different, is free memory then."""
+        self.physical.release(self.cache.drop(file_pages))
 
     def _write(self, file_pages: Numbers) -> None:
         for start in range(0, len(file_pages), self._chunk):

@@ -51,12 +51,22 @@ class PageCache:
         if len(frames) < count:
             mapped = self._oldest(np.flatnonzero(cached & (self._mapped > 0)), count - len(frames))
             frames = np.concatenate((frames, mapped))
+        self._forget(frames)
+        self.evicted += len(frames)
+        return frames
+
+    def drop(self, file_pages: Numbers) -> Numbers:
+        """Forget file pages, all different, as their file is deleted. Returns the frames of those that were cached."""
+        frames = self.lookup(file_pages)
+        frames = frames[frames >= 0]
+        self._forget(frames)
+        return frames
+
+    def _forget(self, frames: Numbers) -> None:
         self._slot[self._owner[frames]] = 0
         self._owner[frames] = -1
         self._mapped[frames] = 0
         self.size -= len(frames)
-        self.evicted += len(frames)
-        return frames
 
     def _oldest(self, frames: Numbers, count: int) -> Numbers:
         """The count least recently used of the frames, in that order."""

@@ -47,11 +47,11 @@ def write_content(h: HostArrays, entry: int, kind: int, page: NDArray[np.int64])
 def _unpacked(h: HostArrays, slot: Any, kind: int) -> bytes:
     # Only hosts whose scanner packs pages need the codecs.
     from vmdedup.subpage.compression import CODECS, decompress
-    from vmdedup.subpage.delta import unpatch
+    from vmdedup.subpage.delta import DELTAS, unpatch
 
     start = int(slot["offset"])
     packed = h.bytes[int(slot["frame"]), start : start + int(slot["length"])].tobytes()
     if kind == PATCHED:
-        return unpatch(h.bytes[int(slot["reference"])].tobytes(), packed)
+        return unpatch(h.bytes[int(slot["reference"])].tobytes(), packed, DELTAS[int(slot["codec"])])
     assert kind == COMPRESSED
     return decompress(packed, CODECS[int(slot["codec"])])

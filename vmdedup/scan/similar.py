@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vmdedup.scan.reading import Stop, Watch
 
 MIB = 1 << 20
+CODECS: tuple[compression.Codec, ...] = ("lz4", "zstd")
 REFERENCES_IN_MEMORY = 64 * MIB
 SAMPLES = 1 << 16
 
@@ -109,7 +110,7 @@ class Kept:
         self.patched = np.zeros(count, np.bool_)
         self.is_reference = np.zeros(count, np.bool_)
         self.patch_bytes = np.zeros(count, np.uint16)
-        self.sizes = {codec: np.zeros(count, np.uint16) for codec in compression.CODECS}
+        self.sizes = {codec: np.zeros(count, np.uint16) for codec in CODECS}
         self.done = 0
 
     def prepare(self, before: int, piece: Piece) -> Rows:
@@ -123,7 +124,7 @@ class Kept:
             whole = np.frombuffer(loaded, np.uint8).reshape(-1, PAGE_SIZE)
             contents = whole[chosen] if times == 1 else whole[: int(chosen.any())]
         sampled = self.first.draws[before : before + pages][chosen] < self.settings.sample * SAMPLES
-        sizes = {codec: _packed_sizes(contents, sampled, codec) for codec in compression.CODECS}
+        sizes = {codec: _packed_sizes(contents, sampled, codec) for codec in CODECS}
         return Rows(pages, contents, self.detector.signatures(contents), sampled, sizes)
 
     def take(self, rows: Rows) -> None:

@@ -1,4 +1,4 @@
-"""Compressing pages one by one: lz4 block format as zram's and zswap's, or zstd."""
+"""Compressing pages one by one: lz4 block format as zram's and zswap's, zstd, or LZO1X."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import cramjam
 import zstandard
+from lzallright import InputNotConsumed, LZOCompressor, LZOError
 
-Codec = Literal["lz4", "zstd"]
-CODECS: tuple[Codec, ...] = ("lz4", "zstd")
+Codec = Literal["lz4", "zstd", "lzo"]
+CODECS: tuple[Codec, ...] = ("lz4", "zstd", "lzo")
 ZSTD_LEVEL = 3  # the kernel's default
 MOST = 1 << 24  # bytes of a page, unpacked
 
@@ -22,6 +23,8 @@ def compress(page: bytes, codec: Codec) -> bytes:
         return bytes(cramjam.lz4.compress_block(page, store_size=False))
     if codec == "zstd":
         return bytes(_zstd().compress(page))
+    if codec == "lzo":
+        return bytes(LZOCompressor().compress(page))
     raise ValueError(f"unknown codec {codec!r}")
 
 
@@ -34,9 +37,11 @@ def decompress(packed: bytes, codec: Codec, size: int = 4096) -> bytes:
             room = bytearray(size)
             written = cramjam.lz4.decompress_block_into(packed, room)
             page = bytes(room[:written])
+        elif codec == "lzo":
+            page = bytes(LZOCompressor.decompress(packed, size))
         else:
             page = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS).decompress(packed, MOST)
-    except (cramjam.DecompressionError, zstandard.ZstdError) as error:
+    except (cramjam.DecompressionError, zstandard.ZstdError, LZOError, InputNotConsumed) as error:
         raise ValueError(f"not a page packed by {codec}: {error}") from None
     if len(page) != size:
         raise ValueError(f"a page of {len(page)} bytes where {size} were packed")

@@ -12,6 +12,7 @@ from vmdedup.guest.phone.workload import Phone
 from vmdedup.guest.workloads.base import Workload
 from vmdedup.guest.workloads.boot import Boot
 from vmdedup.guest.workloads.build import Build
+from vmdedup.guest.workloads.dbench import Dbench
 from vmdedup.guest.workloads.fileserver import FileServer
 from vmdedup.guest.workloads.idle import Idle
 from vmdedup.guest.workloads.phases import Phases
@@ -19,7 +20,7 @@ from vmdedup.guest.workloads.stress import Stress
 from vmdedup.guest.workloads.webdb import WebDb
 
 WORKLOADS: Mapping[str, type[Workload[Any]]] = {
-    workload.name: workload for workload in (Idle, Boot, FileServer, Build, WebDb, Phases, Stress, Phone)
+    workload.name: workload for workload in (Idle, Boot, FileServer, Build, WebDb, Dbench, Phases, Stress, Phone)
 }
 
 

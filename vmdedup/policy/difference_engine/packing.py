@@ -19,7 +19,7 @@ from vmdedup.policy.storage import Storage
 from vmdedup.policy.stored import hold_kept, hold_stored, release_kept
 from vmdedup.policy.work import Work
 from vmdedup.subpage.compression import CODECS, compress
-from vmdedup.subpage.delta import patch
+from vmdedup.subpage.delta import DELTAS, patch
 
 
 @dataclass
@@ -81,12 +81,12 @@ class Packing:
 
     def _patch(self, page: Page, candidates: list[int]) -> bool:
         """Keep a page as its best patch. False: there is none that is small enough, or no room."""
-        best, reference = b"", 0
+        best, reference, kind = b"", 0, self._knobs["delta"]
         for candidate in candidates:
             pfn = int(hold_reference(self._h, candidate, page.pfn))
             if pfn == 0:
                 continue
-            delta = patch(self._h.bytes[pfn].tobytes(), page.content)
+            delta = patch(self._h.bytes[pfn].tobytes(), page.content, DELTAS[kind])
             self._work.count("patch")
             if not reference or len(delta) < len(best):
                 best, pfn, reference = delta, reference, pfn
@@ -99,6 +99,7 @@ class Packing:
             return False
         # From here on it is the slot that counts the reference.
         self._h.slots[page.entry]["reference"] = reference
+        self._h.slots[page.entry]["codec"] = kind
         self._keep(page, PATCHED, "patched")
         return True
 

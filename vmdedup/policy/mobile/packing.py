@@ -16,9 +16,10 @@ from vmdedup.policy.mobile.visit import USED
 from vmdedup.policy.storage import Storage
 from vmdedup.policy.work import Work
 from vmdedup.subpage.compression import CODECS, compress
-from vmdedup.subpage.delta import patch
+from vmdedup.subpage.delta import DELTAS, patch
 
 LZ4: Final = CODECS.index("lz4")
+ZSTD: Final = DELTAS.index("zstd")
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Packing:
         pfn = int(hold_reference(self._h, base, page.pfn))
         if pfn == 0:
             return False
-        delta = patch(self._h.bytes[pfn].tobytes(), page.content.tobytes())
+        delta = patch(self._h.bytes[pfn].tobytes(), page.content.tobytes(), DELTAS[ZSTD])
         self._work.count("patch")
         if len(delta) > cut_off or not self.storage.put(page.entry, delta):
             self.done["patch_too_large"] += len(delta) > cut_off
@@ -76,6 +77,7 @@ class Packing:
             return False
         # From here on it is the slot that counts the base.
         self._h.slots[page.entry]["reference"] = pfn
+        self._h.slots[page.entry]["codec"] = ZSTD
         self._keep(page, PATCHED, "patched")
         return True
 
