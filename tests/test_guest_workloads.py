@@ -173,6 +173,60 @@ def test_phases_hold_the_kind_of_page_that_they_say(kind: str) -> None:
         assert (pages[:50] != work._base).mean() == pytest.approx(0.05, abs=0.01)
 
 
+@pytest.mark.parametrize("run", [1, 4, 7])
+def test_similar_pages_differ_in_runs(run: int) -> None:
+    made, ram = started("phases", kind="similar", pause_s=1, mib_s=1000, fill_share=0.5, run_bytes=run)
+    work: Any = made._workload
+    made.tick(100)
+    differs = ram.bytes[work.memory.frames] != work._base
+    assert differs.mean() == pytest.approx(0.05, abs=0.005)
+    whole = differs[:, : 4096 // run * run].reshape(-1, run)
+    assert (whole.all(axis=1) == whole.any(axis=1)).all()
+
+
+def test_identical_pages_can_repeat_a_few_bytes() -> None:
+    made, ram = started("phases", kind="identical", pause_s=1, mib_s=1000, base_bytes=16)
+    work: Any = made._workload
+    made.tick(100)
+    page = ram.bytes[work.memory.frames[0]]
+    assert (page.reshape(-1, 16) == page[:16]).all()
+    assert len(set(page.tolist())) > 8
+
+
+def test_dbench_fills_deletes_and_ends() -> None:
+    """What is written is one byte; at the end all of it is free memory, and holds what it held."""
+    made, ram = started("dbench", clients=3, files=8, files_share=0.4, mib_s=30, run_s=2, byte=7)
+    before = made.stats()
+    most = max(made.tick(100).cached_pages for _ in range(19)) - before.cached_pages
+    assert 0.25 * before.memory_pages < most <= 0.42 * before.memory_pages
+    moved = made.stats().file_pages_written + made.stats().file_pages_read - before.file_pages_read
+    assert (moved - before.file_pages_written) / 256 == pytest.approx(57, rel=0.05)
+    made.verify()
+    processes = made.stats().processes
+    after = made.tick(200)
+    assert after.cached_pages < most
+    assert after.processes == processes - 3
+    rested = made.tick(500)
+    assert (rested.file_pages_written, rested.free_pages) == (after.file_pages_written, after.free_pages)
+    full = (ram.bytes == 7).all(axis=1).sum()
+    assert most - 40 < full <= most + 40
+
+
+def test_dbench_leaves_the_same_pages_in_all_guests() -> None:
+    """Also the last pages of files, which are filled in part."""
+
+    def left(seed: int) -> set[bytes]:
+        given = {"clients": 2, "files": 8, "files_share": 0.3, "mib_s": 30, "run_s": 1}
+        made, ram = boot(spec(mib=8, workload="dbench", parameters=given, seed=seed), SHARED)
+        for _ in range(12):
+            made.tick(100)
+        rows = ram.bytes[made.kernel.physical.free_pages()]
+        return {row.tobytes() for row in rows if row[0] == 1 and not (row > 1).any()}
+
+    assert left(1) == left(2)
+    assert 8 <= len(left(1)) <= 17
+
+
 def test_phases_follow_each_other_with_pauses() -> None:
     made, ram = started("phases", kind="random", pause_s=1, mib_s=400, fill_share=0.25)
     work: Any = made._workload

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from engine_bench import CYCLE, INTERVAL_MS, PAGE, EngineBench, family, noise, repeating
 
+from vmdedup.host.layout import PATCHED
+from vmdedup.host.rebuild import kind_of_all
 from vmdedup.jit.page import hash_page
 from vmdedup.policy.difference_engine.equal import interval_of
 from vmdedup.policy.difference_engine.records import C1, C2, C3, C4
@@ -262,12 +264,24 @@ def test_only_pages_long_idle_are_compressed_one_pass_after_patching() -> None:
     assert bench.guest.counter("uncompressed") == 5
 
 
-@pytest.mark.parametrize("codec", [0, 1])
+@pytest.mark.parametrize("codec", [0, 1, 2])
 def test_either_codec(codec: int) -> None:
     bench = EngineBench(repeating(6, 5), codec=codec)
     bench.passes(ALL)
     assert bench.kinds() == [0, 6, 0]
     assert set(bench.host.arrays.slots[bench.entry(0) : bench.entry(6)]["codec"]) == {codec}
+    bench.verify()
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_either_kind_of_patch(kind: int) -> None:
+    """Also after it has changed: each patch is read as what it was made as."""
+    bench = EngineBench(np.concatenate([family(4, 2), family(4, 3)]), delta=kind, compression=0)
+    bench.passes(ALL)
+    assert bench.kinds() == [6, 0, 0]
+    patched = kind_of_all(bench.host.arrays.pte[bench.entry(0) : bench.entry(8)]) == PATCHED
+    assert set(bench.host.arrays.slots[bench.entry(0) : bench.entry(8)]["codec"][patched]) == {kind}
+    bench.engine.set("delta", str(1 - kind))
     bench.verify()
 
 

@@ -9,7 +9,7 @@ Source: Tridgell, dbench; Gupta et al., Difference Engine, OSDI 2008, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,15 @@ import numpy as np
 from vmdedup.guest.content import PAGE, filled_key
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.kinds import FileKind
-from vmdedup.guest.parameters import parameter, share
+from vmdedup.guest.parameters import Value, parameter, share
 from vmdedup.guest.process import Process
 from vmdedup.guest.seeds import Stream, Words, split_seed
 from vmdedup.guest.workloads.base import PAGES_PER_MIB, Workload, start_program
 
 _TEXT_PAGES = 16
 _HEAP_PAGES = 8
+# A system that has nothing else to do.
+_BOOT: Mapping[str, Value] = {"cache_share": 0.12, "heap_share": 0.05}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Dbench(Workload[DbenchParameters]):
 
     name = "dbench"
     Parameters = DbenchParameters
+    boot = _BOOT
 
     def setup(self) -> None:
         """Start a process for each client."""

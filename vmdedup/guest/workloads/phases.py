@@ -30,6 +30,8 @@ class PhasesParameters:
     kind: str = parameter("mixed", "", "what the pages hold; mixed: a quarter of each", choices=KINDS)
     fill_share: float = share(0.6, "of memory that is allocated")
     same_share: float = share(0.95, "bytes of a similar page that are as in the base page")
+    run_bytes: int = parameter(1, "bytes", "of the others, so many together each time", low=1, high=PAGE)
+    base_bytes: int = parameter(PAGE, "bytes", "random bytes that the base page repeats; 4096: none", low=1, high=PAGE)
     between_guests: bool = parameter(True, "", "identical and similar pages have one base in all guests")
     mib_s: float = parameter(100.0, "MiB/s", "how fast pages are allocated, read and written", low=0.001)
     pause_s: float = parameter(10.0, "s", "rest after each phase (80 in the paper)")
@@ -45,7 +47,8 @@ class Phases(Workload[PhasesParameters]):
     def setup(self) -> None:
         """Begin with the allocation."""
         base_seed = self.shared if self.parameters.between_guests else self.stream.seed
-        self._base = random_pages(keys(base_seed, [0]))
+        base = random_pages(keys(base_seed, [0]))
+        self._base = np.resize(base[0, : self.parameters.base_bytes], (1, PAGE))
         self.memory = self.kernel.anonymous(self._content)
         self.phase = "allocate"
         self.rounds = 0
@@ -114,8 +117,9 @@ class Phases(Workload[PhasesParameters]):
         return out if kind == "identical" else self._changed(out, content_keys)
 
     def _changed(self, out: Pages, content_keys: Words) -> Pages:
-        """Each byte differs from the base's with the probability that the stated share leaves."""
+        """Each run of bytes differs from the base's with the probability that the stated share leaves."""
         noise = np.concatenate((random_pages(content_keys), random_pages(mix(content_keys))), axis=1)
         drawn = noise.view(np.uint16)
-        changed = drawn < (1.0 - self.parameters.same_share) * (1 << 16)
+        run = self.parameters.run_bytes
+        changed = np.repeat(drawn[:, ::run] < (1.0 - self.parameters.same_share) * (1 << 16), run, axis=1)[:, :PAGE]
         return out ^ np.where(changed, (drawn & 0xFF).astype(np.uint8) | 1, 0).astype(np.uint8)
