@@ -12,17 +12,15 @@ from typing import Any, Final
 
 from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
+from vmdedup.experiment.literature.loads import ESX
 from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, generated, last, scenario
+from vmdedup.experiment.literature.split import Split, mean_between, split
 from vmdedup.experiment.literature.verdict import Row
 from vmdedup.result.run import Result
 
 PAPER_MIB: Final = 512
 PAPER_INTERVAL_MS: Final = 4000  # at least so long between two scans of all memory
 PAPER_BITS: Final = 18  # of a signature
-# What ESX was told to do, and what it did: it kept silently to 450 pages a second for each guest.
-ESX: Final = {"name": "esx", "tunables": {"host_pages_per_second": 10_000, "vm_pages_per_second": 450}}
-TECHNIQUES: Final = ("shared", "patched", "compressed")
-_SHARED: Final = ("zero_pages", "within_guest_pages", "between_guests_pages")
 # What guests of the time have in memory after their boot, of 512 MB: our estimate.
 _BOOT: Final = {"cache_share": 0.12, "heap_share": 0.05}
 # lz4 packs such pages to 37 % on average; private pages of Python and Perl processes it packed to 31 to 36 %.
@@ -55,49 +53,29 @@ def settled(bench: Bench, published: Published) -> Finding:
     for load in (_alike(_mib(bench)), _unlike(_mib(bench))):
         pages = sum(group.get("count", 1) for group in load.groups) * _mib(bench) * PAGES_PER_MIB
         engine, esx = (_run(bench, load, policy) for policy in (_engine(bench), ESX))
-        rows += _rows(load, published, _over_time(engine, pages), _saved(esx, pages), _scale(bench))
-        for name, result in (("Difference Engine", engine), ("ESX", esx)):
-            curves.append(Curve(f"{load.kind}, {name}", column(result, "time_s"), _saved(result, pages)))
+        times, found = column(engine, "time_s"), split(engine, pages) | {"esx": split(esx, pages)["saved"]}
+        rows += _rows(load, published, times, found, _scale(bench))
+        for name, saved in (("Difference Engine", found["saved"]), ("ESX", found["esx"])):
+            curves.append(Curve(f"{load.kind}, {name}", times, saved))
         notes.append(_keeps_from_more(load.kind, engine, pages))
     return Finding(rows, " ".join(notes), ("time, s", "saved, % of memory"), curves)
 
 
-def _rows(
-    load: Load, published: Published, engine: dict[str, list[float]], esx: list[float], scale: float
-) -> list[Row]:
+def _rows(load: Load, published: Published, times: list[float], found: Split, scale: float) -> list[Row]:
     """While guests work, the mean; then the end."""
-    series = engine | {"esx": esx}
-    first, past = (int(second / scale) for second in load.working)
+    start, end = (second / scale for second in load.working)
+    phases = {
+        "working": {name: mean_between(times, values, start, end) for name, values in found.items()},
+        "settled": {name: values[-1] for name, values in found.items()},
+    }
     rows: list[Row] = []
-    for phase in ("working", "settled"):
-        ours = {
-            name: values[-1] if phase == "settled" else sum(values[first:past]) / (past - first)
-            for name, values in series.items()
-        }
+    for phase, ours in phases.items():
         claims = _claims(ours)
         for name, value in ours.items():
             paper = published.levels[f"{load.kind}_{phase}_{name}_percent"]
             within = 5.0 if phase == "settled" else load.wide.get(name, 5.0)
             rows.append(Row(f"{load.kind}, {phase}: {name}", "%", paper, value, within, *claims[name]))
     return rows
-
-
-def _over_time(result: Result, pages: int) -> dict[str, list[float]]:
-    """Saved, per cent of so many pages, by technique and in all."""
-    untouched = [pages - allocated for allocated in column(result, "allocated_pages")]
-    shared = [sum(parts) for parts in zip(untouched, *(column(result, name) for name in _SHARED), strict=True)]
-    saved = {
-        "shared": shared,
-        "patched": column(result, "patch_saved_pages"),
-        "compressed": column(result, "compress_saved_pages"),
-    }
-    percent = {name: [100 * value / pages for value in values] for name, values in saved.items()}
-    return percent | {"saved": _saved(result, pages)}
-
-
-def _saved(result: Result, pages: int) -> list[float]:
-    """Per cent of so many pages that take no frame. Xen gives a guest all its frames, so untouched pages count, too."""
-    return [100 * (1 - used / pages) for used in column(result, "used_pages")]
 
 
 def _keeps_from_more(kind: str, result: Result, pages: int) -> str:
