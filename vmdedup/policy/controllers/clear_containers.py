@@ -18,7 +18,8 @@ NEVER_S = 1 << 31
 class ClearContainers(Controlled):
     """KSM under the Clear Containers throttler: fast after a guest has started, then slower, then as it was.
 
-    pages_to_scan is a share of the pages that are mapped when a pace begins; a guest that starts has none yet.
+    pages_to_scan is a share of the pages that are mapped when a pace begins: the aggressive one at the first batch after
+    the start, when no guest is at work, so that the same seed does the same.
     """
 
     name: ClassVar[str] = "clear_containers"
@@ -33,6 +34,7 @@ class ClearContainers(Controlled):
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)
         self._pace = INITIAL
+        self._started = False  # whether a guest has, since it last looked
         self._initial = Setting(run=True)
 
     def enter(self, mm: int) -> None:
@@ -41,8 +43,8 @@ class ClearContainers(Controlled):
         if self._pace == INITIAL:
             knobs = self._ksmd.knobs()
             self._initial = Setting(self._steered, knobs["pages_to_scan"], knobs["sleep_millisecs"])
-        self._apply(self._begin(AGGRESSIVE))
-        self._due = self.now_ms + 1000 * self.wait_s()
+        self._started = True
+        self._due = self.now_ms
 
     def _begin(self, pace: str) -> Setting:
         self._pace = pace
@@ -59,5 +61,8 @@ class ClearContainers(Controlled):
         return self._own.get(f"{self._pace}_seconds", NEVER_S)
 
     def adjust(self) -> Setting | None:
-        """The next slower pace."""
+        """The next slower pace, or the aggressive one because of a guest that has started."""
+        started, self._started = self._started, False
+        if started:
+            return self._begin(AGGRESSIVE)
         return self._begin(NEXT[self._pace]) if self._pace != INITIAL else None
