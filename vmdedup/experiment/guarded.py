@@ -53,7 +53,7 @@ class GuardedKsmd:
 
     def get(self, knob: str) -> int:
         """A tunable's value."""
-        return self._ksmd.get(knob)
+        return self._call(lambda: self._ksmd.get(knob))
 
     def set(self, knob: str, text: str) -> None:
         """Write a tunable. Raises KnobError."""

@@ -72,15 +72,12 @@ class Ksmd:
         self.now_ms = now_ms
         self.cpu_ms = cpu_ms
 
-    def take_over(self, totals: dict[str, int]) -> None:
-        """Go on, with new records, from a ksmd that has died on this host. totals: counters that it had reached.
+    def take_over(self) -> None:
+        """Go on, with new records, from a ksmd that has died on this host; counters begin at nothing.
 
         Nobody may run meanwhile; the host has been recovered.
         """
         adopt.adopt_ksm_frames(self._h, self.arrays)
-        self._state("seqnr", totals["full_scans"])
-        self._state("pages_scanned", totals["pages_scanned"])
-        self._state("pages_skipped", totals["pages_skipped"])
 
     def check(self) -> None:
         """Verify trees, lists and counters against each other; raises InvariantError. See ksm.check."""

@@ -34,7 +34,7 @@ class Ksm(Policy):
         """Take over what one before it has merged; after tunables are written, some of which are refused then."""
         if not self._adopted:
             self._adopted = True
-            self._ksmd.take_over(dict.fromkeys(("full_scans", "pages_scanned", "pages_skipped"), 0))
+            self._ksmd.take_over()
 
     def enter(self, mm: int) -> None:
         """MADV_MERGEABLE."""

@@ -1,28 +1,23 @@
-"""A policy in a process of its own, over a pipe: the same face for each, as ksm.daemon is for ksmd.
+"""A policy in a process of its own, as ksm.daemon is for ksmd.
 
 What the fork server loads and warms is said beforehand, by warm_policies(): compiled code of every policy there is
 would make each worker larger.
-
-If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between two
-operations and calls revive(): host memory is counted afresh, and a new policy attaches to the host as it is.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
-from vmdedup.host.layout import MM_DEAD
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
+from vmdedup.host.scanner import ScannerProcess, commands_of
 from vmdedup.host.workers import Worker, serve, settle
 from vmdedup.policy.table import load_policy
 
 PRELOAD = "vmdedup.policy.preload"
 WARM = "VMDEDUP_WARM_POLICIES"  # in the fork server's environment: names of policies, a line each
-_CARRIED = ("full_scans", "pages_scanned", "pages_skipped")  # what a policy that takes over goes on counting
 
 
 @dataclass(frozen=True)
@@ -50,58 +45,31 @@ def run_policy(pipe: Connection, host: Host, logs: LogChannel | None, order: Ord
         policy.set(knob, text)
     serve(
         pipe,
-        {
-            "enter": policy.enter,
-            "exit": policy.exit,
-            "scan": lambda pages: (policy.scan(pages), policy.knobs(), policy.work_ns()),
-            "charge": policy.charge,
-            "set": policy.set,
-            "knobs": policy.knobs,
-            "counters": policy.counters,
-            "ksm_stat": policy.ksm_stat,
-            "work": lambda: (policy.work_ns(), dict(policy.work.done)),
-            "check": policy.check,
-            "detach": policy.detach,
-            "cpu_seconds": time.process_time,
-        },
+        commands_of(
+            policy,
+            scan=lambda pages: (policy.scan(pages), policy.knobs(), policy.work_ns()),
+            work=lambda: (policy.work_ns(), dict(policy.work.done)),
+            detach=policy.detach,
+        ),
     )
 
 
-class PolicyProcess:
+class PolicyProcess(ScannerProcess):
     """One policy on one host. logs: where its process's log records go."""
 
     def __init__(self, host: Host, order: Order, logs: LogChannel | None = None) -> None:
         self.kind = load_policy(order.name)  # so that a bad name is refused here
-        self.host = host
         self._logs = logs
         self._name, self._seed = order.name, order.seed
-        self._written = dict(order.written)
-        self._entered: list[int] = []
-        self._before = dict.fromkeys(_CARRIED, 0)  # totals of those that have died
-        self._seen = dict.fromkeys(_CARRIED, 0)
-        self._cpu_before = 0.0
-        self._cpu_seen = 0.0
         self._work_before = 0
         self._work_seen = 0
-        self._start()
+        super().__init__(host, order.written)
 
-    def _start(self) -> None:
+    def _start(self, again: bool) -> Worker:
         warm_policies(self._name)
+        self._work_before = self._work_seen
         order = Order(self._name, self._seed, dict(self._written))
-        self._worker = Worker(self._name, run_policy, self.host, self._logs, order, preload=PRELOAD)
-        self._knobs: dict[str, int] = self._worker.call("knobs")
-
-    def enter(self, mm: int) -> None:
-        """An address space may be scanned from now on."""
-        if mm not in self._entered:
-            self._entered.append(mm)
-        self._worker.call("enter", mm)
-
-    def exit(self, mm: int) -> None:
-        """An address space has ended."""
-        if mm in self._entered:
-            self._entered.remove(mm)
-        self._worker.call("exit", mm)
+        return Worker(self._name, run_policy, self.host, self._logs, order, preload=PRELOAD)
 
     def scan(self, pages: int) -> int:
         """One batch. Returns pages looked at."""
@@ -109,33 +77,6 @@ class PolicyProcess:
         self._work_seen = self._work_before + int(nanoseconds)
         self._seen["pages_scanned"] += scanned
         return int(scanned)
-
-    def charge(self, now_ms: int, cpu_ms: int) -> None:
-        """Its clock, and the CPU time that it has had."""
-        self._worker.call("charge", now_ms, cpu_ms)
-
-    def get(self, knob: str) -> int:
-        """A tunable's value."""
-        return self._knobs[knob]
-
-    def set(self, knob: str, text: str) -> None:
-        """Write a tunable. Raises KnobError."""
-        self._worker.call("set", knob, text)
-        self._knobs = self._worker.call("knobs")
-        self._written.pop(knob, None)
-        self._written[knob] = text
-
-    def counters(self) -> dict[str, int]:
-        """Its figures by name; totals go on where one that died left off."""
-        values: dict[str, int] = self._worker.call("counters")
-        values |= {name: values[name] + self._before[name] for name in _CARRIED if name in values}
-        self._seen = {name: values.get(name, 0) for name in _CARRIED}
-        return values
-
-    def ksm_stat(self, mm: int) -> dict[str, int]:
-        """Figures of one address space, under KSM's names."""
-        values: dict[str, int] = self._worker.call("ksm_stat", mm)
-        return values
 
     @property
     def bill_ns(self) -> int:
@@ -153,44 +94,6 @@ class PolicyProcess:
         _, done = self._worker.call("work")
         return dict(done)
 
-    def check(self) -> None:
-        """Verify its records and the host; raises InvariantError. While every guest stands."""
-        self._worker.call("check")
-
     def detach(self) -> None:
         """Have it let go of everything that it holds on the host."""
         self._worker.call("detach")
-
-    def cpu_seconds(self) -> float:
-        """CPU time that its processes have really had."""
-        self._cpu_seen = self._cpu_before + float(self._worker.call("cpu_seconds"))
-        return self._cpu_seen
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._worker.pid
-
-    @property
-    def sentinel(self) -> int:
-        """A descriptor that becomes readable when its process ends."""
-        return self._worker.sentinel
-
-    def is_alive(self) -> bool:
-        """Whether its process is there."""
-        return self._worker.is_alive()
-
-    def revive(self) -> None:
-        """After its death, while every guest stands: mend the host and start again."""
-        self._worker.close()
-        self.host.recover()
-        for mm in [m for m, state in enumerate(self.host.arrays.mms["state"]) if state == MM_DEAD]:
-            self.host.release(mm)
-        self._cpu_before, self._work_before, self._before = self._cpu_seen, self._work_seen, dict(self._seen)
-        self._start()
-        for mm in self._entered:
-            self._worker.call("enter", mm)
-
-    def close(self) -> None:
-        """End the process."""
-        self._worker.close()

@@ -1,0 +1,123 @@
+"""A scanner of a host's memory in a process of its own, whichever it is: the same face as in one's own, over a pipe.
+
+If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between two
+operations and calls revive(): host memory is counted afresh, and a new scanner attaches to the host as it is, with the
+same tunables and address spaces.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from vmdedup.host.layout import MM_DEAD
+from vmdedup.host.memory import Host
+from vmdedup.host.workers import Worker
+
+CARRIED: Final = ("full_scans", "pages_scanned", "pages_skipped")  # what goes on where one that died left off
+_ASKED: Final = ("enter", "exit", "charge", "set", "knobs", "counters", "ksm_stat", "check")
+
+
+def commands_of(scanner: Any, **more: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """What the process has to obey, for host.workers.serve: what every scanner is asked, and more."""
+    return {**{name: getattr(scanner, name) for name in _ASKED}, "cpu_seconds": time.process_time, **more}
+
+
+class ScannerProcess(ABC):
+    """One scanner on one host. written: tunables to begin with."""
+
+    def __init__(self, host: Host, written: Mapping[str, str]) -> None:
+        self.host = host
+        self._written = dict(written)  # in the order of the last writes, for one that takes over
+        self._entered: list[int] = []
+        self._before = dict.fromkeys(CARRIED, 0)  # totals of those that have died
+        self._seen = dict.fromkeys(CARRIED, 0)
+        self._cpu_before = 0.0
+        self._cpu_seen = 0.0
+        self._knobs: dict[str, int] = {}  # none: not known yet
+        self._worker = self._start(False)
+
+    @abstractmethod
+    def _start(self, again: bool) -> Worker:
+        """A new process, whose tunables are as written. again: it takes over from one that has died."""
+
+    def enter(self, mm: int) -> None:
+        """An address space may be scanned from now on."""
+        if mm not in self._entered:
+            self._entered.append(mm)
+        self._worker.call("enter", mm)
+
+    def exit(self, mm: int) -> None:
+        """An address space has ended."""
+        if mm in self._entered:
+            self._entered.remove(mm)
+        self._worker.call("exit", mm)
+
+    def charge(self, now_ms: int, cpu_ms: int) -> None:
+        """Its clock, and the CPU time that it has had."""
+        self._worker.call("charge", now_ms, cpu_ms)
+
+    def get(self, knob: str) -> int:
+        """A tunable's value, without asking if it is known."""
+        self._knobs = self._knobs or self._worker.call("knobs")
+        return self._knobs[knob]
+
+    def set(self, knob: str, text: str) -> None:
+        """Write a tunable. Raises KnobError."""
+        self._worker.call("set", knob, text)
+        self._knobs = self._worker.call("knobs")
+        self._written.pop(knob, None)
+        self._written[knob] = text
+
+    def counters(self) -> dict[str, int]:
+        """Its figures by name; totals go on where one that died left off."""
+        values: dict[str, int] = self._worker.call("counters")
+        values |= {name: values[name] + self._before[name] for name in CARRIED if name in values}
+        self._seen = {name: values.get(name, 0) for name in CARRIED}
+        return values
+
+    def ksm_stat(self, mm: int) -> dict[str, int]:
+        """The figures of /proc/PID/ksm_stat, as far as it has them."""
+        values: dict[str, int] = self._worker.call("ksm_stat", mm)
+        return values
+
+    def check(self) -> None:
+        """Verify its records; raises InvariantError. While every guest stands."""
+        self._worker.call("check")
+
+    def cpu_seconds(self) -> float:
+        """CPU time that its processes have really had."""
+        self._cpu_seen = self._cpu_before + float(self._worker.call("cpu_seconds"))
+        return self._cpu_seen
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._worker.pid
+
+    @property
+    def sentinel(self) -> int:
+        """A descriptor that becomes readable when its process ends."""
+        return self._worker.sentinel
+
+    def is_alive(self) -> bool:
+        """Whether its process is there."""
+        return self._worker.is_alive()
+
+    def revive(self) -> None:
+        """After its death, while every guest stands: mend the host and start again, keeping what is shared."""
+        self._worker.close()
+        self.host.recover()
+        for mm in [m for m, state in enumerate(self.host.arrays.mms["state"]) if state == MM_DEAD]:
+            self.host.release(mm)
+        self._cpu_before, self._before = self._cpu_seen, dict(self._seen)
+        self._knobs = {}
+        self._worker = self._start(True)
+        for mm in self._entered:
+            self._worker.call("enter", mm)
+
+    def close(self) -> None:
+        """End the process."""
+        self._worker.close()
