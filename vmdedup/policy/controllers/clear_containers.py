@@ -18,8 +18,8 @@ NEVER_S = 1 << 31
 class ClearContainers(Controlled):
     """KSM under the Clear Containers throttler: fast after a guest has started, then slower, then as it was.
 
-    pages_to_scan is a share of the pages that are mapped when a pace begins: the aggressive one at the first batch after
-    the start, when no guest is at work, so that the same seed does the same.
+    pages_to_scan is a share of the pages that are mapped when a pace begins: the aggressive one at the first batch
+    after the start, when no guest is at work, so that the same seed does the same.
     """
 
     name: ClassVar[str] = "clear_containers"
