@@ -31,6 +31,8 @@ _FILES: Final = {
     "subpage/detector.py": "signatures",
     "policy/storage.py": "storage",
     "policy/room.py": "storage",
+    "policy/difference_engine/packing.py": "packing",
+    "policy/mobile/packing.py": "packing",
 }
 KERNELS, HASHING, PYTHON = "kernels", "hashing", "Python"
 _KSMD: Final = (Ksm, KsmDomains)  # they are charged for hashing pages that the bits of page tables spare them
@@ -41,8 +43,8 @@ Shares = dict[str, float]
 def shares(image: Image, row: Row, batch: int) -> dict[str, Shares]:
     """For each phase: each part of the policy's time, all together 1; {} if it looks at nothing.
 
-    hashing: bytes hashed, by the policy's own count, at the price of hashing these pages one after the other; with
-    ksmd, which does not count them, it is among the kernels.
+    hashing: bytes hashed, by the policy's own count without those spared, at the price of hashing these pages one after
+    the other; with ksmd, which does not count them, it is among the kernels.
     """
     found = {}
     with scanning(image, row, batch) as made:
@@ -58,7 +60,10 @@ def shares(image: Image, row: Row, batch: int) -> dict[str, Shares]:
 
 
 def _hashed(policy: Policy) -> int:
-    return 0 if isinstance(policy, _KSMD) else policy.work.done["hash_byte"]
+    if isinstance(policy, _KSMD):
+        return 0
+    spared = policy.counters().get("hashes_spared", 0)
+    return policy.work.done["hash_byte"] - spared * policy.host.page_size
 
 
 def seconds_per_byte(host: Host) -> float:

@@ -12,7 +12,8 @@ import numpy as np
 
 from vmdedup.host.memory import Host
 from vmdedup.policy.base import Policy
-from vmdedup.policy.exact import NEW, share_everything
+from vmdedup.policy.digests import UNKNOWN
+from vmdedup.policy.exact import FOUND, NEW, SPARED, share_everything
 from vmdedup.policy.figures import shared_pages
 
 
@@ -27,6 +28,8 @@ class Ideal(Policy):
         super().__init__(host, seed)
         size = 1 << max(10, (2 * len(host.arrays.frames)).bit_length())
         self._table = np.zeros((size, 2), np.int64)
+        self._digests = np.zeros(len(host.arrays.pte), np.int64)
+        self._spared = 0
         self._scanned = 0
         self._rounds = 0
         self._stores = -1
@@ -36,6 +39,9 @@ class Ideal(Policy):
 
     def exit(self, mm: int) -> None:
         """Its record may be used again."""
+        record = self.host.arrays.mms[mm]
+        first = int(record["first"])
+        self._digests[first : first + int(record["pages"])] = UNKNOWN
         self.host.release(mm)
 
     def scan(self, pages: int) -> int:
@@ -46,11 +52,12 @@ class Ideal(Policy):
             return 0
         self._stores = stores
         self._table[:, 1] = 0
-        found = np.zeros(3, np.int64)
-        looked = int(share_everything(self.host.arrays, self._table, found))
+        found = np.zeros(FOUND, np.int64)
+        looked = int(share_everything(self.host.arrays, self._table, self._digests, found))
         self.work.count("visit", looked)
         self.work.count("hash_byte", looked * self.host.page_size)
         self.work.count("merge", int(found[NEW]))
+        self._spared += int(found[SPARED])
         self._scanned += looked
         self._rounds += 1
         return looked
@@ -63,5 +70,6 @@ class Ideal(Policy):
             "pages_scanned": self._scanned,
             "pages_shared": shared,
             "pages_sharing": sharing,
+            "hashes_spared": self._spared,
             "ksm_zero_pages": int(self.host.arrays.mms["zero_pages"].sum()),
         }

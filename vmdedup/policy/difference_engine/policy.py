@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmdedup.errors import KnobError
 from vmdedup.host.layout import SWAPPED
@@ -18,6 +19,7 @@ from vmdedup.policy.difference_engine.records import (
     FULL,
     HASHED,
     PASS,
+    ROWS,
     SHARED_NOW,
     SIGNED,
     STALE,
@@ -29,7 +31,7 @@ from vmdedup.policy.difference_engine.records import (
 from vmdedup.policy.difference_engine.swapping import Swap
 from vmdedup.policy.difference_engine.tunables import TUNABLES
 from vmdedup.policy.difference_engine.turns import Turns
-from vmdedup.policy.difference_engine.visit import visit_pages
+from vmdedup.policy.difference_engine.visit import visit_runs
 from vmdedup.policy.figures import shared_pages
 from vmdedup.policy.storage import storage_figures
 from vmdedup.subpage.detector import BLOCK
@@ -83,20 +85,28 @@ class DifferenceEngine(Policy):
         """Go on with the pass, or begin the next one if enough time has gone by."""
         looked = 0
         while looked < pages and (self._in_pass or self._begin_pass()):
-            first, count = self._turns.next(min(pages - looked, self._knobs["portion"]))
-            self._visit(first, count)
-            looked += count
+            looked += self._visit(self._turns.take(pages - looked, self._knobs["portion"]))
             if self._turns.is_over():
                 self._end_pass()
         self._scanned += looked
         self._swap.balance(self._records)
         return looked
 
-    def _visit(self, first: int, count: int) -> None:
-        records = self._records
+    def _visit(self, runs: NDArray[np.int64]) -> int:
+        """Visit portions of memory; after each, keep in other forms what it asks for. Returns pages visited."""
+        records, done = self._records, 0
         records.found[:] = 0
-        rows = int(visit_pages(self.host.arrays, records, first, count))
-        found, page = records.found, self.host.page_size
+        while done < len(runs):
+            done = int(visit_runs(self.host.arrays, records, runs, done))
+            rows = int(records.found[ROWS])
+            if rows:
+                self._packing.run(records, rows)
+        count = int(runs[:, 1].sum())
+        self._count_work(count)
+        return count
+
+    def _count_work(self, count: int) -> None:
+        found, page = self._records.found, self.host.page_size
         block = BLOCK * self._knobs["detector_k"] * self._knobs["detector_s"]
         self.work.count("visit", count)
         self.work.count("hash_byte", int(found[HASHED]) * page + int(found[SIGNED]) * block)
@@ -105,8 +115,6 @@ class DifferenceEngine(Policy):
         self.work.count("zero_merge", int(found[ZEROS]))
         self._totals["stale_hashes"] += int(found[STALE])
         self._totals["table_full"] += int(found[FULL])
-        if rows:
-            self._packing.run(records, rows)
 
     def _begin_pass(self) -> bool:
         """Begin a pass. False: the last one began too short a time ago, or nobody is there."""

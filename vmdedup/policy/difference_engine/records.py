@@ -17,8 +17,8 @@ C1, C2, C3, C4 = 1, 2, 3, 4
 
 # Words of settings.
 PASS, INTERVALS, SHARING, PATCHING, COMPRESSION, ALL_C4, COMPRESS_FIRST, ZERO_PAGE, ZERO_HASH, BITS = range(10)
-# What scan counts.
-HASHED, COMPARED, SHARED_NOW, ZEROS, STALE, FULL, SIGNED = range(7)
+# What scan counts; ROWS: of todo that were written.
+HASHED, COMPARED, SHARED_NOW, ZEROS, STALE, FULL, SIGNED, ROWS = range(8)
 # Columns of todo: what is to be tried with a page that was found idle.
 ENTRY, ACTION, CANDIDATES = range(3)
 PATCH, COMPRESS = 1, 2
@@ -64,7 +64,7 @@ def make_records(host: Host, knobs: Mapping[str, int], seed: int) -> Records:
         similar=np.zeros((k, 1 << bits, c), np.int32),
         places=np.ascontiguousarray(detector.offsets // 8),
         factors=random.integers(1, PRIME, (s, 2 * (BLOCK // 8) + 1)),
-        found=np.zeros(SIGNED + 1, np.int64),
+        found=np.zeros(ROWS + 1, np.int64),
         todo=np.zeros((knobs["portion"], CANDIDATES + k * c), np.int64),
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vmdedup.host.layout import MM_LIVE
 from vmdedup.host.memory import Host
 
@@ -43,16 +46,21 @@ class Turns:
         """Pages of an address space; 0 when it has ended."""
         return int(self._mms[mm]["pages"]) if self._mms[mm]["state"] == MM_LIVE else 0
 
-    def next(self, pages: int) -> tuple[int, int]:
-        """The next portion, of at most so many pages: first entry and how many. None left: (0, 0)."""
+    def take(self, pages: int, portion: int) -> NDArray[np.int64]:
+        """The next portions, of so many pages together at most: int64[n, 2], first entry and how many."""
         members = list(self._seen)
-        for step in range(len(members)):
-            turn = (self._turn + step) % len(members)
+        sizes = [self._size(mm) for mm in members]
+        runs: list[tuple[int, int]] = []
+        left, idle = pages, 0
+        while left > 0 and idle < len(members):
+            turn = self._turn % len(members)
             mm = members[turn]
             start = self._seen[mm]
-            count = min(pages, self._size(mm) - start)
+            count = min(left, portion, sizes[turn] - start)
+            self._turn = turn + 1
+            idle = 0 if count > 0 else idle + 1
             if count > 0:
                 self._seen[mm] = start + count
-                self._turn = turn + 1
-                return int(self._mms[mm]["first"]) + start, count
-        return 0, 0
+                runs.append((int(self._mms[mm]["first"]) + start, count))
+                left -= count
+        return np.array(runs, np.int64).reshape(-1, 2)

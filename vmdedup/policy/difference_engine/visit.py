@@ -27,12 +27,26 @@ from vmdedup.policy.difference_engine.records import (
     INTERVALS,
     PATCH,
     PATCHING,
+    ROWS,
     SHARING,
 )
 from vmdedup.policy.difference_engine.similar import find_candidates, offer
 from vmdedup.policy.sharing import frame_of, is_shared
 
 MOST = 250
+
+
+@kernel
+def visit_runs(h: Any, r: Any, runs: Any, start: int) -> int:
+    """Visit portions of memory from number `start` on, up to the first that puts rows into todo: found[ROWS] of them.
+
+    runs: int64[n, 2], first entry and how many. Returns the number of the next portion.
+    """
+    for k in range(start, len(runs)):
+        r.found[ROWS] = visit_pages(h, r, runs[k, 0], runs[k, 1])
+        if r.found[ROWS] > 0:
+            return k + 1
+    return len(runs)
 
 
 @kernel

@@ -55,8 +55,6 @@ ADOPTED = 12  # shared pages of one before it, taken into the table
 SPARED = 13  # pages among HASHED that need not be read, since nobody stored to them
 FOUND_WORDS = 14
 
-UNKNOWN = 0  # as a digest
-
 PAGE_COST = 1000  # tokens that a page takes
 
 
@@ -68,7 +66,7 @@ class Tables(NamedTuple):
     large: npt.NDArray[np.int64]  # int64[m, 2]: overflow table, frame (0: free) and count
     tokens: npt.NDArray[np.int64]  # int64[mms]: what each guest may still have scanned, thousandths of a page
     salts: npt.NDArray[np.int64]  # int64[mms]: what is mixed into the hash of each guest's pages (salt.py)
-    digests: npt.NDArray[np.int64]  # int64[pages]: the emulator's own: XXH64 of each page, while its SOFT is clear
+    digests: npt.NDArray[np.int64]  # int64[pages]: the emulator's own, see policy.digests
     state: npt.NDArray[np.int64]  # STATE_WORDS
     found: npt.NDArray[np.int64]  # FOUND_WORDS
 

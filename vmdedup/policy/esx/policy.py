@@ -11,6 +11,7 @@ from vmdedup.host.memory import Host
 from vmdedup.jit.page import hash_page
 from vmdedup.ksm.sysfs import Tunable
 from vmdedup.policy.base import Policy
+from vmdedup.policy.digests import UNKNOWN
 from vmdedup.policy.esx.check import check_tables
 from vmdedup.policy.esx.choice import draw_pages, total_pages
 from vmdedup.policy.esx.frames import bucket_of, high_of, link, low_of, set_count
@@ -27,7 +28,6 @@ from vmdedup.policy.esx.layout import (
     SPARED,
     STALE_HINTS,
     STALE_SHARED,
-    UNKNOWN,
     VISITED,
     ZERO_FRAME,
     ZERO_SHARED,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.frames import frame_count, get_frame, put_frame, set_stable_node, stable_node_of
-from vmdedup.host.layout import MM_LIVE, NO_NODE, PIN, SOFT
+from vmdedup.host.layout import MM_LIVE, NO_NODE
 from vmdedup.host.mm import mm_of_entry
-from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
-from vmdedup.jit.page import hash_page, same_page
+from vmdedup.jit.page import same_page
+from vmdedup.policy.digests import UNKNOWN, hash_anew, is_known
 from vmdedup.policy.esx.frames import (
     bucket_of,
     count_of,
@@ -37,7 +37,6 @@ from vmdedup.policy.esx.layout import (
     STALE_HINTS,
     STALE_SHARED,
     TOKENS,
-    UNKNOWN,
     VISITED,
     ZERO_FRAME,
     ZERO_SHARED,
@@ -108,22 +107,13 @@ def _is_own(h: Any, t: Any, frame: int, entry: int) -> bool:
 def _hash(h: Any, t: Any, entry: int, pfn: int) -> int:
     """The hash of a page's content with its guest's salt: equal only if both are. See policy.esx.salt."""
     t.found[HASHED] += 1
-    digest: int = _digest_of(h, t, entry, pfn) ^ t.salts[mm_of_entry(h, entry)]
-    return digest
-
-
-@kernel
-def _digest_of(h: Any, t: Any, entry: int, pfn: int) -> int:
-    """XXH64 of a page; not read again if nobody stored to it since the last time, which SOFT tells."""
-    pte = load(h.pte, entry)
-    if not pte & (SOFT | PIN) and t.digests[entry] != UNKNOWN:
+    salt = t.salts[mm_of_entry(h, entry)]
+    if is_known(h, t.digests, entry):
         t.found[SPARED] += 1
-        known: int = t.digests[entry]
+        known: int = t.digests[entry] ^ salt
         return known
-    quiet = not pte & PIN and cas(h.pte, entry, pte, pte & ~SOFT)
-    digest: int = hash_page(h.words, pfn)
-    t.digests[entry] = digest if quiet else UNKNOWN
-    return digest
+    fresh: int = hash_anew(h, t.digests, entry, pfn) ^ salt
+    return fresh
 
 
 @kernel

@@ -11,7 +11,7 @@ from vmdedup.host.memory import Host
 from vmdedup.jit.page import hash_page
 
 WAYS: Final = 8  # places of one set of the hash table
-PORTION: Final = 512  # pages visited at a time, at most
+PORTION: Final = 2048  # pages visited at a time, at most
 
 # Words of settings.
 ROUND, CHANCES, REST, ZERO_HASH, SETTINGS = range(5)
