@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MERGEABLE, PIN, PRESENT
 from vmdedup.host.memory import Host
 from vmdedup.policy.base import Policy
-from vmdedup.policy.sharing import SHARED, share_page
+from vmdedup.policy.tenancy.zeros import EMPTY, FOUND, JOINED, LOOKED, share_zeros
 from vmdedup.policy.walk import Walk
 
 CACHE_LINE = 64  # bytes of a page that is not empty that have to be looked at, mostly
@@ -49,17 +48,12 @@ class ZeroOnly(Policy):
 
     def _look(self, entries: NDArray[np.int64]) -> int:
         """Share what is empty. Returns how many pages have a frame."""
-        arrays = self.host.arrays
-        now = arrays.pte[entries]
-        frames = (now >> FRAME_SHIFT) & FRAME_MASK
-        there = ((now & (PRESENT | MERGEABLE | PIN)) == PRESENT | MERGEABLE) & (frames != 0)
-        hopeful = there & (arrays.words[frames, 0] == 0)  # most pages are ruled out by their first word
-        empty = entries[hopeful][~arrays.words[frames[hopeful]].any(axis=1)]
-        shared = sum(share_page(arrays, int(entry), 0) == SHARED for entry in empty)
-        looked = int(there.sum())
+        found = np.zeros(FOUND, np.int64)
+        share_zeros(self.host.arrays, entries, found)
+        looked, empty = int(found[LOOKED]), int(found[EMPTY])
         self.work.count("visit", looked)
-        self.work.count("compare_byte", len(empty) * self.host.page_size + (looked - len(empty)) * CACHE_LINE)
-        self.work.count("zero_merge", shared)
+        self.work.count("compare_byte", empty * self.host.page_size + (looked - empty) * CACHE_LINE)
+        self.work.count("zero_merge", int(found[JOINED]))
         return looked
 
     def counters(self) -> dict[str, int]:
