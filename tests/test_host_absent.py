@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 
 from vmdedup.errors import HostError, InvariantError
-from vmdedup.host.absent import bring_back, make_absent
-from vmdedup.host.frames import alloc_frame, get_frame, put_frame
+from vmdedup.host.absent import bring_back, make_absent, make_guarded
+from vmdedup.host.frames import alloc_frame, get_frame, put_frame, set_stable_node
 from vmdedup.host.hints import take_hints
 from vmdedup.host.layout import (
+    ACCESSED,
     COMPRESSED,
     CTL_HINTS,
     FILLED,
     FRAME_MASK,
     FRAME_SHIFT,
+    GUARDED,
     HINT_RING,
+    NO_NODE,
     PATCHED,
     SWAPPED,
 )
@@ -29,7 +32,7 @@ from vmdedup.subpage.compression import CODECS, compress
 from vmdedup.subpage.delta import DELTAS, patch
 
 PAGES = 8
-KINDS = (PATCHED, COMPRESSED, SWAPPED, FILLED)
+KINDS = (PATCHED, COMPRESSED, SWAPPED, FILLED, GUARDED)
 
 
 @pytest.fixture
@@ -56,6 +59,8 @@ def keep_as(host: Host, memory: Memory, page: int, kind: int) -> bool:
     """Do to a page what a scanner does. The packed bytes are put into a frame of their own."""
     h = host.arrays
     entry, pfn = int(h.mms[memory.mm]["first"]) + page, frame_of(memory, page)
+    if kind == GUARDED:
+        return guard(host, entry, copy_of(host, pfn))
     assert get_frame(h, pfn)
     protected = write_protect(h, entry, pfn)
     assert protected
@@ -82,6 +87,22 @@ def keep_as(host: Host, memory: Memory, page: int, kind: int) -> bool:
     return done
 
 
+def copy_of(host: Host, pfn: int) -> int:
+    """A shared frame with the content of another."""
+    h = host.arrays
+    frame = int(alloc_frame(h, 0))
+    h.words[frame] = h.words[pfn]
+    set_stable_node(h, frame, NO_NODE)
+    return frame
+
+
+def guard(host: Host, entry: int, frame: int) -> bool:
+    """Guard a page, its content being in a shared frame that is counted for it."""
+    h = host.arrays
+    h.pte[entry] &= ~ACCESSED
+    return bool(make_guarded(h, entry, int(h.pte[entry]), frame))
+
+
 def prepared(host: Host, kind: int) -> tuple[Memory, int, np.ndarray]:
     """A guest with one page kept in another form: its memory, that page, what its pages hold."""
     memory, rows = host.add(PAGES, "a"), contents()
@@ -100,7 +121,8 @@ def test_a_page_reads_as_before(host: Host, kind: int) -> None:
     assert host.distinct() == PAGES
     np.testing.assert_array_equal(memory.read_pages(np.arange(PAGES)), rows)
     assert not host.kinds().any()
-    assert memory.counter({PATCHED: "unpatched", SWAPPED: "swapped_in"}.get(kind, "uncompressed")) == 1
+    fields = {PATCHED: "unpatched", SWAPPED: "swapped_in", GUARDED: "cow_ksm"}
+    assert memory.counter(fields.get(kind, "uncompressed")) == 1
     host.check()
     assert host.frames_in_use() == PAGES
 
@@ -169,7 +191,7 @@ def test_a_scanner_can_bring_a_page_back(host: Host, kind: int) -> None:
     assert bring_back(h, entry, int(h.pte[entry]), fresh)
     host.check()
     assert memory.read(page) == rows[page].tobytes()
-    assert memory.counter("unpatched") + memory.counter("uncompressed") + memory.counter("swapped_in") == 0
+    assert not any(memory.counter(field) for field in ("unpatched", "uncompressed", "swapped_in", "cow_ksm"))
 
 
 def test_a_store_in_between_wins(host: Host) -> None:
@@ -184,6 +206,56 @@ def test_a_store_in_between_wins(host: Host) -> None:
     put_frame(h, pfn)
     host.check()
     assert memory.read(0)[:3] == b"new"
+
+
+@pytest.mark.parametrize("access", [lambda memory: memory.touch(np.array([0])), lambda memory: memory.write(0, b"new")])
+def test_any_use_in_between_keeps_a_page_from_being_guarded(host: Host, access: Callable[[Memory], None]) -> None:
+    memory = host.add(PAGES, "a")
+    memory.write(0, b"old")
+    h, entry = host.arrays, int(host.arrays.mms[memory.mm]["first"])
+    h.pte[entry] &= ~ACCESSED
+    old, frame = int(h.pte[entry]), copy_of(host, frame_of(memory, 0))
+    access(memory)
+    assert not make_guarded(h, entry, old, frame)
+    put_frame(h, frame)
+    host.check()
+    assert host.frames_in_use() == 1
+
+
+def two_guards(host: Host) -> tuple[Memory, Memory, int]:
+    """Two guests whose first pages are guarded in one frame, and that frame."""
+    one, other = host.add(PAGES, "a"), host.add(PAGES, "b")
+    for memory in (one, other):
+        memory.write(0, b"same")
+        memory.write(1, memory.name.encode())
+    h = host.arrays
+    frame = copy_of(host, frame_of(one, 0))
+    assert get_frame(h, frame)
+    assert all(guard(host, int(h.mms[memory.mm]["first"]), frame) for memory in (one, other))
+    host.check()
+    return one, other, frame
+
+
+def test_guarded_pages_share_a_frame_and_are_counted_like_others_that_do(host: Host) -> None:
+    one, other, frame = two_guards(host)
+    assert host.frames_in_use() == 3
+    matrix, split = host.sharing()
+    assert (int(matrix[one.mm, other.mm]), split.sum(axis=0).tolist()) == (1, [0, 0, 1])
+    assert host.distinct() == 3
+    assert one.read(0)[:4] == b"same"
+    assert one.counter("cow_ksm") == 1
+    assert frame_of(one, 0) != frame == frame_of(other, 0)
+    host.check()
+    assert host.frames_in_use() == 4
+
+
+def test_a_fork_has_no_guarded_pages(host: Host) -> None:
+    one, _, _ = two_guards(host)
+    child = one.fork("child")
+    assert not host.kinds()[[one.mm, child.mm]].any()
+    child.write(0, b"else")
+    assert one.read(0)[:4] == b"same"
+    host.check()
 
 
 def test_a_reference_page_can_be_stored_to(host: Host) -> None:

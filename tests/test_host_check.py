@@ -16,7 +16,9 @@ from vmdedup.host.layout import (
     CTL_FREE,
     CTL_FRESH,
     CTL_HEADS,
+    FRAME_MASK,
     FRAME_SHIFT,
+    GUARDED,
     KIND_SHIFT,
     MAPPED,
     MM_DEAD,
@@ -165,7 +167,30 @@ def slot_without_frame(s: Sound) -> None:
     s.h.slots[int(s.h.mms[s.one.mm]["first"]) + UNTOUCHED]["frame"] = 1000
 
 
+def guard(s: Sound, page: int, pfn: int) -> None:
+    """Let a page be guarded in a frame."""
+    s.one.entries[page] = MAPPED | (GUARDED << KIND_SHIFT) | ((pfn & FRAME_MASK) << FRAME_SHIFT)
+
+
+def guards_nothing(s: Sound) -> None:
+    """A page is guarded in a frame beyond the pool."""
+    guard(s, UNTOUCHED, len(s.h.frames))
+
+
+def guards_a_frame_of_its_own(s: Sound) -> None:
+    """A page is guarded in a frame that somebody might store into."""
+    guard(s, OWN, s.pfn(OWN))
+
+
+def pool_without_frame(s: Sound) -> None:
+    """A place of the pool names a frame that is not there."""
+    s.h.pool[5] = len(s.h.frames)
+
+
 CORRUPTIONS = [
+    (guards_nothing, r"address space \d \(one\): it guards a frame that does not exist"),
+    (guards_a_frame_of_its_own, "a guarded frame is not marked as shared"),
+    (pool_without_frame, "the pool has a frame that does not exist"),
     (counts_one_more, r"frame \d+ counts 2, 1 entries and slots use it \(1 such frames\)"),
     (counts_one_less, r"frame \d+ counts 1, 2 entries and slots use it"),
     (forgotten_entry, r"frame \d+ counts 1, 0 entries and slots use it"),

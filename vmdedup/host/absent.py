@@ -1,9 +1,11 @@
 """Pages that are not present because a scanner keeps their content in another form. Kernels only.
 
     scanner   write_protect ─► slot filled ─► make_absent          content patched, compressed, swapped or one word
+              content in a shared frame ─► make_guarded             whole, but neither to be read nor to be stored to
     owner     pin ─► content rebuilt from the slot ─► make_present  at its next access, by host.rebuild
 
-A slot counts the frame that holds its bytes, and the frame that its patch refers to.
+A slot counts the frame that holds its bytes, and the frame that its patch refers to. A guarded page's entry names its
+frame and counts it; that frame is marked as shared, so that nobody who maps it stores in place.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from vmdedup.host.frames import put_frame
 from vmdedup.host.layout import (
     ACCESSED,
     COMPRESSED,
+    FRAME_MASK,
     FRAME_SHIFT,
+    GUARDED,
     KIND_MASK,
     KIND_SHIFT,
     PATCHED,
@@ -35,12 +39,30 @@ def kind_of(entry: int) -> int:
 
 
 @kernel
+def frame_behind(entry: int) -> int:
+    """The frame in which a page lies as a whole, whether it may be accessed or not; 0: the zero page, or none."""
+    if entry & PRESENT or kind_of(entry) == GUARDED:
+        return (entry >> FRAME_SHIFT) & FRAME_MASK
+    return 0
+
+
+@kernel
 def drop_slot(h: Any, entry: int, kind: int) -> None:
     """Let go of what a slot counts. For whoever has changed the entry."""
     if kind in (PATCHED, COMPRESSED):
         put_frame(h, int(h.slots[entry]["frame"]))
     if kind == PATCHED:
         put_frame(h, int(h.slots[entry]["reference"]))
+
+
+@kernel
+def drop_kept(h: Any, entry: int, old: int) -> None:
+    """Let go of what an absent page's slot or entry counts. For whoever has changed the entry, which was `old`."""
+    kind = kind_of(old)
+    if kind == GUARDED:
+        put_frame(h, (old >> FRAME_SHIFT) & FRAME_MASK)
+    else:
+        drop_slot(h, entry, kind)
 
 
 @kernel
@@ -52,6 +74,19 @@ def make_absent(h: Any, entry: int, protected: int, pfn: int, kind: int) -> bool
     if not cas(h.pte, entry, protected, (protected & VMA_BITS) | (kind << KIND_SHIFT)):
         return False
     put_frame(h, pfn)
+    return True
+
+
+@kernel
+def make_guarded(h: Any, entry: int, old: int, frame: int) -> bool:
+    """Take all access to a page, whose content is in `frame` too, counted for it. False: the guest was faster.
+
+    old: the entry as it was before the contents were compared, or copied, with ACCESSED clear. Whoever loads or stores
+    sets that bit, so no page needs to be write-protected first. The page's own frame is let go.
+    """
+    if not cas(h.pte, entry, old, (old & VMA_BITS) | (GUARDED << KIND_SHIFT) | (frame << FRAME_SHIFT)):
+        return False
+    put_frame(h, (old >> FRAME_SHIFT) & FRAME_MASK)
     return True
 
 
@@ -71,7 +106,7 @@ def make_present(h: Any, mm: int, entry: int, pfn: int) -> None:
     old = load(h.pte, entry)
     kind = kind_of(old)
     store(h.pte, entry, (old & VMA_BITS) | PRESENT | ACCESSED | SOFT | PIN | (pfn << FRAME_SHIFT))
-    drop_slot(h, entry, kind)
+    drop_kept(h, entry, old)
     count_rebuilt(h, mm, kind)
     store(h.pte, entry, (old & VMA_BITS) | PRESENT | ACCESSED | SOFT | (pfn << FRAME_SHIFT))
 
@@ -83,6 +118,8 @@ def count_rebuilt(h: Any, mm: int, kind: int) -> None:
         fetch_add(h.mms["unpatched"], mm, 1)
     elif kind == SWAPPED:
         fetch_add(h.mms["swapped_in"], mm, 1)
+    elif kind == GUARDED:
+        fetch_add(h.mms["cow_ksm"], mm, 1)
     else:
         fetch_add(h.mms["uncompressed"], mm, 1)
 
@@ -92,5 +129,5 @@ def bring_back(h: Any, entry: int, old: int, pfn: int) -> bool:
     """Let a scanner make an absent page present with a frame that it has filled. False: the owner was faster."""
     if old & PIN or not cas(h.pte, entry, old, (old & VMA_BITS) | PRESENT | SOFT | (pfn << FRAME_SHIFT)):
         return False
-    drop_slot(h, entry, kind_of(old))
+    drop_kept(h, entry, old)
     return True

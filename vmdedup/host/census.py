@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.absent import kind_of
+from vmdedup.host.absent import frame_behind, kind_of
 from vmdedup.host.layout import (
     COUNT_MASK,
-    FRAME_MASK,
-    FRAME_SHIFT,
     MM_LIVE,
-    PRESENT,
     ZERO,
 )
 from vmdedup.jit.kernel import kernel
@@ -37,7 +34,7 @@ def allocated_pages(h: Any, allocated: Any, zero_placed: Any) -> None:
                 if e & ZERO:
                     placed += 1
                     pages += 1
-                elif (e & PRESENT and (e >> FRAME_SHIFT) & FRAME_MASK != 0) or kind_of(e) != 0:
+                elif frame_behind(e) != 0 or kind_of(e) != 0:
                     pages += 1
         allocated[mm] = pages
         zero_placed[mm] = placed
@@ -51,7 +48,7 @@ def count_mappings(h: Any) -> int:
         if h.mms[mm]["state"] == MM_LIVE:
             first = h.mms[mm]["first"]
             for entry in range(first, first + h.mms[mm]["pages"]):
-                if h.pte[entry] & PRESENT and (h.pte[entry] >> FRAME_SHIFT) & FRAME_MASK != 0:
+                if frame_behind(h.pte[entry]) != 0:
                     total += 1
     return total
 
@@ -64,9 +61,8 @@ def list_mappings(h: Any, pairs: Any) -> int:
         if h.mms[mm]["state"] == MM_LIVE:
             first = h.mms[mm]["first"]
             for entry in range(first, first + h.mms[mm]["pages"]):
-                e = h.pte[entry]
-                pfn = (e >> FRAME_SHIFT) & FRAME_MASK
-                if e & PRESENT and pfn != 0 and n < len(pairs):
+                pfn = frame_behind(h.pte[entry])
+                if pfn != 0 and n < len(pairs):
                     pairs[n] = (pfn << 16) | mm
                     n += 1
     return n
@@ -141,8 +137,8 @@ def hash_contents(h: Any, mapped: Any, hashes: Any) -> int:
             first = h.mms[mm]["first"]
             for entry in range(first, first + h.mms[mm]["pages"]):
                 e = h.pte[entry]
-                if e & PRESENT:
-                    mapped[(e >> FRAME_SHIFT) & FRAME_MASK] = 1
+                if frame_behind(e) != 0:
+                    mapped[frame_behind(e)] = 1
                 elif kind_of(e) != 0:
                     hashes[n] = h.slots[entry]["hash"]
                     n += 1
@@ -176,9 +172,8 @@ def share_totals(h: Any, maps: Any, guests: Any, last: Any, totals: Any) -> None
         if h.mms[mm]["state"] == MM_LIVE:
             first = h.mms[mm]["first"]
             for entry in range(first, first + h.mms[mm]["pages"]):
-                e = h.pte[entry]
-                pfn = (e >> FRAME_SHIFT) & FRAME_MASK
-                if e & PRESENT and pfn != 0:
+                pfn = frame_behind(h.pte[entry])
+                if pfn != 0:
                     maps[pfn] += 1
                     if last[pfn] != mm:
                         last[pfn] = mm

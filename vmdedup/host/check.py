@@ -19,6 +19,7 @@ from vmdedup.host.layout import (
     CTL_PER_NODE,
     FRAME_MASK,
     FRAME_SHIFT,
+    GUARDED,
     KIND_MASK,
     KIND_SHIFT,
     MAPPED,
@@ -42,9 +43,9 @@ def _require(holds: bool, message: str) -> None:
 def check_host(h: HostArrays) -> None:
     """Raise InvariantError, naming the first thing that is wrong, unless all of this holds:
 
-    - each frame's count equals the entries that map it and the slots that use it, all inside the pool;
+    - each frame's count equals the entries that map or guard it, the slots that use it and its places in the pool;
     - the free list holds every frame without mapping, once, and no other;
-    - a writable entry's frame is mapped once and is not a KSM frame;
+    - a writable entry's frame is mapped once and is not a KSM frame; a guarded one's is marked as one;
     - no entry is pinned; entries of dead address spaces are empty;
     - ksm_zero_pages equals the entries marked so, and those map the zero page; the zero page is all zeros.
     """
@@ -52,6 +53,8 @@ def check_host(h: HostArrays) -> None:
     writable = np.zeros(len(h.frames), np.bool_)
     for mm in range(len(h.mms)):
         _check_entries(h, mm, mapped, writable)
+    _require(bool(((h.pool >= 0) & (h.pool < len(h.frames))).all()), "the pool has a frame that does not exist")
+    np.add.at(mapped, h.pool[h.pool != 0], 1)
     _check_counts(h, mapped, writable)
     _check_free_lists(h, mapped)
     _require(not h.words[0].any(), "the zero page is not zero")
@@ -78,7 +81,12 @@ def _check_entries(h: HostArrays, mm: int, mapped: np.ndarray, writable: np.ndar
     _require(bool(((entries & (SOFT | PRESENT)) != SOFT).all()), f"{name}: an absent page is marked as written")
     np.add.at(mapped, pfns[present], 1)
     writable[pfns[may_write]] = True
-    _count_slots(h.slots[first : first + pages], np.where(present, 0, (entries & KIND_MASK) >> KIND_SHIFT), mapped)
+    kinds = np.where(present, 0, (entries & KIND_MASK) >> KIND_SHIFT)
+    _count_slots(h.slots[first : first + pages], kinds, mapped)
+    guarded = pfns[kinds == GUARDED]
+    _require(bool(((guarded > 0) & (guarded < len(mapped))).all()), f"{name}: it guards a frame that does not exist")
+    _require(bool((h.frames[guarded] >> NODE_SHIFT != 0).all()), f"{name}: a guarded frame is not marked as shared")
+    np.add.at(mapped, guarded, 1)
 
 
 def _count_slots(slots: np.ndarray, kinds: np.ndarray, mapped: np.ndarray) -> None:

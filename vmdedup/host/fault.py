@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.absent import drop_slot, kind_of
+from vmdedup.host.absent import drop_kept, kind_of
 from vmdedup.host.frames import NO_FRAME, alloc_frame, put_frame
 from vmdedup.host.layout import (
     ACCESSED,
     DIRTY,
     FRAME_MASK,
     FRAME_SHIFT,
+    GUARDED,
     MAPPED,
     MERGEABLE,
     NODE_SHIFT,
@@ -59,8 +60,9 @@ def unpin(h: Any, entry: int) -> None:
 def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     """Pin an entry whose page the owner may store into; the caller stores and unpins.
 
-    whole: every byte will be stored, so that the old content need not be kept. Returns the frame, or FAULT_SEGV,
-    FAULT_OOM or FAULT_ABSENT with nothing pinned. Source: mm/memory.c:handle_mm_fault.
+    whole: every byte will be stored, so that the old content need not be kept; a guarded page is copied all the same,
+    as its guest's fault cannot tell. Returns the frame, or FAULT_SEGV, FAULT_OOM or FAULT_ABSENT with nothing pinned.
+    Source: mm/memory.c:handle_mm_fault.
     """
     old = load(h.pte, entry)
     if old & WRITABLE and cas(h.pte, entry, old, old | PIN | ACCESSED | DIRTY | SOFT):
@@ -69,7 +71,7 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     if not old & MAPPED:
         unpin(h, entry)
         return FAULT_SEGV
-    if kind_of(old) != 0 and not whole:
+    if kind_of(old) == GUARDED or (kind_of(old) != 0 and not whole):
         unpin(h, entry)
         return FAULT_ABSENT
     pfn = (old >> FRAME_SHIFT) & FRAME_MASK
@@ -86,7 +88,7 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
         else:
             clear_page(h.words, fresh)
     store(h.pte, entry, (old & VMA_BITS) | PIN | WRITTEN | (fresh << FRAME_SHIFT))
-    drop_slot(h, entry, kind_of(old))
+    drop_kept(h, entry, old)
     _leave_frame(h, mm, old)
     return fresh
 
@@ -137,7 +139,7 @@ def drop_page(h: Any, mm: int, entry: int, kept_bits: int) -> None:
         fetch_add(h.mms["zero_pages"], mm, -1)
     if old & PRESENT:
         put_frame(h, (old >> FRAME_SHIFT) & FRAME_MASK)
-    drop_slot(h, entry, kind_of(old))
+    drop_kept(h, entry, old)
 
 
 @kernel

@@ -16,6 +16,7 @@ from vmdedup.host.layout import (
     CTL_HEADS,
     CTL_NODES,
     CTL_PER_NODE,
+    CTL_POOL,
     CTL_STALE,
     NO_NODE,
     NODE_SHIFT,
@@ -84,8 +85,18 @@ def _take_fresh(h: Any, node: int) -> int:
 
 
 @kernel
+def _take_pooled(h: Any) -> int:
+    """The pool is free memory after all, once there is no other."""
+    for place in range(load(h.ctl, CTL_POOL)):
+        pfn = load(h.pool, place)
+        if pfn != 0 and cas(h.pool, place, pfn, 0):
+            return pfn
+    return NO_FRAME
+
+
+@kernel
 def alloc_frame(h: Any, node: int) -> int:
-    """A frame with count 1 and undefined content, from the node or, if that is full, from another.
+    """A frame with count 1 and undefined content, from the node or, if that is full, from another, or the pool.
 
     Returns NO_FRAME if the host's memory is exhausted.
     """
@@ -98,7 +109,7 @@ def alloc_frame(h: Any, node: int) -> int:
         if pfn != NO_FRAME:
             store(h.frames, pfn, 1)
             return pfn
-    return NO_FRAME
+    return _take_pooled(h)
 
 
 @kernel

@@ -1,6 +1,6 @@
 """Every word of host memory that processes share, declared once.
 
-The segment, one anonymous memory file, in this order, each part on a page boundary; areas come last:
+The segment, one anonymous memory file, in this order, each part on a page boundary; areas and pool come last:
 
     ┌─────────┬───────────────┬─────────┬──────────────┬──────────────┬──────────────────┬───────────────┬─────────────┐
     │ control │ mms           │ owners  │ page table   │ slots        │ hints            │ frame words   │ frames      │
@@ -13,7 +13,8 @@ The segment, one anonymous memory file, in this order, each part on a page bound
 A page table entry (pte), an int64, from bit 0:
 
     0 PRESENT   1 WRITABLE   2 ACCESSED   3 DIRTY   4 SOFT   5 ZERO   6 PIN   7 MERGEABLE   8 MAPPED
-    9-11 kind of a page that is not present (0 untouched, 1 patched, 2 compressed, 3 swapped, 4 one word repeated)
+    9-11 kind of a page that is not present (0 untouched, 1 patched, 2 compressed, 3 swapped, 4 one word repeated,
+    5 guarded: whole, in the frame that the entry names)
     12-13 age in clock sweeps   16-47 frame number
 
 SOFT is set by every store and cleared only by a scanner that is about to look at the content: while it is
@@ -21,9 +22,10 @@ clear, what the scanner computed from the page still holds. ZERO marks a zero pa
 MERGEABLE are the page's VMA. PIN is set by the owner while it reads, stores or faults; nobody else changes a
 pinned entry. A page that is not present but of a kind keeps its content elsewhere: the slot at its entry's index
 says where. A scanner fills the slot before it changes the entry; then it is the owner's, until the page is present.
+A guarded page needs no slot: its entry counts the frame, and nobody, not its owner either, may read or store there.
 
-A frame word, an int64: bits 0-31 count (entries that map the frame, slots whose content is in it or refers to it, plus
-a scanner's reference while it works on it);
+A frame word, an int64: bits 0-31 count (entries that map or guard the frame, slots whose content is in it or refers to
+it, its place in the pool, plus a scanner's reference while it works on it);
 bits 32-62 node: 0 ordinary, NO_NODE a KSM frame without stable node, else the stable node's index. Count 0: the frame
 is free and the node bits link the free list. Frame 0 is the zero page; it is never counted nor freed.
 """
@@ -55,12 +57,14 @@ PATCHED = 1  # a patch, and the frame that it refers to
 COMPRESSED = 2
 SWAPPED = 3  # in the swap area, at the entry's own index
 FILLED = 4  # one word, all over the page
+GUARDED = 5  # whole, in the frame that the entry names; any access makes a copy
 AGE_SHIFT = 12
 FRAME_SHIFT = 16
 FRAME_MASK = 0xFFFFFFFF
 VMA_BITS = MAPPED | MERGEABLE
 HINT_RING = 1 << 13  # places for hints of one address space
 AREAS = 512  # records of areas that one address space may have
+POOL = 1 << 15  # places of the pool
 
 # Kinds of areas, as a system's memory mappings have them, and what it says of who uses them.
 ANONYMOUS, STACK, GRAPHICS, FILES = 0, 1, 2, 3
@@ -81,6 +85,8 @@ CTL_HINTS = 6  # whether guests are to leave hints
 CTL_HEADS = 8  # + node: free list head, tag in the high half, frame in the low half
 CTL_FRESH = 24  # + node: next frame that nobody has had
 CTL_FREE = 40  # + node: length of the free list
+CTL_POOL = 48  # places of the pool that are in use; 0: frames are taken as they come
+CTL_DRAW = 49  # state of the draws from the pool
 CTL_WORDS = 64
 MAX_NODES = 8
 TAG_STEP = 1 << 32
@@ -102,7 +108,7 @@ mm_dtype = np.dtype(
         ("pages", "i8"),  # its size in pages
         ("capacity", "i8"),  # entries reserved for it, whole blocks
         ("zero_pages", "i8"),  # entries with ZERO set (ksm_zero_pages)
-        ("cow_ksm", "i8"),  # KSM frames copied because of a write or of unsharing (cow_ksm)
+        ("cow_ksm", "i8"),  # KSM frames copied because of a write or of unsharing (cow_ksm), guarded ones of any access
         ("cow_fork", "i8"),  # fork-shared frames copied because of a write
         ("zero_cow", "i8"),  # zero pages placed by KSM that a write replaced
         ("faults", "i8"),  # pages made present
@@ -155,6 +161,7 @@ class HostArrays(NamedTuple):
     bytes: npt.NDArray[np.uint8]  # (frames, page_size): the same, as bytes
     swap: npt.NDArray[np.int64]  # (pages or 0, page_size // 8): the swap area, not part of the host's memory
     areas: npt.NDArray[Any]  # (mms, AREAS) of area_dtype
+    pool: npt.NDArray[np.int64]  # (POOL,): frames set aside, each counted by its place; 0: none
 
 
 def align(offset: int) -> int:
@@ -175,6 +182,7 @@ def offsets(mms: int, pages: int, frames: int, page_size: int, swap: bool) -> tu
         frames * page_size,
         pages * page_size if swap else 0,
         mms * AREAS * area_dtype.itemsize,
+        POOL * 8,
     ]
     starts, end = [], 0
     for size in sizes:

@@ -34,6 +34,7 @@ from vmdedup.host.layout import (
     MM_FREE,
     MM_LIVE,
     NODE_SHIFT,
+    POOL,
     HostArrays,
     area_dtype,
     mm_dtype,
@@ -47,7 +48,7 @@ from vmdedup.host.segment import Segment
 MAX_MMS = 65535
 DIGEST_PAGES = 1024
 SPARE = 16
-_FRAMES, _SWAP, _AREAS = 7, 8, 9  # parts of the segment, see host.layout
+_FRAMES, _SWAP, _AREAS, _POOL = 7, 8, 9, 10  # parts of the segment, see host.layout
 
 
 class Host:
@@ -117,6 +118,7 @@ class Host:
             bytes=words.view(np.uint8),
             swap=rows(_SWAP, pages if swap else 0),
             areas=part(_AREAS, area_dtype, mms * AREAS).reshape(mms, AREAS),
+            pool=part(_POOL, np.int64, POOL),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -170,8 +172,9 @@ class Host:
         set_mm_state(self.arrays, mm, MM_DEAD, MM_FREE)
 
     def trim(self) -> int:
-        """Give the memory of free frames back to the system, while nobody runs. Returns the bytes returned."""
-        free = np.sort(np.fromiter(self._free_frames(), np.int64))
+        """Give memory of free and pooled frames back to the system, while nobody runs. Returns the bytes returned."""
+        pooled = self.arrays.pool[self.arrays.pool != 0]
+        free = np.sort(np.concatenate((np.fromiter(self._free_frames(), np.int64), pooled)))
         if not len(free) or self.page_size != 4096:
             return 0
         breaks = np.flatnonzero(np.diff(free) != 1)

@@ -9,13 +9,32 @@ from numpy.typing import NDArray
 
 from vmdedup.host.absent import make_present, pin_absent
 from vmdedup.host.fault import unpin
-from vmdedup.host.frames import NO_FRAME, alloc_frame
-from vmdedup.host.layout import COMPRESSED, FILLED, KIND_MASK, KIND_SHIFT, PATCHED, PRESENT, SWAPPED, HostArrays
+from vmdedup.host.frames import NO_FRAME
+from vmdedup.host.layout import (
+    COMPRESSED,
+    FILLED,
+    FRAME_MASK,
+    FRAME_SHIFT,
+    GUARDED,
+    KIND_MASK,
+    KIND_SHIFT,
+    PATCHED,
+    PRESENT,
+    SWAPPED,
+    HostArrays,
+)
+from vmdedup.host.pool import draw_frame
 
 
 def kind_of_all(entries: NDArray[np.int64]) -> NDArray[np.int64]:
     """The kinds of page table entries: 0 for those that are present or were never touched."""
     return np.where(entries & PRESENT, 0, (entries & KIND_MASK) >> KIND_SHIFT)
+
+
+def frames_behind(entries: NDArray[np.int64]) -> NDArray[np.int64]:
+    """host.absent.frame_behind of each."""
+    whole = (entries & PRESENT != 0) | (kind_of_all(entries) == GUARDED)
+    return np.where(whole, (entries >> FRAME_SHIFT) & FRAME_MASK, 0)
 
 
 def rebuild_page(h: HostArrays, mm: int, page: int) -> bool:
@@ -24,7 +43,7 @@ def rebuild_page(h: HostArrays, mm: int, page: int) -> bool:
     kind = int(pin_absent(h, entry))
     if kind == 0:
         return True
-    fresh = int(alloc_frame(h, int(h.mms[mm]["node"])))
+    fresh = int(draw_frame(h, int(h.mms[mm]["node"])))
     if fresh == NO_FRAME:
         unpin(h, entry)
         return False
@@ -40,6 +59,8 @@ def write_content(h: HostArrays, entry: int, kind: int, page: NDArray[np.int64])
         page[:] = slot["fill"]
     elif kind == SWAPPED:
         page[:] = h.swap[entry]
+    elif kind == GUARDED:
+        page[:] = h.words[(int(h.pte[entry]) >> FRAME_SHIFT) & FRAME_MASK]
     else:
         page.view(np.uint8)[:] = np.frombuffer(_unpacked(h, slot, kind), np.uint8)
 

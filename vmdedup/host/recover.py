@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.absent import kind_of
+from vmdedup.host.absent import frame_behind, kind_of
 from vmdedup.host.layout import (
     COMPRESSED,
     COUNT_MASK,
@@ -19,14 +19,11 @@ from vmdedup.host.layout import (
     CTL_NODES,
     CTL_PER_NODE,
     CTL_STALE,
-    FRAME_MASK,
-    FRAME_SHIFT,
     MM_FREE,
     MM_LIVE,
     NODE_SHIFT,
     PATCHED,
     PIN,
-    PRESENT,
     ZERO,
 )
 from vmdedup.jit.kernel import kernel
@@ -42,7 +39,10 @@ def drop_mm(h: Any, mm: int) -> None:
 
 @kernel
 def recount(h: Any, counts: Any) -> None:
-    """Count anew what maps every frame, or keeps content in it, or refers to it. counts: int64[frames], zeroed."""
+    """Count anew what maps every frame, keeps content in it, refers to it, or has set it aside.
+
+    counts: int64[frames], zeroed.
+    """
     for mm in range(len(h.mms)):
         zero_pages = 0
         if h.mms[mm]["state"] != MM_FREE:
@@ -52,8 +52,8 @@ def recount(h: Any, counts: Any) -> None:
                 h.pte[entry] = e
                 if e & ZERO:
                     zero_pages += 1
-                pfn = (e >> FRAME_SHIFT) & FRAME_MASK
-                if e & PRESENT and pfn != 0:
+                pfn = frame_behind(e)
+                if pfn != 0:
                     counts[pfn] += 1
                 kind = kind_of(e)
                 if kind in (PATCHED, COMPRESSED):
@@ -61,6 +61,9 @@ def recount(h: Any, counts: Any) -> None:
                 if kind == PATCHED:
                     counts[h.slots[entry]["reference"]] += 1
         h.mms[mm]["zero_pages"] = zero_pages if h.mms[mm]["state"] == MM_LIVE else 0
+    for place in range(len(h.pool)):
+        if h.pool[place] != 0:
+            counts[h.pool[place]] += 1
 
 
 @kernel

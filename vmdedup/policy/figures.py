@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, NODE_SHIFT, PRESENT
+from vmdedup.host.layout import NODE_SHIFT
 from vmdedup.host.memory import Host
+from vmdedup.host.rebuild import frames_behind
 from vmdedup.policy.sharing import count_shared
 
 
@@ -19,7 +20,6 @@ def shared_pages(host: Host) -> tuple[int, int]:
 
 def merging_pages(host: Host, mm: int) -> int:
     """Pages of an address space that map a shared frame."""
-    entries = host.memory(mm).entries
-    frames = (entries[(entries & PRESENT) != 0] >> FRAME_SHIFT) & FRAME_MASK
+    frames = frames_behind(host.memory(mm).entries)
     words = host.arrays.frames[frames[frames != 0]]
     return int((words >> NODE_SHIFT != 0).sum())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmdedup.host.absent import frame_behind
 from vmdedup.host.frames import get_frame, put_frame, set_stable_node, stable_node_of
 from vmdedup.host.layout import ACCESSED, FRAME_MASK, FRAME_SHIFT, MERGEABLE, NO_NODE, PIN, PRESENT, SOFT
 from vmdedup.host.share import FAILED, replace_page, write_protect
@@ -100,14 +101,13 @@ def was_accessed(h: Any, entry: int) -> bool:
 
 @kernel
 def count_shared(h: Any, maps: Any) -> int:
-    """How often each shared frame is mapped. maps: int32[frames], zeroed. Returns how many shared frames there are."""
+    """How often each shared frame is mapped or guarded. maps: int32[frames], zeroed. Returns how many there are."""
     frames = 0
     for mm in range(1, len(h.mms)):
         first = h.mms[mm]["first"]
         for entry in range(first, first + h.mms[mm]["pages"]):
-            e = load(h.pte, entry)
-            pfn = (e >> FRAME_SHIFT) & FRAME_MASK
-            if e & PRESENT and pfn != 0 and stable_node_of(h, pfn) != 0:
+            pfn = frame_behind(load(h.pte, entry))
+            if pfn != 0 and stable_node_of(h, pfn) != 0:
                 if maps[pfn] == 0:
                     frames += 1
                 maps[pfn] += 1

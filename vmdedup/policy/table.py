@@ -31,6 +31,7 @@ POLICIES: Final[Mapping[str, str]] = {
     "none": "vmdedup.policy.none:NoPolicy",
     "similar_page": "vmdedup.policy.mobile.similar_page:SimilarPage",
     "uksm": "vmdedup.policy.uksm.policy:Uksm",
+    "vusion": "vmdedup.policy.vusion.policy:Vusion",
     "xlh": "vmdedup.policy.xlh.policy:Xlh",
     "zero_only": "vmdedup.policy.tenancy.zero_only:ZeroOnly",
     "zram": "vmdedup.policy.mobile.zram:Zram",

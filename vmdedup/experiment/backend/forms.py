@@ -14,14 +14,11 @@ from vmdedup.host.layout import (
     COMPRESSED,
     COUNT_MASK,
     FILLED,
-    FRAME_MASK,
-    FRAME_SHIFT,
     PATCHED,
-    PRESENT,
     SWAPPED,
 )
 from vmdedup.host.memory import Host
-from vmdedup.host.rebuild import kind_of_all
+from vmdedup.host.rebuild import frames_behind, kind_of_all
 from vmdedup.policy.work import GUEST_PRICES_NS
 from vmdedup.units import SECOND_NS
 
@@ -64,8 +61,7 @@ def _packed(host: Host) -> _Packed:
     kinds = kind_of_all(arrays.pte)
     entries = {kind: np.flatnonzero(kinds == kind) for kind in (PATCHED, COMPRESSED, SWAPPED, FILLED)}
     mapped = np.zeros(len(arrays.frames), np.bool_)
-    present = arrays.pte[(arrays.pte & PRESENT) != 0]
-    mapped[(present >> FRAME_SHIFT) & FRAME_MASK] = True
+    mapped[frames_behind(arrays.pte)] = True
     packed = np.concatenate((entries[PATCHED], entries[COMPRESSED]))
     storage = _other(arrays.slots["frame"][packed], mapped)
     return _Packed(entries, storage, _other(arrays.slots["reference"][entries[PATCHED]], mapped), mapped)
