@@ -160,8 +160,11 @@ def put_frame(h: Any, pfn: int) -> None:
 
 @kernel
 def frames_in_use(h: Any) -> int:
-    """Frames that hold somebody's bytes now."""
+    """Frames that hold somebody's bytes now; those of the pool do not."""
     used = 0
+    for place in range(load(h.ctl, CTL_POOL)):
+        if load(h.pool, place) != 0:
+            used -= 1
     for node in range(h.ctl[CTL_NODES]):
         first = max(1, node * h.ctl[CTL_PER_NODE])
         used += load(h.ctl, CTL_FRESH + node) - first - load(h.ctl, CTL_FREE + node)

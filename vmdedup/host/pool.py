@@ -2,7 +2,7 @@
 
 A frame drawn from the pool leaves its place to one that has just been allocated. Whoever draws exchanges the two in one
 step and uses the drawn one after that, so a place never names a frame that somebody else uses, whoever is killed when.
-A pooled frame is in use as far as free memory is concerned, until there is no other: then alloc_frame takes it.
+The pool is free memory, and counted as that: when there is no other, alloc_frame takes from it, and chance ends.
 Source of the idea: Oliverio and others, VUsion, SOSP 2017, randomised allocation.
 """
 
@@ -48,14 +48,13 @@ def draw_frame(h: Any, node: int) -> int:
 @kernel
 def fill_pool(h: Any, places: int) -> None:
     """See to it that so many places have a frame, as far as there is memory. For the scanner alone."""
-    store(h.ctl, CTL_POOL, 0)  # so that nothing is taken from one place to fill another
+    store(h.ctl, CTL_POOL, places)
     for place in range(places):
         if load(h.pool, place) == 0:
             pfn = alloc_frame(h, 0)
             if pfn == NO_FRAME:
                 break
             store(h.pool, place, pfn)
-    store(h.ctl, CTL_POOL, places)
 
 
 @kernel

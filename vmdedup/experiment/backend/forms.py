@@ -95,9 +95,10 @@ def forms_on(host: Host) -> dict[str, int | float]:
 
 
 def _held(host: Host, found: _Packed) -> int:
-    """Frames in use that neither a page nor a slot accounts for."""
+    """Frames in use that neither a page nor a slot accounts for; the pool is not in use."""
     held = (host.arrays.frames & COUNT_MASK != 0) & ~found.mapped
     held[0] = False
+    held[host.arrays.pool] = False
     held[found.storage] = held[found.references] = False
     return int(held.sum())
 

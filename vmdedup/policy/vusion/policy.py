@@ -48,9 +48,9 @@ class Vusion(Policy):
     was merged or fake merged. Randomised allocation: what is guarded, and what an access makes, lies in a frame drawn
     from a pool. Pages of the working set are left alone: those used since the last visit.
 
-    From the abstract are these three; that a page is idle after one round, the size of the pool, and that memory is
-    gone round as ksmd does it, are ours. Huge pages there are none. A copy costs the same whatever becomes of the frame
-    that it leaves, which the paper has to see to.
+    From the abstract are these three; that a page is idle after one round, the size of the pool, that the pool gives
+    way when memory is short, and that memory is gone round as ksmd does it, are ours. Huge pages there are none. A copy
+    costs the same whatever becomes of the frame that it leaves, which the paper has to see to.
     """
 
     name: ClassVar[str] = "vusion"
