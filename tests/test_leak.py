@@ -11,8 +11,9 @@ from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
 from vmdedup.host.memory import Host
 from vmdedup.policy.ksm import Ksm
-from vmdedup.policy.leak.meter import Attack, measure_leak
-from vmdedup.policy.leak.timing import PRIVATE_WRITE_NS, WriteTimer
+from vmdedup.policy.leak.attack import Attack
+from vmdedup.policy.leak.meter import measure_leak
+from vmdedup.policy.leak.timing import PRIVATE_NS, AccessTimer
 from vmdedup.policy.leak.verdict import area_under_roc, bits_per_probe
 from vmdedup.policy.work import GUEST_PRICES_NS
 
@@ -49,19 +50,19 @@ def test_a_write_to_a_merged_page_takes_as_long_as_its_copy() -> None:
         policy.enter(memory.mm)
     for _ in range(4):
         policy.scan(100)
-    timer = WriteTimer(guests[1], 0, np.random.default_rng(1))
-    assert timer.write(0) == PRIVATE_WRITE_NS + GUEST_PRICES_NS["cow_break"]
-    assert timer.write(0) == PRIVATE_WRITE_NS  # it is one's own now
-    assert timer.write(1) == PRIVATE_WRITE_NS
+    timer = AccessTimer(guests[1], 0, np.random.default_rng(1))
+    assert timer.write(0) == PRIVATE_NS + GUEST_PRICES_NS["cow_break"]
+    assert timer.write(0) == PRIVATE_NS  # it is one's own now
+    assert timer.write(1) == PRIVATE_NS
     host.close()
 
 
 def test_noise_has_the_deviation_that_was_asked_for_and_is_never_negative() -> None:
     host = Host.create(8, mms=1)
-    timer = WriteTimer(host.add(1), 1000, np.random.default_rng(1))
+    timer = AccessTimer(host.add(1), 1000, np.random.default_rng(1))
     measured = np.array([timer.write(0) for _ in range(2000)])
     assert measured.min() == 0
-    above = measured[measured > PRIVATE_WRITE_NS] - PRIVATE_WRITE_NS
+    above = measured[measured > PRIVATE_NS] - PRIVATE_NS
     assert np.sqrt((above**2).mean()) == pytest.approx(1000, rel=0.1)
     host.close()
 
@@ -73,7 +74,7 @@ def test_ksm_tells_everything() -> None:
     assert leak.seconds_to_merge is not None
     assert 0 < leak.seconds_to_merge <= leak.waited
     # 64 guesses, each a bit, in the time waited and what the writes themselves took.
-    writes = (32 * GUEST_PRICES_NS["cow_break"] + 64 * PRIVATE_WRITE_NS) / 1e9
+    writes = (32 * GUEST_PRICES_NS["cow_break"] + 64 * PRIVATE_NS) / 1e9
     assert leak.bytes_per_hour == pytest.approx(64 / 8 * 3600 / (leak.waited + writes), rel=1e-3)
 
 
@@ -85,6 +86,36 @@ def test_what_shares_nothing_between_domains_tells_nothing(name: str) -> None:
     assert (leak.bits_per_guess, leak.bytes_per_hour) == (0, 0)
     assert leak.auc == pytest.approx(0.5, abs=0.2)
     assert measure_leak(name, Attack(256, 32, 0, 3)).auc == 0.5
+
+
+def test_vusion_merges_and_tells_nothing() -> None:
+    """Every access copies, whatever was merged: without noise all times are one; with noise chance is told apart."""
+    leak = measure_leak("vusion", Attack(256, 32, 0, 3))
+    one = PRIVATE_NS + GUEST_PRICES_NS["cow_break"]
+    assert {leak.right_ns, leak.wrong_ns, leak.read_right_ns, leak.read_wrong_ns} == {one}
+    assert set(leak.right_percentiles_ns) == set(leak.wrong_percentiles_ns) == {one}
+    assert (leak.auc, leak.read_auc, leak.bits_per_guess, leak.bytes_per_hour) == (0.5, 0.5, 0, 0)
+    assert (leak.merged, leak.saved_pages, leak.copies) == (32, 64, 128)
+    noisy = measure_leak("vusion", SMALL)
+    assert noisy.auc == pytest.approx(0.5, abs=0.2)  # standard deviation 0.07
+    assert noisy.read_auc == pytest.approx(0.5, abs=0.2)
+
+
+def test_reads_tell_nothing_where_only_writes_copy() -> None:
+    leak = measure_leak("ksm", Attack(256, 32, 0, 3))
+    assert (leak.read_auc, leak.read_right_ns, leak.copies, leak.saved_pages) == (0.5, PRIVATE_NS, 32, 64)
+    assert leak.right_percentiles_ns == (PRIVATE_NS + GUEST_PRICES_NS["cow_break"],) * 5
+
+
+def test_whoever_is_of_the_same_domain_can_tell() -> None:
+    assert measure_leak("ksm_domains", Attack(256, 16, 0, 3, together=True)).auc == 1
+    assert measure_leak("ksm_domains", Attack(256, 16, 0, 3, together=True), {"scope": "2"}).auc == 0.5
+
+
+@pytest.mark.parametrize(("salting", "told"), [("0", 1.0), ("1", 0.5), ("2", 0.5)])
+def test_salts_keep_tenants_apart(salting: str, told: float) -> None:
+    leak = measure_leak("esx", Attack(256, 16, 0, 3), {"salting": salting, "host_pages_per_second": "0"})
+    assert leak.auc == pytest.approx(told, abs=0.1)  # by chance alone it does not come by some pages
 
 
 def test_noise_as_large_as_a_copy_hides_some_of_it() -> None:
@@ -106,18 +137,27 @@ def test_more_memory_to_scan_means_less_leaked_in_an_hour() -> None:
 
 
 def test_guesses_have_to_fit() -> None:
-    with pytest.raises(UsageError, match="from 1 to 128"):
+    with pytest.raises(UsageError, match="from 1 to 64"):
         Attack(pages=256, guesses=129)
 
 
 def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["leak", "--memory", "1M", "--guesses", "16", "--noise", "0"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [line[:2] for line in lines] == [
+    assert [line[:2] for line in lines[:5]] == [
         ["policy", "AUC"],
         ["ksm", "1.000"],
         ["ksm_domains", "0.500"],
         ["zero_only", "0.500"],
+        ["vusion", "0.500"],
+    ]
+    assert lines[5] == []
+    own, copy = "0.0193", "25.1"
+    assert lines[7:] == [
+        ["ksm", copy, own, own, own, "0.500", "16"],
+        ["ksm_domains", own, own, own, own, "0.500", "0"],
+        ["zero_only", own, own, own, own, "0.500", "0"],
+        ["vusion", copy, copy, copy, copy, "0.500", "64"],
     ]
 
 
@@ -125,7 +165,7 @@ def test_the_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["leak", "--policy", "ksm", "--memory", "1M", "--guesses", "16", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema_version"] == 1
-    assert document["attack"] == {"pages": 256, "guesses": 16, "noise": 100, "seed": 1}
+    assert document["attack"] == {"pages": 256, "guesses": 16, "noise": 100, "seed": 1, "together": False}
     assert document["policies"][0]["auc"] == 1
 
 
@@ -134,6 +174,10 @@ def test_the_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--policy", "ksn"], "there is no policy 'ksn'"),
         (["--guesses", "0"], "0 guesses do not fit"),
+        (["--policy-set", "esx.salting=1"], "the name one of the policies"),
+        (["--policy-set", "vusion.idel_rounds=1"], "did you mean 'idle_rounds'"),
+        (["--policy-set", "vusion.idle_rounds"], "write NAME.KNOB=VALUE"),
+        (["--policy-set", "vusion.idle_rounds=0"], "idle_rounds refuses '0'"),
         (["--memory", "1MB"], "ambiguous"),
         (["--noise", "7"], "has no unit"),
     ],

@@ -88,9 +88,12 @@ def test_figure_2_has_the_paper_s_ordering(capsys: pytest.CaptureFixture[str], t
 
 @pytest.mark.compiled
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["xlh-build", "xlh-boot", "uksm-equal-cpu", "smart-scan", "esx-identical", "phones"])
+@pytest.mark.parametrize(
+    "name",
+    ["xlh-build", "xlh-boot", "uksm-equal-cpu", "smart-scan", "esx-identical", "phones", "leak", "isolation-cost"],
+)
 def test_the_papers_directions_hold(name: str) -> None:
-    """Whatever the level: XLH sooner, UKSM more for its CPU, fewer pages by smart scan, more in more guests."""
+    """Whatever the level: XLH sooner, UKSM more for its CPU, fewer pages by smart scan, more in more guests, and so on."""
     found = EXPERIMENTS[name].run(Bench(quick=True))
     assert [row["figure"] for row in found["rows"] if row["holds"] is False] == []
 

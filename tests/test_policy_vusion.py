@@ -128,7 +128,7 @@ USES: list[Callable[[Memory, int], object]] = [
 
 
 @pytest.mark.parametrize("use", USES, ids=["touch", "read", "poke", "store"])
-def test_every_use_copies_a_merged_page_and_a_private_one_alike(bench: Bench, use: Callable[[Memory, int], object]) -> None:
+def test_every_use_copies_merged_and_private_pages(bench: Bench, use: Callable[[Memory, int], object]) -> None:
     bench.rounds(2)
     memory, private, merged = bench.guests[1], PAGES - TWICE - 1, 0
     for copies, page in enumerate((private, merged), 1):

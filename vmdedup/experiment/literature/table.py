@@ -13,6 +13,8 @@ from vmdedup.experiment.literature import (
     equal_cpu,
     identical_guests,
     isolation,
+    isolation_cost,
+    leak,
     mixed2,
     mixed_memory,
     operation_costs,
@@ -43,6 +45,8 @@ _PARTS = (
     skipping,
     self_sharing,
     phones,
+    leak,
+    isolation_cost,
 )
 EXPERIMENTS = {experiment.name: experiment for part in _PARTS for experiment in part.EXPERIMENTS}
 ALL = "all"

@@ -1,23 +1,25 @@
-"""One attacker, one victim, one policy: guesses are planted, time passes, guesses are written to, and judged.
+"""One attacker, one victim, one policy: guesses are planted, time passes, guesses are used, and judged.
 
-    attacker plants guesses ─► policy scans, in virtual time ─► attacker writes to each ─► slow: it was merged
+    attacker plants guesses ─► policy scans, in virtual time ─► attacker uses each once ─► slow: it was merged
 
-Half of the guesses are pages of the victim, half are nobody's. Attack: Suzaki and others, EuroSec 2011.
+Half of the guesses are pages of the victim, half are nobody's. Half of each are written to, half are read: a policy
+that takes away access for reading too might be told by either. Attack: Suzaki and others, EuroSec 2011.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.errors import UsageError
-from vmdedup.host.layout import CTL_HINTS, FRAME_MASK, FRAME_SHIFT, PRESENT
+from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.memory import Host, Memory
+from vmdedup.host.rebuild import frames_behind
 from vmdedup.policy.base import Policy
-from vmdedup.policy.leak.timing import PRIVATE_WRITE_NS, WriteTimer
-from vmdedup.policy.leak.verdict import Times, area_under_roc, bits_per_probe
+from vmdedup.policy.leak.attack import Attack, Leak
+from vmdedup.policy.leak.timing import PRIVATE_NS, AccessTimer
+from vmdedup.policy.leak.verdict import Times, area_under_roc, bits_per_probe, percentiles
 from vmdedup.policy.table import load_policy, policy_label
 from vmdedup.policy.work import GUEST_PRICES_NS
 
@@ -27,57 +29,28 @@ MOST_SECONDS = 24 * 3600
 _MS = 1_000_000
 _HOUR_S = 3600
 # Times above this are taken for merged pages: halfway, on a logarithmic scale, from a page of one's own to a copy.
-THRESHOLD_NS = float(np.sqrt(PRIVATE_WRITE_NS * GUEST_PRICES_NS["cow_break"]))
+THRESHOLD_NS = float(np.sqrt(PRIVATE_NS * GUEST_PRICES_NS["cow_break"]))
 
 
-@dataclass(frozen=True)
-class Attack:
-    """How it is tried. pages: of each guest; guesses: right ones and as many wrong ones; noise: of a time, ns."""
+def measure_leak(name: str, attack: Attack, tunables: Mapping[str, str] | None = None) -> Leak:
+    """Try the attack under a policy, by its name or as FILE.py. The same attack gives the same result.
 
-    pages: int = 8192
-    guesses: int = 256
-    noise: float = 100
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.guesses <= self.pages // 2:
-            raise UsageError(f"{self.guesses} guesses do not fit: give from 1 to {self.pages // 2}, or more memory")
-
-
-@dataclass(frozen=True)
-class Leak:
-    """What came of it. Rates are from 0 to 1; seconds are virtual.
-
-    auc: area under the ROC curve. waited: from planting to writing. merged: of the right guesses, how many were
-    found merged with the victim's page; seconds_to_merge: their mean, None if none was.
+    tunables: what is written to the policy before anybody is there. Raises KnobError.
     """
-
-    policy: str
-    auc: float
-    true_positives: float
-    false_positives: float
-    merged: int
-    seconds_to_merge: float | None
-    waited: float
-    bits_per_guess: float
-    bytes_per_hour: float
-    right_ns: float
-    wrong_ns: float
-
-
-def measure_leak(name: str, attack: Attack) -> Leak:
-    """Try the attack under a policy, by its name or as FILE.py. The same attack gives the same result."""
     kind = load_policy(name)
     host = Host.create(2 * attack.pages, mms=2, swap=kind.needs_swap)
     host.arrays.ctl[CTL_HINTS] = int(kind.wants_hints)
     try:
-        return _Trial(host, kind(host, attack.seed), attack).run(policy_label(name))
+        policy = kind(host, attack.seed)
+        for knob, text in (tunables or {}).items():
+            policy.set(knob, text)
+        return _Trial(host, policy, attack).run(policy_label(name))
     finally:
         host.close()
 
 
 class _Trial:
-    """One run. Guesses 0 to n - 1 are right, n to 2n - 1 are wrong; both are on the attacker's first pages."""
+    """One run. The attacker's first pages are n guesses each: right to write to, right to read, wrong ones likewise."""
 
     def __init__(self, host: Host, policy: Policy, attack: Attack) -> None:
         self._host = host
@@ -86,15 +59,20 @@ class _Trial:
         self._random = np.random.default_rng(attack.seed)
         self._now = 0  # ns
         self._victim = self._admit("victim", VICTIM)
-        self._attacker = self._admit("attacker", ATTACKER)
+        self._attacker = self._admit("attacker", VICTIM if attack.together else ATTACKER)
         secrets = self._victim.read_pages(self._secret)
-        self._attacker.write_pages(np.arange(attack.guesses), secrets)
-        self._merged_at = np.full(attack.guesses, -1, np.int64)
+        self._attacker.write_pages(self._right, secrets)
+        self._merged_at = np.full(2 * attack.guesses, -1, np.int64)
+
+    @property
+    def _right(self) -> NDArray[np.int64]:
+        """The attacker's pages that are right guesses."""
+        return np.arange(2 * self._attack.guesses)
 
     @property
     def _secret(self) -> NDArray[np.int64]:
-        """Pages of the victim that are guessed rightly: from the middle of its memory on."""
-        return np.arange(self._attack.guesses) + self._attack.pages // 4
+        """Pages of the victim that are guessed rightly: from a quarter of its memory on."""
+        return self._right + self._attack.pages // 4
 
     def _admit(self, name: str, domain: int) -> Memory:
         memory = self._host.add(self._attack.pages, name, domain=domain)
@@ -104,13 +82,21 @@ class _Trial:
         return memory
 
     def run(self, label: str) -> Leak:
-        """Wait, write, judge."""
+        """Wait, write, read, judge."""
         self._wait()
-        timer = WriteTimer(self._attacker, self._attack.noise, self._random)
-        times = np.zeros(2 * self._attack.guesses)
-        for guess in self._random.permutation(len(times)).tolist():
-            times[guess] = timer.write(guess)
-        return self._judge(label, times[: self._attack.guesses], times[self._attack.guesses :])
+        saved = int(self._host.allocated()[0].sum()) - self._host.frames_in_use()
+        timer = AccessTimer(self._attacker, self._attack.noise, self._random)
+        written, read = self._times(timer.write, 0), self._times(timer.read, 1)
+        return self._judge(label, written, read, saved, timer.caused)
+
+    def _times(self, access: Callable[[int], float], part: int) -> tuple[Times, Times]:
+        """Use that part of the guesses, in any order. Returns the times of right and wrong ones."""
+        n = self._attack.guesses
+        pages = np.concatenate((np.arange(n) + part * n, np.arange(n) + (2 + part) * n))
+        times = np.zeros(2 * n)
+        for place in self._random.permutation(2 * n).tolist():
+            times[place] = access(int(pages[place]))
+        return times[:n], times[n:]
 
     def _wait(self) -> None:
         """Let the policy scan until all right guesses are merged, or it has had its chance."""
@@ -126,20 +112,17 @@ class _Trial:
                 return
 
     def _note_merged(self) -> None:
-        mine, theirs = (
-            self._frames(self._attacker, np.arange(self._attack.guesses)),
-            self._frames(self._victim, self._secret),
-        )
+        mine = frames_behind(self._attacker.entries[self._right])
+        theirs = frames_behind(self._victim.entries[self._secret])
         self._merged_at[(self._merged_at < 0) & (mine == theirs) & (mine != 0)] = self._now
 
-    @staticmethod
-    def _frames(memory: Memory, pages: NDArray[np.int64]) -> NDArray[np.int64]:
-        entries = memory.entries[pages]
-        return np.where(entries & PRESENT, (entries >> FRAME_SHIFT) & FRAME_MASK, 0)
-
-    def _judge(self, label: str, right: Times, wrong: Times) -> Leak:
+    def _judge(
+        self, label: str, written: tuple[Times, Times], read: tuple[Times, Times], saved: int, caused: int
+    ) -> Leak:
+        right, wrong = written
         hits, misses = float((right > THRESHOLD_NS).mean()), float((wrong > THRESHOLD_NS).mean())
-        merged = self._merged_at[self._merged_at >= 0]
+        merged_at = self._merged_at[: self._attack.guesses]
+        merged = merged_at[merged_at >= 0]
         bits = bits_per_probe(hits, misses)
         seconds = max((self._now + float(right.sum() + wrong.sum())) / 1e9, 1e-9)
         return Leak(
@@ -154,4 +137,11 @@ class _Trial:
             bytes_per_hour=bits / 8 * 2 * self._attack.guesses * _HOUR_S / seconds,
             right_ns=float(np.median(right)),
             wrong_ns=float(np.median(wrong)),
+            right_percentiles_ns=percentiles(right),
+            wrong_percentiles_ns=percentiles(wrong),
+            read_auc=area_under_roc(*read),
+            read_right_ns=float(np.median(read[0])),
+            read_wrong_ns=float(np.median(read[1])),
+            copies=caused,
+            saved_pages=saved,
         )

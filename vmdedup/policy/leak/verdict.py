@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Times = NDArray[np.float64]
+PERCENTILES = (5, 25, 50, 75, 95)
 
 
 def area_under_roc(positive: Times, negative: Times) -> float:
@@ -26,6 +27,11 @@ def bits_per_probe(true_positives: float, false_positives: float) -> float:
     """What one guess tells whether it was right, in bits, if half of all guesses are right: mutual information."""
     said = (true_positives + false_positives) / 2
     return max(0.0, _entropy(said) - (_entropy(true_positives) + _entropy(false_positives)) / 2)
+
+
+def percentiles(times: Times) -> tuple[float, ...]:
+    """How times are distributed: PERCENTILES of them."""
+    return tuple(float(value) for value in np.percentile(times, PERCENTILES))
 
 
 def _entropy(p: float) -> float:
