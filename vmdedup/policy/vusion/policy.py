@@ -49,8 +49,8 @@ class Vusion(Policy):
     from a pool. Pages of the working set are left alone: those used since the last visit.
 
     From the abstract are these three; that a page is idle after one round, the size of the pool, that the pool gives
-    way when memory is short, and that memory is gone round as ksmd does it, are ours. Huge pages there are none. A copy
-    costs the same whatever becomes of the frame that it leaves, which the paper has to see to.
+    way when memory is short and asks for no NUMA node, and that memory is gone round as ksmd does it, are ours. There
+    are no huge pages. A copy costs the same whatever becomes of the frame that it leaves; the paper has to see to that.
     """
 
     name: ClassVar[str] = "vusion"
