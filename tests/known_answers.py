@@ -195,6 +195,8 @@ CASES: Mapping[str, Sequence[Case]] = {
     "similar_page": [Case(similar_page, 2), Case(similar_heap_page, 2, declared=True)],
     "background": [Case(background, 4, ms=70_000), Case(background_of_phone, 4, ms=70_000, declared=True)],
     "zram": [Case(zram, 3, ms=1000), Case(zram_of_phone, 3, ms=1000, declared=True)],
+    # A round finds everything in use, as guests have just stored it.
+    "vusion": [*_TWO_ROUNDS, Case(alone, 2, {"idle_rounds": 2}), Case(by_content, 3, {"idle_rounds": 2})],
     # One pass until a page is taken for unchanged, five until it was compared with all, one more to be compressed.
     "difference_engine": [
         Case(difference_engine, 1 + 5 + 1, ms=4000),

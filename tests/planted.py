@@ -35,6 +35,7 @@ from vmdedup.host.layout import (
     FRAME_MASK,
     FRAME_SHIFT,
     GRAPHICS,
+    GUARDED,
     PATCHED,
     PRESENT,
     STACK,
@@ -186,7 +187,8 @@ class Guests:
             for entry, kind in zip(entries.tolist(), kind_of_all(entries).tolist(), strict=True):
                 pfn = (entry >> FRAME_SHIFT) & FRAME_MASK
                 present = (IN_ZERO_PAGE if pfn == 0 else ("frame", pfn)) if entry & PRESENT else ABSENT
-                found.append(_KINDS[kind] if kind else present)
+                whole = ("frame", pfn) if kind == GUARDED else present
+                found.append(_KINDS[kind] if kind not in (0, GUARDED) else whole)
         return found
 
     def planted(self) -> list[Planted]:
