@@ -50,7 +50,10 @@ def measure_leak(name: str, attack: Attack, tunables: Mapping[str, str] | None =
 
 
 class _Trial:
-    """One run. The attacker's first pages are n guesses each: right to write to, right to read, wrong ones likewise."""
+    """One run. n guesses each: right to write to, right to read, wrong to write to, wrong to read.
+
+    They lie among the attacker's first pages in any order, so that how far a scan has come tells nothing of them.
+    """
 
     def __init__(self, host: Host, policy: Policy, attack: Attack) -> None:
         self._host = host
@@ -60,6 +63,7 @@ class _Trial:
         self._now = 0  # ns
         self._victim = self._admit("victim", VICTIM)
         self._attacker = self._admit("attacker", VICTIM if attack.together else ATTACKER)
+        self._places = self._random.permutation(4 * attack.guesses)  # the page of each guess
         secrets = self._victim.read_pages(self._secret)
         self._attacker.write_pages(self._right, secrets)
         self._merged_at = np.full(2 * attack.guesses, -1, np.int64)
@@ -67,12 +71,12 @@ class _Trial:
     @property
     def _right(self) -> NDArray[np.int64]:
         """The attacker's pages that are right guesses."""
-        return np.arange(2 * self._attack.guesses)
+        return self._places[: 2 * self._attack.guesses]
 
     @property
     def _secret(self) -> NDArray[np.int64]:
         """Pages of the victim that are guessed rightly: from a quarter of its memory on."""
-        return self._right + self._attack.pages // 4
+        return np.arange(2 * self._attack.guesses) + self._attack.pages // 4
 
     def _admit(self, name: str, domain: int) -> Memory:
         memory = self._host.add(self._attack.pages, name, domain=domain)
@@ -92,15 +96,19 @@ class _Trial:
     def _times(self, access: Callable[[int], float], part: int) -> tuple[Times, Times]:
         """Use that part of the guesses, in any order. Returns the times of right and wrong ones."""
         n = self._attack.guesses
-        pages = np.concatenate((np.arange(n) + part * n, np.arange(n) + (2 + part) * n))
+        pages = self._places.reshape(4, n)[[part, 2 + part]].ravel()
         times = np.zeros(2 * n)
         for place in self._random.permutation(2 * n).tolist():
             times[place] = access(int(pages[place]))
         return times[:n], times[n:]
 
     def _wait(self) -> None:
-        """Let the policy scan until all right guesses are merged, or it has had its chance."""
-        while (self._merged_at < 0).any() and self._now < MOST_SECONDS * 1000 * _MS:
+        """Let the policy scan to the end of the round in which all right guesses are merged, or it had its chance.
+
+        Nobody tells an attacker when that is: it waits for so long that a round more or less does not matter.
+        """
+        merged_in = FULL_SCANS
+        while self._now < MOST_SECONDS * 1000 * _MS:
             self._policy.charge(self._now // _MS, self._policy.work_ns() // _MS)
             looked, before = 0, self._policy.work_ns()
             if self._policy.get("run") == 1:
@@ -108,7 +116,10 @@ class _Trial:
             self._now += self._policy.work_ns() - before + max(1, self._policy.get("sleep_millisecs")) * _MS
             self._note_merged()
             rounds = self._policy.counters()["full_scans"]
-            if rounds >= FULL_SCANS or (looked == 0 and rounds == 0 and self._now > _HOUR_S * 1000 * _MS):
+            if (self._merged_at >= 0).all():
+                merged_in = min(merged_in, rounds)
+            idle = looked == 0 and rounds == 0 and self._now > _HOUR_S * 1000 * _MS
+            if idle or rounds >= FULL_SCANS or rounds > merged_in:
                 return
 
     def _note_merged(self) -> None:
