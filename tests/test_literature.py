@@ -93,7 +93,7 @@ def test_figure_2_has_the_paper_s_ordering(capsys: pytest.CaptureFixture[str], t
     ["xlh-build", "xlh-boot", "uksm-equal-cpu", "smart-scan", "esx-identical", "phones", "leak", "isolation-cost"],
 )
 def test_the_papers_directions_hold(name: str) -> None:
-    """Whatever the level: XLH sooner, UKSM more for its CPU, fewer pages by smart scan, more in more guests, and so on."""
+    """Whatever the level: XLH sooner, UKSM more for its CPU, fewer pages by smart scan, VUsion tells nothing."""
     found = EXPERIMENTS[name].run(Bench(quick=True))
     assert [row["figure"] for row in found["rows"] if row["holds"] is False] == []
 
