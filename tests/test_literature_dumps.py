@@ -34,7 +34,9 @@ def options(dumps: list[str]) -> list[str]:
 
 def test_table_1_of_dumps_has_what_was_planted(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["experiment", "run", "de-table1", "--json", *options(dumps)]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["experiments"]
+    document = json.loads(capsys.readouterr().out)
+    (found,) = document["experiments"]
+    assert document["command"] == " ".join(["vmdedup", "experiment", "run", "de-table1", *options(dumps)])
     initial = 2 * ZEROS + 2 * COPIES + 4 + LONE
     counts = f"{2 * ZEROS} zero, {2 * COPIES} with copies, {4 + LONE} unique"
     assert found["note"].startswith(f"Pages: {initial} in all, {counts}.")

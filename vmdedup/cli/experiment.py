@@ -77,6 +77,7 @@ def run(
     dumped = read_dumps(dumps, chosen, _say) if dumps else None
     if docs is None and ALL in names and not quick:
         docs = Path("docs")
+    given = [*names, *(["--quick"] if quick else []), *(f"--dumps {dump}" for dump in dumps or [])]
     found: list[dict[str, Any]] = []
     try:
         for number, experiment in enumerate(chosen, 1):
@@ -84,11 +85,11 @@ def run(
             if not as_json:
                 _show(found[-1])
     except KeyboardInterrupt:
-        _keep(found, names, quick, output, None, as_json)
+        _keep(found, given, output, None, as_json)
         return INTERRUPTED
     finally:
         _say("")
-    _keep(found, names, quick, output, docs, as_json)
+    _keep(found, given, output, docs, as_json)
     return 0
 
 
@@ -111,16 +112,14 @@ def _show(experiment: dict[str, Any]) -> None:
     typer.echo(as_text(experiment) + "\n")
 
 
-def _keep(
-    found: list[dict[str, Any]], names: list[str], quick: bool, output: Path | None, docs: Path | None, as_json: bool
-) -> None:
-    """Everything that is written: on stdout, and into the folders."""
+def _keep(found: list[dict[str, Any]], given: list[str], output: Path | None, docs: Path | None, as_json: bool) -> None:
+    """Everything that is written: on stdout, and into the folders. given: after `run`, as far as it decides figures."""
     from vmdedup.report.literature import write_page
     from vmdedup.result.directory import json_bytes
 
     if not found:
         return
-    command = " ".join(["vmdedup", "experiment", "run", *names, *(["--quick"] if quick else [])])
+    command = " ".join(["vmdedup", "experiment", "run", *given])
     document = {"schema_version": SCHEMA_VERSION, "command": command, "experiments": found}
     if as_json:
         _print(document)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vmdedup.errors import UsageError
 from vmdedup.experiment.literature import (
+    ablations,
     alike_guests,
     boot_hints,
     build_hints,
@@ -35,6 +36,7 @@ _PARTS = (
     clock_quality,
     alike_guests,
     mixed2,
+    ablations,
     operation_costs,
     identical_guests,
     build_hints,
