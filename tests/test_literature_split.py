@@ -48,11 +48,9 @@ def test_means_take_in_both_ends() -> None:
     assert mean_between([0, 1, 2, 3], [10.0, 2.0, 4.0, 70.0], 3, 3) == 70.0
 
 
-def test_the_engine_s_interval_is_scaled_and_its_tunables_are_kept() -> None:
-    assert engine(0.125, codec=1) == {
-        "name": "difference_engine",
-        "tunables": {"scan_interval_millisecs": 500, "codec": 1},
-    }
+def test_the_engine_s_interval_and_bits_are_scaled_and_its_tunables_are_kept() -> None:
+    tunables = {"scan_interval_millisecs": 500, "detector_bits": 14, "codec": 1}
+    assert engine(0.0625, 0.125, codec=1) == {"name": "difference_engine", "tunables": tunables}
 
 
 class Scripted(Bench):

@@ -78,7 +78,7 @@ def _run(bench: Bench, workload: str, count: int, policy: str) -> tuple[Result, 
     mib = 16 if bench.quick else MIB
     scale = mib / PAPER_MIB
     seconds = round(RUN_S * scale / (4 if bench.quick else 1))
-    policies = {"difference_engine": engine(scale), "esx": ESX}
+    policies = {"difference_engine": engine(scale, scale), "esx": ESX}
     result = bench.run(scenario(f"{workload}-{count}", seconds, policies[policy], alike(count, workload, mib)))
     times = [RUN_S * time / seconds for time in column(result, "time_s")]
     return result, times, split(result, count * mib * PAGES_PER_MIB)
@@ -95,7 +95,8 @@ _PAID: Final = (
 )
 _SIZES: Final = (
     "Guests of 32 MiB from one generated disk in place of 256 MB: memory, the run and the engine's least time between "
-    "two passes are an eighth of the paper's, all rates as they are."
+    "two passes are an eighth of the paper's, all rates as they are. What a system has in memory after its boot is our "
+    "estimate."
 )
 
 EXPERIMENTS = (
@@ -105,7 +106,7 @@ EXPERIMENTS = (
         "difference_engine_rubis",
         f"A web server with a database in place of RUBiS. {_SIZES} Fair: one program and its files in all guests, a "
         "page cache and heaps of each one's own, for as many passes as there. Less so: contents of disks and heaps are "
-        "synthetic, and how much of memory is a guest's own decides the levels.",
+        "generated, and how much of memory is a guest's own decides the levels.",
         rubis,
     ),
     Experiment(

@@ -39,7 +39,7 @@ def clock_quality(bench: Bench, published: Published) -> Finding:
         "mixed": (unlike(slow=other), other),
     }
     for kind, (groups, scale) in guests.items():
-        data = scenario(f"clock-{kind}", seconds, engine(), groups, pages=round(BATCH * scale))
+        data = scenario(f"clock-{kind}", seconds, engine(scale), groups, pages=round(BATCH * scale))
         lives, now_ms = _watched(bench, data, seconds)
         used, unused = lives.used(), lives.unused(now_ms)
         for name, ours in zip(times, share_within(used, list(times.values())), strict=True):
