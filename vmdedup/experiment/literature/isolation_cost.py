@@ -43,8 +43,13 @@ def _scenario(bench: Bench, kind: str, workload: str, policy: Data) -> Data:
     """Two tenants with two guests each; every guest has the same disk, or each tenant one of its own."""
     groups = [
         {
-            "name": f"tenant{tenant}", "count": EACH, "memory": f"{MIB}MiB", "workload": workload, "kernel_mib": 2,
-            "disk": generated(48, tenant if kind == "unlike" else 0), "domain": tenant + 1,
+            "name": f"tenant{tenant}",
+            "count": EACH,
+            "memory": f"{MIB}MiB",
+            "workload": workload,
+            "kernel_mib": 2,
+            "disk": generated(48, tenant if kind == "unlike" else 0),
+            "domain": tenant + 1,
         }
         for tenant in range(TENANTS)
     ]
