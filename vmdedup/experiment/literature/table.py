@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vmdedup.errors import UsageError
 from vmdedup.experiment.literature import (
     ablations,
+    advising,
     alike_guests,
     boot_hints,
     build_hints,
@@ -45,6 +46,7 @@ _PARTS = (
     boot_hints,
     equal_cpu,
     skipping,
+    advising,
     self_sharing,
     phones,
     leak,
