@@ -29,7 +29,7 @@ def smart_scan(bench: Bench, published: Published) -> Finding:
         *_memory(without, guests, levels),
     ]
     course = _course(without, smart)
-    note = _note(without, smart, course, mail)
+    note = f"{guests} guests. {_note(without, smart, course, mail)}"
     return Finding(rows, note, ("full scans with it", "fewer pages so far, %"), [Curve("ours", *course)])
 
 
@@ -40,8 +40,9 @@ def _memory(without: Result, guests: int, levels: dict[str, float]) -> list[Row]
     each = counts["pages_sharing"] / max(1.0, counts["pages_shared"])
     profit = 100 * last(without, "general_profit")
     rows = [
-        Row(f"KSM's records: {name}", "%", levels[f"{name}_percent"], 100 * count / records, 5.0)
+        Row(f"KSM's records: {name}", "%", paper, 100 * count / records, min(5.0, paper / 2))
         for name, count in counts.items()
+        for paper in (levels[f"{name}_percent"],)
     ]
     return [
         *rows,
