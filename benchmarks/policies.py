@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks.costs import shares
 from benchmarks.images import IMAGES, Image
 from benchmarks.operations import operations
+from benchmarks.reading import reading
 from benchmarks.scanning import KSM, PHASES, ROWS, Rates, Row, rates
 from benchmarks.speed_page import page, worst
 
@@ -112,6 +113,7 @@ def main() -> None:
         "rounds": options.rounds,
         "batch": options.batch,
         "policies": results,
+        "reading_us": reading(options.pages),
         "operations_us": operations() if not options.policy or "difference_engine" in options.policy else {},
     }
     if options.json:
