@@ -100,6 +100,24 @@ def test_what_is_planted_is_found(make: Make, name: str) -> None:
     assert phone.host.frames_in_use() == 4 + 5 + 6
 
 
+@pytest.mark.parametrize("name", ["n_chance", "group_limited"])
+def test_a_page_is_read_again_only_after_a_store(make: Make, name: str) -> None:
+    """It counts as hashed all the same; a byte that makes it equal to another is noticed."""
+    phone = make(name)
+    rows = phone.noise(4)
+    phone.put(SIZE, rows)
+    phone.work(3)
+    before = phone.policy.counters()
+    assert (before["pages_hashed"], before["hashes_spared"]) == (12, 8)
+    rows[1] = rows[0]
+    rows[1, 99] ^= 1
+    phone.put(SIZE + 1, rows[1:2])
+    phone.work(1)
+    phone.memory.write(SIZE + 1, bytes(rows[0, 99:100]), 99)
+    phone.work(20)
+    assert phone.policy.counters()["pages_sharing"] == 1
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_contents_stay_while_the_phone_stores(make: Make, name: str) -> None:
     phone = make(name)
