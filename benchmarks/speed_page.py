@@ -13,7 +13,8 @@ _HEAD = """# How fast policies scan
 
 Made by `python -m benchmarks.policies {arguments}`; every number below is of that run.
 
-Each policy and `ksm` (the emulated ksmd) scan the same bytes in the same run, in turn: {pages:,} pages of each content, in batches of {batch:,};
+Each policy and `ksm` (the emulated ksmd) scan the same bytes in the same run, in turn:
+{pages:,} pages of each content, in batches of {batch:,};
 pairs of runs: {rounds}, and a ratio is the median over the pairs. Rate limits and smart scan are off, so that every
 page is looked at. *first* is the first pass over all pages, *settling* the seven passes after it, in which most is
 shared or packed, *steady* five more. Pages a second are of CPU time, Python part included.
