@@ -125,6 +125,13 @@ def test_noise_as_large_as_a_copy_hides_some_of_it() -> None:
     assert 0 < loud.bytes_per_hour < quiet.bytes_per_hour
 
 
+def test_times_are_told_apart_where_least_is_mistaken() -> None:
+    """Noise of a fifth of a copy's time: half of that is 2.5 deviations away, which 0.6 % of times are."""
+    leak = measure_leak("ksm", Attack(512, 128, 5_000, 3))
+    assert leak.true_positives > 0.95
+    assert leak.false_positives < 0.05
+
+
 def test_the_same_seed_gives_the_same_and_another_another() -> None:
     attack = Attack(256, 32, 25_000, 3)
     assert measure_leak("ksm", attack) == measure_leak("ksm", attack)
