@@ -238,6 +238,17 @@ def test_where_memory_is_short_the_pool_is_given_up_and_guests_go_on() -> None:
     bench.host.close()
 
 
+def test_without_a_free_frame_pages_stay_as_they_are_and_one_is_enough() -> None:
+    bench = Bench(room=GUESTS * PAGES)
+    bench.rounds(3)
+    assert bench.saved() == bench.figure("merged_pages") == bench.figure("fake_merged_pages") == 0
+    bench.guests[0].discard(np.array([PAGES - TWICE - 1]))
+    bench.rounds(2)
+    assert bench.saved() == IDEAL
+    bench.policy.check()
+    bench.host.close()
+
+
 # Death
 
 
