@@ -26,6 +26,7 @@ from vmdedup.experiment.literature import (
     skipping,
     techniques,
     web_hints,
+    windows_guests,
 )
 from vmdedup.experiment.literature.base import Experiment
 from vmdedup.experiment.problems import suggest
@@ -47,6 +48,7 @@ _PARTS = (
     equal_cpu,
     skipping,
     advising,
+    windows_guests,
     self_sharing,
     phones,
     leak,
