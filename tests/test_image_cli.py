@@ -59,6 +59,24 @@ def test_build_does_what_is_to_be_done(capsys: pytest.CaptureFixture[str], monke
     assert built == ["tiny", "debian", "tiny", "tiny"]
 
 
+def test_an_interrupted_build_says_what_is_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(recipe: Recipe, directory: Path, packages: PackageStore, note: Note) -> None:
+        if recipe.name == "debian":
+            raise KeyboardInterrupt
+        fake_build(recipe, directory, packages, note)
+
+    monkeypatch.setattr(store, "build", interrupted)
+    assert run_command(["image", "build", "tiny", "debian"]) == 130
+    out, err = capsys.readouterr()
+    assert out == f"tiny: built: {tmp_path}/images/tiny\n"
+    assert err.startswith("vmdedup: interrupted; not done: debian, as it was before; ")
+    assert err.endswith(f"is kept in {tmp_path}/packages\n")
+    assert err.count("\n") == 1
+    assert states(capsys) == {"debian": "not built", "tiny": "built"}
+
+
 def test_the_path_is_the_path(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run_command(["image", "build", "tiny"])
     capsys.readouterr()

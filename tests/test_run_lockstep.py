@@ -12,7 +12,7 @@ from small_runs import SMALL, Watching, run
 
 from vmdedup.errors import HostError, UsageError
 from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import COMPLETE
+from vmdedup.experiment.run import COMPLETE, EXHAUSTED
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import to_parquet
@@ -164,6 +164,25 @@ def test_two_nodes_do_not_share(tmp_path: Path) -> None:
 def test_too_little_host_memory_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="host memory is exhausted"):
         run(tmp_path, SMALL + '[host]\nmemory = "4MiB"\n')
+
+
+@pytest.mark.parametrize("clock", ["lockstep", "wall"])
+def test_memory_that_runs_out_in_the_middle_keeps_what_is_there(clock: str, tmp_path: Path) -> None:
+    """Room for one guest; two more start after three seconds."""
+    late = SMALL.partition("[[guests]]")[2].replace("count = 3", 'name = "late"\ncount = 2\nstart_at = "3s"')
+    text = f'{SMALL.replace("count = 3", "count = 1")}[[guests]]\n{late}[host]\nmemory = "10MiB"\nsample_interval = "250ms"\n'
+    watcher = Watching()
+    result = run(tmp_path, text, Overrides(clock=clock, duration="20s", knobs=["run=0"]), watcher)
+    assert result.run["ended"] == EXHAUSTED
+    assert result.run["events"][-1]["text"].startswith("host memory is exhausted (")
+    assert result.series.height >= 2
+    if clock == "lockstep":
+        assert result.series["time_s"].to_list()[:13] == [quarter / 4 for quarter in range(13)]
+    states = result.guests["state"].to_list()
+    assert states[0] == "running"
+    assert "dead" in states[1:]
+    assert result.guests["allocated_pages"][0] > 0
+    assert watcher.rows == result.series.to_dicts()
 
 
 def test_more_host_memory_than_this_machine_has_is_one_line(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from vmdedup.image.recipe import Recipe
+    from vmdedup.image.site import Site
     from vmdedup.image.store import Image
 
 app = typer.Typer(
@@ -23,6 +25,7 @@ app = typer.Typer(
 )
 
 SCHEMA_VERSION = 1
+INTERRUPTED = 130
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="A name from the list.")]
 _NAMES = Annotated[list[str], typer.Argument(metavar="NAME…", help="Names from the list.")]
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")]
@@ -58,8 +61,10 @@ def build(
     names: _NAMES,
     force: Annotated[bool, typer.Option("--force", help="Build even what is up to date.")] = False,
     as_json: _JSON = False,
-) -> None:
+) -> int:
     """Build images that are not up to date with their recipes.
+
+    Ctrl-C keeps what is built by then, and the packages that were downloaded.
 
     \b
       vmdedup image build tiny debian
@@ -67,21 +72,40 @@ def build(
     """
     from vmdedup.image.recipe import load_recipe
     from vmdedup.image.site import Site
-    from vmdedup.image.store import find, make
 
-    site, rows = Site.of_user(), []
-    for recipe in [load_recipe(name) for name in names]:
-        image = find(recipe.name, site)
-        fresh = image is None or image.digest != recipe.digest or force
-        if fresh:
-            with _progress(recipe.name) as note:
-                image = make(recipe, site, force, note)
-        assert image is not None
-        rows.append(_about(image) | {"built": fresh})
-        if not as_json:
-            typer.echo(f"{recipe.name}: {'built' if fresh else 'up to date'}: {image.directory}")
+    recipes, site = [load_recipe(name) for name in names], Site.of_user()
+    rows: list[dict[str, Any]] = []
+    status = 0
+    try:
+        for recipe in recipes:
+            row = _build(recipe, site, force)
+            rows.append(row)
+            if not as_json:
+                typer.echo(f"{recipe.name}: {'built' if row['built'] else 'up to date'}: {row['directory']}")
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+        undone = ", ".join(recipe.name for recipe in recipes[len(rows) :])
+        typer.echo(
+            f"vmdedup: interrupted; not done: {undone}, as it was before; what was downloaded is kept in "
+            f"{site.packages}",
+            err=True,
+        )
     if as_json:
         _document("images", rows)
+    return status
+
+
+def _build(recipe: Recipe, site: Site, force: bool) -> dict[str, Any]:
+    """Build an image if need be. Returns what is said of it."""
+    from vmdedup.image.store import find, make
+
+    image = find(recipe.name, site)
+    fresh = image is None or image.digest != recipe.digest or force
+    if fresh:
+        with _progress(recipe.name) as note:
+            image = make(recipe, site, force, note)
+    assert image is not None
+    return _about(image) | {"built": fresh}
 
 
 @app.command("path")

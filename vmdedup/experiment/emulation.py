@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from vmdedup.errors import GuestError
+from vmdedup.errors import GuestError, HostError
 from vmdedup.experiment.backend.base import Backend, Note
 from vmdedup.experiment.guests import Action, Plan
 from vmdedup.experiment.scanner import Scanner
@@ -124,6 +124,9 @@ class Emulation:
         for guest in guests:
             try:
                 command(guest)
+            except HostError:
+                self._unburied.append(guest)  # there is no memory for it: its process has ended
+                raise
             except GuestError as error:
                 if guest.state != "dead":
                     raise
@@ -138,6 +141,13 @@ class Emulation:
     def _settle(self) -> None:
         """Have everybody stand, none running free, and bury the dead."""
         self._await()
+        self._bury()
+
+    def stand_down(self) -> None:
+        """Have everybody stand once the host's memory has run out; who found none either is dead, too."""
+        for guest in list(self.alive()):
+            with suppress(HostError):
+                self._each([guest], GuestProcess.stop_free if guest.state == "free" else GuestProcess.ready)
         self._bury()
 
     def _bury(self) -> None:

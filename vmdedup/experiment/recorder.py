@@ -47,6 +47,11 @@ class Recorder:
         self._events.append({"time_s": self.now / SECOND_NS, "text": text})
         self._watcher.event(text)
 
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return len(self._series)
+
     def is_due(self, interval: int) -> bool:
         """Whether a row of the next interval has not been taken yet."""
         return self.now // interval * interval > self._last

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from multiprocessing import forkserver
 from typing import Final
 
-from vmdedup.errors import UsageError
+from vmdedup.errors import HostError, UsageError
 from vmdedup.experiment.backend.base import Backend
 from vmdedup.experiment.backend.emulator import open_emulator
 from vmdedup.experiment.backend.kernel import check_kernel, open_kernel
@@ -31,6 +31,8 @@ from vmdedup.policy.process import warm_policies
 from vmdedup.result.run import Result
 
 COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
+EXHAUSTED = "host memory exhausted"
+_WORTH_KEEPING = 2  # rows: the first is of the moment before anything has happened
 
 Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
@@ -58,7 +60,9 @@ def run_scenario(
     log_level: int = logging.WARNING,
     backend: str = "emulator",
 ) -> Result:
-    """Run a scenario to its end, or until Ctrl-C. watcher: sees every sample and event. backend: of BACKENDS.
+    """Run a scenario to its end, until Ctrl-C, or until the host's memory runs out after the first sample.
+
+    watcher: sees every sample and event. backend: of BACKENDS.
 
     log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
     """
@@ -90,8 +94,16 @@ def _start_fork_server(scenario: Scenario) -> None:
 def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result:
     write_tunables(scenario, emulation.ksmd, recorder.event)
     with Interrupt() as interrupt:
-        _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
-        return recorder.result(emulation, _ended(emulation, interrupt))
+        try:
+            _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
+            ended = _ended(emulation, interrupt)
+        except HostError as error:
+            if recorder.rows < _WORTH_KEEPING:
+                raise
+            recorder.event(str(error))
+            emulation.stand_down()
+            ended = EXHAUSTED
+        return recorder.result(emulation, ended)
 
 
 def _ended(emulation: Emulation, interrupt: Interrupt) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.errors import ScenarioError
+from vmdedup.errors import HostError, ScenarioError
 from vmdedup.experiment.checks import check
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.verdict import Row
-from vmdedup.experiment.run import run_scenario
+from vmdedup.experiment.run import EXHAUSTED, run_scenario
 from vmdedup.experiment.sampler import Row as Sample
 from vmdedup.experiment.scenario import Scenario, validate
 from vmdedup.result.run import Result
@@ -74,11 +74,14 @@ class Bench:
     dumped: Dumped | None = None
 
     def run(self, data: Mapping[str, Any]) -> Result:
-        """Run a scenario given as its data. ScenarioError: it is none."""
+        """Run a scenario given as its data. ScenarioError: it is none. HostError: its host's memory ran out."""
         scenario = scenario_of(data)
         label = f"{scenario.name}: {Path(scenario.policy.name).stem}"
         self.say(label)
-        return run_scenario(scenario, _Quiet(self.say, label), logging.NullHandler())
+        result = run_scenario(scenario, _Quiet(self.say, label), logging.NullHandler())
+        if result.run["ended"] == EXHAUSTED:
+            raise HostError(f"{label}: {result.run['events'][-1]['text']}")
+        return result
 
 
 def scenario_of(data: Mapping[str, Any]) -> Scenario:
