@@ -14,7 +14,7 @@ What is planted, spread over the guests' areas (a zygote's heap, two apps' heaps
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +159,8 @@ def _plant_similar(plan: Plan) -> None:
 def write_dumps(plan: Plan, folder: Path) -> list[Path]:
     """Each guest's dump, in a format of its own."""
     paths = []
-    for number, (pages, form) in enumerate(zip(plan.pages, (kdump, elf, lime), strict=True)):
+    forms: list[Callable[[Memory], bytes]] = [kdump, elf, lime]
+    for number, (pages, form) in enumerate(zip(plan.pages, forms, strict=True)):
         memory: Memory = {n: plan.contents.get(page.content) for n, page in enumerate(pages)}
         paths.append(folder / f"{number}.dump")
         paths[-1].write_bytes(form(memory))
