@@ -18,7 +18,7 @@ OURS = [*SOURCES, *sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("benchm
 FREE_FOR_ALL = {"errors", "units", ""}  # "": the version in vmdedup/__init__.py
 MOST_LINES, MOST_LINES_OF_FUNCTION = 400, 60
 # What compiled code is made of: intrinsics, and their stand-ins for Python mode.
-MIXED = {"jit/atomic.py", "jit/page.py", "jit/kernel.py"}
+MIXED = {"jit/atomic.py", "jit/page.py", "jit/prefetch.py", "jit/kernel.py"}
 DISTRIBUTIONS = {"multiprocessing-logging": "multiprocessing_logging", "libvirt-python": "libvirt"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -99,6 +99,23 @@ def test_the_bill_is_of_the_words_hashed(make: Make) -> None:
     assert (done["hash_byte"], done["compare_byte"], done["visit"]) == (10 * 256, 0, 10)
 
 
+def test_a_page_that_nobody_stores_to_is_read_once_and_billed_each_time(make: Make) -> None:
+    e = make()
+    memory = e.guest(*range(1, 65))
+    e.sample(64)
+    first = int(e.host.arrays.mms[memory.mm]["first"])
+    assert (e.tables.unstable.strength[first : first + 64] == 64).all()
+    memory.write(7, b"!")
+    known = e.tables.unstable.key[first : first + 64].copy()
+    e.host.arrays.words[1:65] ^= 1 << 50  # behind its back
+    quotas = np.array([64, 0, 0, 0])
+    assert scan_batch(e.host.arrays, e.tables, quotas) == 64
+    assert np.flatnonzero(e.tables.unstable.key[first : first + 64] != known).tolist() == [7]
+    assert e.get("words_hashed") == 2 * 64 * 64
+    with pytest.raises(InvariantError, match="another hash"):
+        e.policy.check()
+
+
 def test_an_empty_page_is_known_by_its_hash(make: Make) -> None:
     e = make()
     memory = e.guest(0, 1, 0)

@@ -38,7 +38,7 @@ class XlhHost:
         """Serve these hints, and no more than these."""
         memory.hint(np.array(pages))
         for _ in range(len(pages)):
-            self.policy._hinted._run = self.policy._hinted._in_run = 0
+            self.policy._hinted._turns[:] = 0
             assert self.policy.scan(1) == 1
         self.policy.check()
 

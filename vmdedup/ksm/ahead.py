@@ -24,22 +24,46 @@ WORTH_WHILE = 1 << 11  # nodes; a smaller tree is in the cache anyway
 @kernel
 def look_ahead(h: Any, k: Any, entry: int) -> None:
     """Walk both trees for the AHEAD pages from entry on."""
-    st = k.st[0]
-    if st["pages_shared"] + st["pages_unshared"] < WORTH_WHILE:
-        return
-    some = 0
-    for q in range(AHEAD):
-        key = 0
-        if entry + q < len(k.items) and not k.items[entry + q]["flags"] & STABLE:
-            key = k.items[entry + q]["key"]
-        wanted = key & KEY_VALID != 0
-        k.ahead[q, 0] = key & KEY_BITS
-        k.ahead[q, 1] = k.stable[0] if wanted else 0
-        k.ahead[q, 2] = k.unstable[0] if wanted else 0
-        k.ahead[q, 3] = 0
-        some |= key
+    if _is_worth_while(k):
+        some = 0
+        for q in range(AHEAD):
+            some |= _aim(k, q, entry + q if entry + q < len(k.items) else 0)
+        _walk(h, k, some)
+
+
+@kernel
+def look_ahead_at(h: Any, k: Any, entries: Any, at: int) -> None:
+    """Walk both trees for AHEAD pages that are named, those from place `at` on. entries: int64[n]."""
+    if _is_worth_while(k):
+        some = 0
+        for q in range(AHEAD):
+            some |= _aim(k, q, entries[at + q] if at + q < len(entries) else 0)
+        _walk(h, k, some)
+
+
+@kernel
+def _is_worth_while(k: Any) -> bool:
+    return k.st[0]["pages_shared"] + k.st[0]["pages_unshared"] >= WORTH_WHILE
+
+
+@kernel
+def _aim(k: Any, q: int, entry: int) -> int:
+    """Let a page be the q-th that is looked up. Returns its key."""
+    key = 0
+    if not k.items[entry]["flags"] & STABLE:
+        key = k.items[entry]["key"]
+    wanted = key & KEY_VALID != 0
+    k.ahead[q, 0] = key & KEY_BITS
+    k.ahead[q, 1] = k.stable[0] if wanted else 0
+    k.ahead[q, 2] = k.unstable[0] if wanted else 0
+    k.ahead[q, 3] = 0
+    return key
+
+
+@kernel
+def _walk(h: Any, k: Any, some: int) -> None:
     if some & KEY_VALID:
-        st["looked_ahead"] = _walk_stable(k) ^ _walk_unstable(h, k) ^ _touch_frames(h, k)
+        k.st[0]["looked_ahead"] = _walk_stable(k) ^ _walk_unstable(h, k) ^ _touch_frames(h, k)
 
 
 @kernel

@@ -8,6 +8,7 @@ from vmdedup.errors import InvariantError
 from vmdedup.host.frames import stable_node_of
 from vmdedup.host.memory import Host
 from vmdedup.policy.uksm.index import chain_of, is_crowded, top_chain_of
+from vmdedup.policy.uksm.known import first_wrong
 from vmdedup.policy.uksm.layout import HAS_TOP, LINKED, STRENGTH, TO_DO, ZERO_KEY, Index, Tables
 from vmdedup.policy.uksm.partial import change_strength
 
@@ -18,7 +19,8 @@ def check_tables(host: Host, tables: Tables) -> None:
     - each slot in use is on one rung, whose counts of slots and pages are right, and no other is on any;
     - a slot's sampling is within its pages; as many slots are to be gone through as the state says;
     - an index has exactly what is marked as linked, each in the chain of its hash;
-    - the hash of each shared frame, and of the zero page, is that of the present strength.
+    - the hash of each shared frame, and of the zero page, is that of the present strength;
+    - what is known of pages that nobody stored to is right.
     """
     words = tables.found.copy()
     _check_ladder(tables)
@@ -27,6 +29,8 @@ def check_tables(host: Host, tables: Tables) -> None:
     for pfn in np.flatnonzero(tables.stable.flags & LINKED).tolist():
         if stable_node_of(host.arrays, pfn):  # else it is stale, and will be noticed when it is met
             _check_key(host, tables, pfn, int(tables.stable.key[pfn]))
+    wrong = first_wrong(host.arrays, tables)
+    _require(wrong == 0, f"page {wrong} has another hash than is known of it")
     _check_key(host, tables, 0, int(tables.state[ZERO_KEY]))
     tables.found[:] = words  # what was hashed here is no work of the policy
 

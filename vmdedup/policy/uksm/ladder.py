@@ -13,7 +13,9 @@ from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
 from vmdedup.jit.atomic import load
 from vmdedup.jit.kernel import kernel
 from vmdedup.policy.sharing import is_shared
+from vmdedup.policy.uksm.ahead import AHEAD, fetch_next, look_ahead
 from vmdedup.policy.uksm.index import unlink
+from vmdedup.policy.uksm.known import forget_page
 from vmdedup.policy.uksm.layout import (
     ABUNDANT,
     DEMOTED,
@@ -76,6 +78,7 @@ def forget_slot(u: Any, slot: int) -> None:
     first = u.slots[slot]["first"]
     for entry in range(first, first + u.slots[slot]["pages"]):
         unlink(u.unstable, entry)
+        forget_page(u, entry)
         u.unstable.flags[entry] = 0
     remove_slot(u, slot)
     u.slots[slot]["mm"] = 0
@@ -106,7 +109,11 @@ def _scan_rung(h: Any, u: Any, rung: int, pages: int) -> int:
             _begin_round(u, rung)
         slot = u.rungs[rung]["current"]
         visits += 1
-        if merge_page(h, u, _next_page(u, slot)):
+        if u.slots[slot]["sampled"] % AHEAD == 0:
+            look_ahead(h, u, slot)
+        entry = _next_page(u, slot)
+        fetch_next(h, u, slot)
+        if merge_page(h, u, entry):
             scanned += 1
         _go_on(h, u, rung, slot)
     u.found[VISITED] += visits

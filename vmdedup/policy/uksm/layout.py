@@ -22,6 +22,22 @@ HASH_EXTRA = 10  # the strongest hash goes on with the first ten words of its or
 LINKED = 1  # it is in the index
 HAS_TOP = 2  # it stands in a second level, by its strongest hash too
 MERGED = 4  # pages only: merged, as far as this policy knows
+TOP_KNOWN = 8  # pages only: top is the page's strongest hash as long as strength is not 0
+NOT_ZERO = 16  # pages only: the page is not empty, as long as strength is not 0
+
+# What stands in an index: what a visit touches of one thing lies together, in half a cache line. Flags are apart: of
+# merged pages a visit looks at nothing else.
+member_dtype = np.dtype(
+    [
+        ("next", "i4"),  # neighbours in its chain, 0 at its ends
+        ("prev", "i4"),
+        ("key", "i8"),  # hash, 32 bits
+        ("top", "i8"),  # strongest hash, 32 bits
+        ("strength", "i4"),  # pages only: what key is of, as long as nobody stores to the page; 0: nothing is known
+        ("unused", "i4"),
+    ]
+)
+chain_dtype = np.dtype([("head", "i4"), ("crowded", "i4")])
 
 slot_dtype = np.dtype(
     [
@@ -88,14 +104,15 @@ FOUND_WORDS = 13
 
 
 class Index(NamedTuple):
-    """What has which hash: chains of numbers, 0 ends them."""
+    """What has which hash: chains of numbers, 0 ends them. But for flags, fields of chain_dtype and member_dtype."""
 
-    heads: npt.NDArray[np.int32]  # int32[power of two]
-    crowded: npt.NDArray[np.uint8]  # uint8 for each head: equal hashes of different contents were seen in its chain
-    next: npt.NDArray[np.int32]
+    heads: npt.NDArray[np.int32]  # [power of two]
+    crowded: npt.NDArray[np.int32]  # for each head: whether equal hashes of different contents were seen in its chain
+    next: npt.NDArray[np.int32]  # this and all that follow: for each number
     prev: npt.NDArray[np.int32]
-    key: npt.NDArray[np.int64]  # hash at the present strength, 32 bits
-    top: npt.NDArray[np.int64]  # strongest hash, 32 bits
+    key: npt.NDArray[np.int64]
+    top: npt.NDArray[np.int64]
+    strength: npt.NDArray[np.int32]
     flags: npt.NDArray[np.uint8]
 
 
@@ -114,14 +131,16 @@ class Tables(NamedTuple):
 
 
 def _make_index(count: int) -> Index:
-    chains = 1 << max(4, (count // 2).bit_length())
+    chains = np.zeros(1 << max(4, (count // 2).bit_length()), chain_dtype)
+    members = np.zeros(count, member_dtype)
     return Index(
-        heads=np.zeros(chains, np.int32),
-        crowded=np.zeros(chains, np.uint8),
-        next=np.zeros(count, np.int32),
-        prev=np.zeros(count, np.int32),
-        key=np.zeros(count, np.int64),
-        top=np.zeros(count, np.int64),
+        heads=chains["head"],
+        crowded=chains["crowded"],
+        next=members["next"],
+        prev=members["prev"],
+        key=members["key"],
+        top=members["top"],
+        strength=members["strength"],
         flags=np.zeros(count, np.uint8),
     )
 

@@ -8,20 +8,18 @@ from vmdedup.host.frames import get_frame, put_frame
 from vmdedup.host.layout import BLOCK_SHIFT
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import same_page
-from vmdedup.policy.sharing import DIFFERS, SHARED, frame_of, is_shared, make_shared, share_page
+from vmdedup.policy.sharing import DIFFERS, SHARED, frame_of, is_shared, make_shared
 from vmdedup.policy.uksm.index import chain_of, is_crowded, link, link_top, top_chain_of, unlink
+from vmdedup.policy.uksm.known import forget_page, hash_page, is_known_not_empty, note_not_empty, top_of_page
 from vmdedup.policy.uksm.layout import (
     COMPARED,
     COWED,
     GIVEN_UP,
     HAS_TOP,
-    HASH_EXTRA,
     LINKED,
     MERGED,
     OWN_TOP,
-    PAGES_HASHED,
     PAGES_MERGED,
-    POSITIVE,
     STALE,
     STRENGTH,
     ZERO_KEY,
@@ -35,10 +33,10 @@ from vmdedup.policy.uksm.stable import (
     STOPPED,
     index_frame,
     insert_stable,
+    join_frame,
     join_stable,
     note_collision,
     own_top,
-    top_of,
 )
 
 
@@ -55,9 +53,9 @@ def merge_page(h: Any, u: Any, entry: int) -> bool:
         return True
     if u.unstable.flags[entry] & MERGED:
         note_cow(u, entry)
-    key = _hash(h, u, pfn)
+    key = hash_page(h, u, entry, pfn)
     u.state[OWN_TOP] = -1
-    result = _join_zero(h, u, entry) if key == u.state[ZERO_KEY] else MISSED
+    result = _join_zero(h, u, entry, pfn) if key == u.state[ZERO_KEY] else MISSED
     if result == MISSED:
         result = join_stable(h, u, entry, pfn, key)
     if result == MISSED:
@@ -65,14 +63,6 @@ def merge_page(h: Any, u: Any, entry: int) -> bool:
     if result == JOINED:
         _note_merge(u, entry)
     return True
-
-
-@kernel
-def _hash(h: Any, u: Any, pfn: int) -> int:
-    strength = u.state[STRENGTH]
-    u.state[PAGES_HASHED] += 1
-    u.state[POSITIVE] += max(0, len(u.words) - HASH_EXTRA - strength)
-    return change_strength(h.words, u, pfn, 0, 0, strength)
 
 
 @kernel
@@ -95,15 +85,16 @@ def _note_merge(u: Any, entry: int) -> None:
 
 
 @kernel
-def _join_zero(h: Any, u: Any, entry: int) -> int:
+def _join_zero(h: Any, u: Any, entry: int, pfn: int) -> int:
     """Map an empty page to the zero page."""
     u.found[COMPARED] += 1
-    result = share_page(h, entry, 0)
+    result = DIFFERS if is_known_not_empty(h, u, entry, pfn) else join_frame(h, u, entry, 0)
     if result == SHARED:
         u.found[ZERO_MERGED] += 1
         return JOINED
     if result != DIFFERS:
         return STOPPED
+    note_not_empty(h, u, entry, pfn)
     note_collision(u)
     return MISSED
 
@@ -131,7 +122,7 @@ def _join_unstable(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
 
 @kernel
 def _join_second(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
-    top = own_top(h, u, pfn, key)
+    top = own_top(h, u, entry, pfn, key)
     other = u.unstable.heads[top_chain_of(u.unstable, key, top)]
     while other != 0:
         following = u.unstable.next[other]
@@ -178,7 +169,7 @@ def _crowd(h: Any, u: Any, key: int) -> None:
             pfn = frame_of(h, other)
             if pfn != 0:
                 own = u.unstable.key[other]
-                link_top(u.unstable, other, own, top_of(h, u, pfn, own))
+                link_top(u.unstable, other, own, top_of_page(h, u, other, pfn, own))
         other = following
 
 
@@ -197,9 +188,10 @@ def _merge_two(h: Any, u: Any, entry: int, other: int, key: int) -> int:
     if kpfn == 0 or not get_frame(h, kpfn):
         return STOPPED
     result = STOPPED
+    forget_page(u, other)
     if make_shared(h, other, kpfn):
         unlink(u.unstable, other)
-        if share_page(h, entry, kpfn) == SHARED:
+        if join_frame(h, u, entry, kpfn) == SHARED:
             insert_stable(h, u, kpfn, key)
             u.unstable.flags[other] |= MERGED
             u.slots[u.slot_of[other >> BLOCK_SHIFT]]["gained"] += 1

@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.jit.kernel import kernel
+from vmdedup.jit.prefetch import prefetch_word
 from vmdedup.policy.uksm.layout import WORDS
 
 MASK = 0xFFFFFFFF
+MANY = 16  # words beyond which a page is asked for as a whole before it is hashed
+LINE_WORDS = 8  # of 64 bits, a cache line
 
 
 @kernel
@@ -29,17 +32,37 @@ def word_at(pages: Any, pfn: int, place: int) -> int:
 
 
 @kernel
+def fetch_words(pages: Any, u: Any, pfn: int, old: int, new: int) -> None:
+    """Ask for the words that lie between two strengths; for many of them, for the page from its start to its end."""
+    if abs(new - old) > MANY:
+        for word in range(0, pages.shape[1], LINE_WORDS):
+            prefetch_word(pages, pfn, word)
+    else:
+        for k in range(min(old, new), max(old, new)):
+            prefetch_word(pages, pfn, u.words[k] >> 1)
+
+
+@kernel
 def change_strength(pages: Any, u: Any, pfn: int, digest: int, old: int, new: int) -> int:
-    """The hash of strength new of a page whose hash of strength old is known (0 of strength 0)."""
+    """The hash of strength new of a page whose hash of strength old is known (0 of strength 0); counts words read."""
+    u.found[WORDS] += abs(new - old)
+    return rekey(pages, u, pfn, digest, old, new)
+
+
+@kernel
+def rekey(pages: Any, u: Any, pfn: int, digest: int, old: int, new: int) -> int:
+    """change_strength, without counting."""
     value = digest
+    if abs(new - old) > MANY:
+        fetch_words(pages, u, pfn, old, new)
     for k in range(old, new):
-        value = (value + word_at(pages, pfn, u.words[k])) & MASK
-        value = (value + (value << 8)) & MASK
+        # (value + word) * (1 + 2**8): so written, each word waits for the one before for fewer steps
+        word = word_at(pages, pfn, u.words[k]) * 257
+        value = ((value << 8) + (value + word)) & MASK
         value ^= value >> 12
     for k in range(old - 1, new - 1, -1):
         value ^= (value >> 12) ^ (value >> 24)
         # 1 / (1 + 2**8) modulo 2**32
         value = (value - (value << 8) + (value << 16) - (value << 24)) & MASK
         value = (value - word_at(pages, pfn, u.words[k])) & MASK
-    u.found[WORDS] += abs(new - old)
     return value

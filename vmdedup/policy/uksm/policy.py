@@ -25,6 +25,7 @@ from vmdedup.policy.uksm.layout import (
     GIVEN_UP,
     MERGED,
     NEGATIVE,
+    NOT_ZERO,
     PAGES_HASHED,
     PAGES_MERGED,
     POSITIVE,
@@ -38,6 +39,7 @@ from vmdedup.policy.uksm.layout import (
     STRENGTH,
     THRASH,
     TO_DO,
+    TOP_KNOWN,
     VISITED,
     WORDS,
     ZERO_KEY,
@@ -97,6 +99,7 @@ class Uksm(Policy):
         self._slots: dict[int, list[int]] = {}
         self._shares = Shares(RUNGS)
         self._page_ns = float(FIRST_PAGE_NS)
+        self._billed_ns = 0  # of all batches so far
         self._strength = Strength(host.page_size // WORD_BYTES, int(strongest(self._tables)))
         self._start_state()
 
@@ -157,23 +160,27 @@ class Uksm(Policy):
         """One batch, divided among the rungs."""
         governor, rungs = GOVERNORS[self.get("cpu_governor")], self._tables.rungs
         rungs["wanted"] = governor.samples(round(self._page_ns))
-        before, cost, looked = self._tables.found.copy(), self.work.total_ns(), 0
+        before, looked, all_shares = self._tables.found.copy(), 0, governor.shares()
         for _ in range(PASSES):
-            shares = [share if slots else 0 for share, slots in zip(governor.shares(), rungs["slots"], strict=True)]
+            slots = rungs["slots"].tolist()
+            shares = [share if some else 0 for share, some in zip(all_shares, slots, strict=True)]
             if looked == pages or not any(shares):
                 break
             quotas = np.array(self._shares.divide(pages - looked, shares))
             looked += int(scan_batch(self.host.arrays, self._tables, quotas))
         self._adapt_strength()
         self._count_work(self._tables.found - before)
+        cost, self._billed_ns = self._billed_ns, self.work.total_ns()
         if looked:
-            newest = (self.work.total_ns() - cost) / looked
+            newest = (self._billed_ns - cost) / looked
             self._page_ns += (newest - self._page_ns) * SMOOTHING / 100
         return looked
 
     def _adapt_strength(self) -> None:
         """At the end of a hash round."""
         state = self._tables.state
+        if not state[PAGES_HASHED]:
+            return
         total = int(self._tables.rungs["pages"].sum())
         if not total or int(state[PAGES_HASHED]) * 4 <= total:
             return
@@ -184,14 +191,15 @@ class Uksm(Policy):
             change_all(self.host.arrays, self._tables, new)
             self._tables.unstable.heads[:] = 0
             self._tables.unstable.crowded[:] = 0
-            self._tables.unstable.flags[:] &= MERGED
+            self._tables.unstable.flags[:] &= MERGED | TOP_KNOWN | NOT_ZERO
 
-    def _count_work(self, done: np.ndarray) -> None:
-        self.work.count("visit", int(done[VISITED]))
-        self.work.count("hash_byte", int(done[WORDS]) * WORD_BYTES)
-        self.work.count("compare_byte", int(done[COMPARED]) * self.host.page_size)
-        self.work.count("merge", int(done[PAGES_MERGED] - done[ZERO_MERGED]))
-        self.work.count("zero_merge", int(done[ZERO_MERGED]))
+    def _count_work(self, found: np.ndarray) -> None:
+        done: list[int] = found.tolist()
+        self.work.count("visit", done[VISITED])
+        self.work.count("hash_byte", done[WORDS] * WORD_BYTES)
+        self.work.count("compare_byte", done[COMPARED] * self.host.page_size)
+        self.work.count("merge", done[PAGES_MERGED] - done[ZERO_MERGED])
+        self.work.count("zero_merge", done[ZERO_MERGED])
 
     # Figures
 

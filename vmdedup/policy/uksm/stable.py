@@ -8,6 +8,7 @@ from vmdedup.host.frames import get_frame, put_frame
 from vmdedup.jit.kernel import kernel
 from vmdedup.policy.sharing import DIFFERS, SHARED, is_shared, share_page
 from vmdedup.policy.uksm.index import chain_of, is_crowded, link, link_top, top_chain_of, unlink
+from vmdedup.policy.uksm.known import forget_page, top_of_page
 from vmdedup.policy.uksm.layout import (
     COLLISIONS,
     COMPARE_COST,
@@ -36,10 +37,10 @@ def top_of(h: Any, u: Any, pfn: int, key: int) -> int:
 
 
 @kernel
-def own_top(h: Any, u: Any, pfn: int, key: int) -> int:
+def own_top(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
     """The same for the page at hand; computed once."""
     if u.state[OWN_TOP] < 0:
-        u.state[OWN_TOP] = top_of(h, u, pfn, key)
+        u.state[OWN_TOP] = top_of_page(h, u, entry, pfn, key)
     top: int = u.state[OWN_TOP]
     return top
 
@@ -72,7 +73,7 @@ def join_stable(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
 
 @kernel
 def _join_second(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
-    top = own_top(h, u, pfn, key)
+    top = own_top(h, u, entry, pfn, key)
     kpfn = u.stable.heads[top_chain_of(u.stable, key, top)]
     while kpfn != 0:
         following = u.stable.next[kpfn]
@@ -89,13 +90,22 @@ def _join_second(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
 
 
 @kernel
+def join_frame(h: Any, u: Any, entry: int, kpfn: int) -> int:
+    """sharing.share_page for a page of which hashes may be known."""
+    result = share_page(h, entry, kpfn)
+    if result != DIFFERS:
+        forget_page(u, entry)
+    return result
+
+
+@kernel
 def _try_stable(h: Any, u: Any, entry: int, kpfn: int) -> int:
     """A shared frame has the same hash: compare the bytes."""
     if not is_shared(h, kpfn):
         unlink(u.stable, kpfn)
         return MISSED
     u.found[COMPARED] += 1
-    result = share_page(h, entry, kpfn)
+    result = join_frame(h, u, entry, kpfn)
     if result == SHARED:
         return JOINED
     if result != DIFFERS:

@@ -10,8 +10,9 @@ from vmdedup.host.layout import HINT_RING
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.policy.xlh import layout
+from vmdedup.policy.xlh.layout import HINT_RUNS, SERVED, TURN_WORDS
 from vmdedup.policy.xlh.reach import REACHABLE, WAITING, count_reachable
-from vmdedup.policy.xlh.scan import look_at_hinted, scan_linearly
+from vmdedup.policy.xlh.scan import scan_in_turns
 from vmdedup.policy.xlh.stack import HintStack
 
 
@@ -32,8 +33,7 @@ class HintedKsmd(Ksmd):
         self.lost = 0  # of these, overwritten in guests' rings
         self._seen: dict[int, int] = {}  # hints of each address space that have been taken
         self._buffer = np.zeros(HINT_RING + 1, np.int64)
-        self._run = 0  # which run of the cycle this is
-        self._in_run = 0  # pages of this run that have been scanned
+        self._turns = np.zeros(TURN_WORDS, np.int64)
 
     def enter(self, mm: int) -> None:
         """Its hints are taken too."""
@@ -50,7 +50,8 @@ class HintedKsmd(Ksmd):
 
         Guests have left their hints at the same time, so those of all of them alternate.
         """
-        taken = [self._take(mm) for mm in sorted(self._seen)]
+        tops = self._h.mms["hint_top"]
+        taken = [self._take(mm) for mm in sorted(self._seen) if tops[mm] != self._seen[mm]]
         places = [np.arange(0.5, len(entries)) / len(entries) for entries in taken if len(entries)]
         if not places:
             return 0
@@ -67,35 +68,14 @@ class HintedKsmd(Ksmd):
         self._seen[mm] = top
         return self._buffer[:count].copy()
 
-    def scan(self, pages: int) -> int:
-        """One batch; ends early at the end of the full scan. Returns pages scanned, for hints and linearly."""
-        done, scans = 0, self.full_scans
-        while self.should_run() and done < pages and self.full_scans == scans:
-            left = max(1, self.get("pages_to_scan") - self._in_run)
-            part = self._part(min(left, pages - done))
-            if part == 0:
-                break
-            done += part
-            self._pass(part, left)
-        return done
-
-    def _part(self, pages: int) -> int:
-        """Some pages of the run that it is at."""
-        if self._run < self.hint_runs:
-            entries = self.stack.pop(pages)
-            if len(entries):
-                look_at_hinted(self._h, self.arrays, self.records, entries)
-                return len(entries)
-        return super().scan(pages)
-
-    def _pass(self, pages: int, left: int) -> None:
-        self._in_run += pages
-        if pages == left:
-            self._in_run = 0
-            self._run = (self._run + 1) % (self.hint_runs + self.scan_runs)
-
     def _do_scan(self, pages: int) -> int:
-        return int(scan_linearly(self._h, self.arrays, self.records, pages))
+        """Serve hints, and scan linearly, in turns."""
+        turns, hints = self._turns, self.stack.pop(pages)
+        turns[HINT_RUNS:] = self.hint_runs, self.scan_runs, self.get("pages_to_scan"), 0
+        done = int(scan_in_turns(self._h, self.arrays, self.records, hints, turns, pages))
+        if turns[SERVED] < len(hints):
+            self.stack.push(hints[turns[SERVED] :][::-1])
+        return done
 
     def reachable(self) -> tuple[int, int]:
         """Pages that wait for their like, and how many of them a search would find; reads them all."""

@@ -27,7 +27,17 @@ WAITED = 5  # merged pages that had been hinted before, by either
 WAITED_MS = 6  # time from their last hint until then, added up
 PROTECTED = 7  # pages write-protected as they were inserted
 CHANGED = 8  # pages taken out of the tree or table because they had changed there
-STATE_WORDS = 9
+NOTED = 9  # pages inserted while they were write-protected, whoever had done that; 0: none has to be looked for
+STATE_WORDS = 10
+
+# Words of what is known of the turns.
+RUN = 0  # which run of the cycle it is at: runs for hints come first
+IN_RUN = 1  # pages of it that have been scanned
+HINT_RUNS = 2  # of a cycle
+SCAN_RUNS = 3
+RUN_LENGTH = 4  # pages
+SERVED = 5  # hints of this batch
+TURN_WORDS = 6
 
 
 class XlhArrays(NamedTuple):

@@ -14,7 +14,7 @@ from vmdedup.host.layout import ZERO
 from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit.atomic import load
 from vmdedup.jit.kernel import kernel
-from vmdedup.ksm.ahead import look_ahead
+from vmdedup.ksm.ahead import look_ahead, look_ahead_at
 from vmdedup.ksm.layout import AHEAD
 from vmdedup.ksm.mm_list import HEAD, is_alive
 from vmdedup.ksm.rmap import get_item
@@ -31,8 +31,14 @@ from vmdedup.policy.xlh.layout import (
     FOUND_BY_HINT,
     FOUND_BY_SCAN,
     HASH_TABLE,
+    HINT_RUNS,
     HINTED,
+    IN_RUN,
     MISSED,
+    RUN,
+    RUN_LENGTH,
+    SCAN_RUNS,
+    SERVED,
     VARIANT,
     WAITED,
     WAITED_MS,
@@ -41,34 +47,51 @@ from vmdedup.policy.xlh.tree import tree_search_insert
 
 
 @kernel
-def scan_linearly(h: Any, k: Any, x: Any, pages: int) -> int:
-    """As ksm.scan.ksm_do_scan. Returns pages scanned."""
+def scan_in_turns(h: Any, k: Any, x: Any, hints: Any, turns: Any, pages: int) -> int:
+    """One batch: runs that serve hints and runs of linear scan, in turns, ending early at the end of the full scan.
+
+    hints: entries in the order in which they are to be served, int64[n]. turns: int64[TURN_WORDS], kept up. A run for
+    hints goes on as linear scan when there are no more. Returns pages scanned; hints count, whatever became of them.
+    """
     for done in range(pages):
-        entry = scan_get_next_rmap_item(h, k)
-        if entry == NONE:
+        if k.slots[HEAD]["next"] == HEAD:
             return done
-        if entry % AHEAD == 0:
-            look_ahead(h, k, entry)
-        _look_at(h, k, x, entry, False)
+        if turns[RUN] < turns[HINT_RUNS] and turns[SERVED] < len(hints):
+            if turns[SERVED] % AHEAD == 0:
+                look_ahead_at(h, k, hints, turns[SERVED])
+            _look_at_hinted(h, k, x, hints[turns[SERVED]])
+            turns[SERVED] += 1
+        else:
+            entry = scan_get_next_rmap_item(h, k)
+            if entry == NONE:
+                return done
+            if entry % AHEAD == 0:
+                look_ahead(h, k, entry)
+            _look_at(h, k, x, entry, False)
         k.st[0]["pages_scanned"] += 1
+        _count_turn(turns)
     return pages
 
 
 @kernel
-def look_at_hinted(h: Any, k: Any, x: Any, entries: Any) -> None:
-    """Look at pages because of hints, in order. entries: int64[n]. Each counts as scanned, whatever became of it."""
-    if k.slots[HEAD]["next"] != HEAD and k.st[0]["cursor"] == HEAD:
+def _count_turn(turns: Any) -> None:
+    turns[IN_RUN] += 1
+    if turns[IN_RUN] >= turns[RUN_LENGTH]:
+        turns[IN_RUN] = 0
+        turns[RUN] = (turns[RUN] + 1) % (turns[HINT_RUNS] + turns[SCAN_RUNS])
+
+
+@kernel
+def _look_at_hinted(h: Any, k: Any, x: Any, entry: int) -> None:
+    if k.st[0]["cursor"] == HEAD:
         begin_full_scan(k)  # so that what is inserted now is not forgotten at once
-    for i in range(len(entries)):
-        entry = entries[i]
-        mm = mm_of_entry(h, entry)
-        x.st[HINTED] += 1
-        k.st[0]["pages_scanned"] += 1
-        if is_alive(h, mm) and k.slots[mm]["on_list"] and candidate_frame(load(h.pte, entry)) != 0:
-            get_item(k, mm, entry)
-            _look_at(h, k, x, entry, True)
-        else:
-            x.st[MISSED] += 1
+    mm = mm_of_entry(h, entry)
+    x.st[HINTED] += 1
+    if is_alive(h, mm) and k.slots[mm]["on_list"] and candidate_frame(load(h.pte, entry)) != 0:
+        get_item(k, mm, entry)
+        _look_at(h, k, x, entry, True)
+    else:
+        x.st[MISSED] += 1
 
 
 @kernel

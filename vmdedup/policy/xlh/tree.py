@@ -17,7 +17,7 @@ from vmdedup.jit.rbtree import NIL
 from vmdedup.ksm.rmap import remove_from_tree
 from vmdedup.ksm.stable import nid_of
 from vmdedup.ksm.unstable import candidate_frame, compare_with_tree_page, insert
-from vmdedup.policy.xlh.layout import CHANGED, PROTECTED, READ_ONLY, VARIANT
+from vmdedup.policy.xlh.layout import CHANGED, NOTED, PROTECTED, READ_ONLY, VARIANT
 
 LOOKED_AT = PRESENT | MERGEABLE | WRITABLE | SOFT
 UNTOUCHED = PRESENT | MERGEABLE
@@ -58,7 +58,7 @@ def tree_search_insert(h: Any, k: Any, x: Any, entry: int, pfn: int, hinted: boo
 @kernel
 def has_been_stored_to(x: Any, entry: int, pte: int) -> bool:
     """Whether a page that was inserted write-protected has changed since, or is gone."""
-    return x.read_only[entry] != 0 and pte & LOOKED_AT != UNTOUCHED
+    return pte & LOOKED_AT != UNTOUCHED and x.st[NOTED] != 0 and x.read_only[entry] != 0
 
 
 @kernel
@@ -86,4 +86,6 @@ def _protect(h: Any, x: Any, entry: int, pfn: int, hinted: bool) -> None:
             return
         pte &= ~WRITABLE
         x.st[PROTECTED] += 1
-    x.read_only[entry] = 0 if pte & WRITABLE else 1
+    if not pte & WRITABLE:
+        x.read_only[entry] = 1
+        x.st[NOTED] += 1
