@@ -58,6 +58,15 @@ def test_boot_keeps_to_its_rate_and_shares() -> None:
     assert stats.virtual_ms == pytest.approx(1000 * moved / 50, rel=0.1)
 
 
+def test_a_boot_can_find_all_memory_there() -> None:
+    """Each page is stored to; what is free then is zeros."""
+    for scrubbed in (False, True):
+        made, ram = boot(spec(mib=16, boot={"scrubbed": scrubbed}), SHARED)
+        free = set(made.kernel.physical.free_pages().tolist())
+        assert (free <= {page for page, length in ram.log if length == 4096}) is scrubbed
+        assert not ram.bytes[sorted(free)].any()
+
+
 def test_boot_reads_early_files_first_then_starts_programs() -> None:
     made, _ = guest(spec(boot={"read_mib_s": 2}), SHARED)
     made.boot()

@@ -30,6 +30,7 @@ class BootParameters:
     cache_share: float = share(0.35, "of memory filled with files by the end of the boot")
     heap_share: float = share(0.18, "of memory taken by the heaps of all started processes together")
     processes: int = parameter(24, "", "processes started; at most one for each MiB of memory", high=10_000)
+    scrubbed: bool = parameter(False, "", "whether all memory is there from power-on, as zeros, as Xen gives it")
     again_s: float = parameter(0.0, "s", "reboot after so long, measured from power-on; 0: never")
 
 
@@ -41,6 +42,8 @@ class Boot(Workload[BootParameters]):
 
     def setup(self) -> None:
         """Plan the boot; nothing is read yet."""
+        if self.parameters.scrubbed:
+            self.kernel.physical.clear(self.kernel.physical.free_pages())
         self.finished = False
         self._debt = 0.0
         self._libraries = self.kernel.disk.index.of_kind(FileKind.LIBRARY)
