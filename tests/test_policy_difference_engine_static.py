@@ -24,6 +24,7 @@ def test_planted_classes_are_found_exactly() -> None:
     assert (found.shared, found.after_sharing) == (4, 21 + 4 + 1)
     assert (found.reference, found.patchable) == (1 + 4 + 10 + 2, 5 + 4)
     assert 9 * 16 < found.patch_bytes < 9 * 160
+    assert found.alone == 0
     assert found.after_patching == found.reference + 1
     assert found.percent_shared() == pytest.approx(100 * 16 / 42)
     assert found.percent_patched() == pytest.approx(100 * 8 / 42)
@@ -33,6 +34,15 @@ def test_no_pages_and_only_zeros() -> None:
     assert static_savings(np.zeros((0, PAGE), np.uint8)).percent_shared() == 0
     zeros = static_savings(np.zeros((8, PAGE), np.uint8))
     assert (zeros.zero, zeros.after_sharing, zeros.after_patching) == (8, 1, 1)
+
+
+def test_pages_that_end_in_zeros_are_patched_against_each_other_and_need_no_reference() -> None:
+    """The zero page, though it came first, is none: one of the others is, and the zero page stays as well."""
+    rows = noise(12, 8)
+    rows[:, 500:] = 0
+    rows[0] = 0
+    found = static_savings(rows, seed=1, **LOOSE)
+    assert (found.zero, found.reference, found.patchable, found.alone) == (1, 2, 10, 10)
 
 
 def scattered(seed: int, families: int = 40, members: int = 12) -> np.ndarray:

@@ -15,6 +15,7 @@ from vmdedup.subpage.delta import CUT_OFF, patch
 from vmdedup.subpage.detector import HashSimilarityDetector
 
 CHUNK = 1024  # pages whose signatures are computed at once
+NOTHING = -1  # the number of a reference that holds zeros only
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class StaticSavings:
     """Pages by class, as Table 1 has them; patch_bytes: what all patches take together.
 
     unique, sharable, zero: before anything is done; sharable pages have a copy, and are not zero. shared: contents that
-    the sharable pages have. reference, patchable: all that is left after sharing, the zero page among it.
+    the sharable pages have. reference, patchable: all that is left after sharing, the zero page among it. alone: of the
+    patchable pages, those whose patch would not be too large without any reference, because they repeat themselves.
     """
 
     unique: int
@@ -32,6 +34,7 @@ class StaticSavings:
     reference: int
     patchable: int
     patch_bytes: int
+    alone: int
     page_size: int = 4096
 
     @property
@@ -66,7 +69,9 @@ class StaticSavings:
 class StaticMemory:
     """A memory that stands still: pages, uint8[n, 4096]. Patches are made once, however many detectors are tried.
 
-    zeros: further zero pages, where one is among the pages.
+    The zero page is no reference: nothing can be copied from it that a patch could not repeat by itself, and the first
+    page of the many that agree in a block of zeros has to stand for all of them. zeros: further zero pages, where one
+    is among the pages.
     """
 
     def __init__(self, pages: NDArray[np.uint8], zeros: int = 0) -> None:
@@ -82,6 +87,7 @@ class StaticMemory:
         self._zero = int(copies[is_zero].sum()) + zeros
         self._sharable, self._shared = int(copies[several].sum()), int(several.sum())
         self._unique = len(words) + zeros - self._zero - self._sharable
+        self._others = self._distinct[~is_zero]
         self._sizes: dict[tuple[int, int], int] = {}
 
     def savings(
@@ -92,15 +98,16 @@ class StaticMemory:
         cut_off: bytes of the largest patch that is worth its page. seed: of the places in a page that are hashed.
         """
         detector = HashSimilarityDetector(k, s, c, self._pages.shape[1], bits, seed)
-        patched = patch_bytes = 0
-        for start in range(0, len(self._distinct), CHUNK):
-            numbers = self._distinct[start : start + CHUNK]
+        patched = patch_bytes = alone = 0
+        for start in range(0, len(self._others), CHUNK):
+            numbers = self._others[start : start + CHUNK]
             signatures = detector.signatures(np.ascontiguousarray(self._pages[numbers]))
             for page, own in zip(numbers.tolist(), signatures, strict=True):
                 size = min((self._patch_size(other, page) for other in detector.candidates(own)), default=cut_off + 1)
                 if size <= cut_off:
                     patched += 1
                     patch_bytes += size
+                    alone += self._patch_size(NOTHING, page) <= cut_off
                 else:
                     detector.remember(page, own)
         return StaticSavings(
@@ -111,13 +118,16 @@ class StaticMemory:
             len(self._distinct) - patched,
             patched,
             patch_bytes,
+            alone,
             self._pages.shape[1],
         )
 
     def _patch_size(self, reference: int, page: int) -> int:
         size = self._sizes.get((reference, page))
         if size is None:
-            size = len(patch(self._pages[reference].tobytes(), self._pages[page].tobytes()))
+            content = self._pages[page].tobytes()
+            base = bytes(len(content)) if reference == NOTHING else self._pages[reference].tobytes()
+            size = len(patch(base, content))
             self._sizes[reference, page] = size
         return size
 
