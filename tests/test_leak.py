@@ -14,7 +14,7 @@ from vmdedup.policy.ksm import Ksm
 from vmdedup.policy.leak.attack import Attack
 from vmdedup.policy.leak.meter import measure_leak
 from vmdedup.policy.leak.timing import PRIVATE_NS, AccessTimer
-from vmdedup.policy.leak.verdict import area_under_roc, bits_per_probe
+from vmdedup.policy.leak.verdict import area_under_roc, beyond_chance, bits_per_probe
 from vmdedup.policy.work import GUEST_PRICES_NS
 
 SMALL = Attack(pages=256, guesses=32, noise=100, seed=3)
@@ -39,6 +39,15 @@ def test_bits_of_a_probe() -> None:
     assert bits_per_probe(0.3, 0.3) == pytest.approx(0)
     # A channel that errs in one of ten either way: 1 - H(0.1).
     assert bits_per_probe(0.9, 0.1) == pytest.approx(0.5310, abs=1e-4)
+
+
+def test_what_chance_shows_is_not_counted() -> None:
+    """Blind guesses, 1,000 attacks of 512: about one in a thousand shows more; a tenth of a bit is always seen."""
+    random = np.random.default_rng(2)
+    hits, misses = random.binomial(256, 0.9, (2, 1000)) / 256
+    seen = [beyond_chance(bits_per_probe(p, q), 512) > 0 for p, q in zip(hits, misses, strict=True)]
+    assert sum(seen) <= 5
+    assert beyond_chance(0.1, 512) == 0.1
 
 
 def test_a_write_to_a_merged_page_takes_as_long_as_its_copy() -> None:
@@ -119,8 +128,8 @@ def test_salts_keep_tenants_apart(salting: str, told: float) -> None:
 
 
 def test_noise_as_large_as_a_copy_hides_some_of_it() -> None:
-    quiet = measure_leak("ksm", SMALL)
-    loud = measure_leak("ksm", Attack(256, 32, 25_000, 3))
+    quiet = measure_leak("ksm", Attack(256, 64, 100, 3))
+    loud = measure_leak("ksm", Attack(256, 64, 25_000, 3))
     assert 0.6 < loud.auc < 0.95  # two normal distributions one deviation apart: 0.76, and 0 cuts the lower one
     assert 0 < loud.bytes_per_hour < quiet.bytes_per_hour
 

@@ -32,8 +32,9 @@ class Leak:
 
     auc: area under the ROC curve, by writes; read_auc: by reads. waited: from planting to the first access. merged: of
     the right guesses that are written to, how many were found merged with the victim's page; seconds_to_merge: their
-    mean, None if none was. copies: what the attacker's accesses, two for each guess, had the host copy or rebuild.
-    saved_pages: before them, of all memory. percentiles: 5th, 25th, 50th, 75th and 95th, of writes.
+    mean, None if none was. copies: what the attacker's accesses, four times `guesses`, had the host copy or rebuild.
+    saved_pages: before them, of all memory. bits_per_guess and bytes_per_hour are of writes, and 0 where chance alone
+    might show as much. percentiles: 5th, 25th, 50th, 75th and 95th, of writes.
     """
 
     policy: str

@@ -19,7 +19,7 @@ from vmdedup.host.rebuild import frames_behind
 from vmdedup.policy.base import Policy
 from vmdedup.policy.leak.attack import Attack, Leak
 from vmdedup.policy.leak.timing import PRIVATE_NS, AccessTimer
-from vmdedup.policy.leak.verdict import Times, area_under_roc, bits_per_probe, percentiles
+from vmdedup.policy.leak.verdict import Times, area_under_roc, beyond_chance, bits_per_probe, percentiles
 from vmdedup.policy.table import load_policy, policy_label
 from vmdedup.policy.work import GUEST_PRICES_NS
 
@@ -134,7 +134,7 @@ class _Trial:
         hits, misses = float((right > THRESHOLD_NS).mean()), float((wrong > THRESHOLD_NS).mean())
         merged_at = self._merged_at[: self._attack.guesses]
         merged = merged_at[merged_at >= 0]
-        bits = bits_per_probe(hits, misses)
+        bits = beyond_chance(bits_per_probe(hits, misses), 2 * self._attack.guesses)
         seconds = max((self._now + float(right.sum() + wrong.sum())) / 1e9, 1e-9)
         return Leak(
             policy=label,
