@@ -105,9 +105,7 @@ class Plan:
     def pages(self) -> list[list[Planted]]:
         """Areas one behind the other, then what is absent; lime has a place for no page that it has not."""
         absent = [[Planted(g, len(AREAS), ABSENT, ABSENT)] * 5 for g in range(2)] + [[]]
-        return [
-            [page for area in range(len(AREAS)) for page in self._areas[g, area]] + absent[g] for g in range(3)
-        ]
+        return [[page for area in range(len(AREAS)) for page in self._areas[g, area]] + absent[g] for g in range(3)]
 
 
 def plant(seed: int = 1) -> Plan:
@@ -223,6 +221,4 @@ def guests_of(plan: Plan, paths: Sequence[Path], declared: bool) -> Iterator[Gue
 def canonical(labels: Iterable[Hashable]) -> list[Hashable]:
     """Ways of keeping as they are; frames, or what should be in one, by the first page that has it."""
     first: dict[Hashable, int] = {}
-    return [
-        label if isinstance(label, str) else first.setdefault(label, number) for number, label in enumerate(labels)
-    ]
+    return [label if isinstance(label, str) else first.setdefault(label, number) for number, label in enumerate(labels)]

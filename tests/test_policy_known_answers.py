@@ -65,9 +65,7 @@ def work(policy: Policy, case: Case, pages: int) -> None:
 
 def answer(case: Case, guests: Guests) -> list[Hashable]:
     """What the rule says of each page; what is absent stays so."""
-    return [
-        ABSENT if page.what == ABSENT else case.rule(page, number) for number, page in enumerate(guests.planted())
-    ]
+    return [ABSENT if page.what == ABSENT else case.rule(page, number) for number, page in enumerate(guests.planted())]
 
 
 def differences(guests: Guests, seen: list[Hashable], expected: list[Hashable]) -> list[str]:
