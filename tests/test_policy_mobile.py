@@ -295,7 +295,6 @@ def test_a_page_in_use_is_not_compressed(make: Make) -> None:
 
 def test_a_page_is_hashed_once_in_its_life(make: Make) -> None:
     phone = make("background")
-    phone.policy.set("compress_cut_off", "0")
     phone.put(0, phone.noise(4 * SIZE))
     phone.work(300)
     assert phone.policy.counters()["pages_hashed"] == 4 * SIZE
@@ -330,7 +329,7 @@ def test_only_what_is_inherited_is_a_base(make: Make) -> None:
     phone.put(2 * SIZE, alone)
     phone.work()
     assert phone.kinds()[PATCHED] == 8
-    assert phone.done("patch") == 8  # none in vain
+    assert (phone.done("word_patch"), phone.done("patch")) == (8, 0)  # none in vain
     entries = phone.memory.entries[2 * SIZE : 2 * SIZE + 4]
     assert (entries & PRESENT).all()
 
@@ -341,7 +340,37 @@ def test_an_app_in_use_is_shared_at_once_and_packed_late(make: Make) -> None:
     text = phone.random.integers(97, 101, (6, 4096)).astype(np.uint8)
     phone.put(SIZE, np.concatenate((common, text)))
     phone.put(2 * SIZE, np.concatenate((common, text[::-1] ^ 1)))
+    phone.policy.set("compress_cut_off", "3072")
     phone.app(1, FOREGROUND)
     phone.work(13)
     assert phone.policy.counters()["pages_sharing"] == 2
     assert phone.kinds()[COMPRESSED] == 6  # those of the other app
+
+
+def test_a_slow_scanner_gets_to_apps_before_files(make: Make) -> None:
+    phone = make("background")
+    common, files = phone.noise(4), phone.noise(4)
+    for first in (SIZE, 2 * SIZE):
+        phone.put(first, common)
+    phone.put(3 * SIZE, np.repeat(files, 2, axis=0))
+    phone.work(60, pages=2)
+    assert phone.policy.counters()["pages_sharing"] == 4
+    phone.work(200, pages=2)
+    assert phone.policy.counters()["pages_sharing"] == 8
+
+
+@pytest.mark.parametrize(("late", "packed"), [("1", 6), ("100000", 0)])
+def test_an_app_that_waited_gets_both_passes_in_one(make: Make, late: str, packed: int) -> None:
+    phone = make("background")
+    phone.policy.set("late_millisecs", late)
+    zygote = phone.noise(6)
+    like = zygote.copy()
+    like[:, 9] ^= 1
+    phone.put(0, zygote)
+    phone.work(3, ms=1000)
+    phone.put(SIZE, like)
+    phone.app(1, FOREGROUND)
+    phone.app(1, BACKGROUND)
+    phone.work(1, pages=0)
+    phone.work(1, ms=2000)
+    assert phone.kinds()[PATCHED] == packed

@@ -15,8 +15,8 @@ from vmdedup.policy.table import load_policy
 
 MIB, SECONDS, PAGES_A_TICK, BATCH = 32, 30, 500, 250
 PHONE = {"switch_s": 3.0}
-SHARING_ONLY = (("difference_cut_off", "0"), ("compress_cut_off", "0"))
-NO_DIFFERENCES = (("difference_cut_off", "0"),)
+SHARING_ONLY = (("difference_cut_off", "0"),)
+COMPRESSING = (("difference_cut_off", "0"), ("compress_cut_off", "3072"))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def outcome(name: str, knobs: tuple[tuple[str, str], ...] = ()) -> Outcome:
         ("n_chance", SHARING_ONLY, 3),
         ("group_limited", SHARING_ONLY, 4),
         ("similar_page", (), 4),
-        ("zram", NO_DIFFERENCES, 1.5),
+        ("zram", COMPRESSING, 1.5),
     ],
 )
 def test_background_saves_as_much_by_less_work(other: str, knobs: tuple[tuple[str, str], ...], less: float) -> None:

@@ -14,6 +14,7 @@ from vmdedup.policy.table import load_policy
 pytestmark = pytest.mark.compiled  # threads run at the same time only there
 PAGES, ROUNDS = 96, 400
 IMPATIENT = {"fresh_millisecs": "0", "settle_millisecs": "1", "longest_wait_millisecs": "1", "idle_millisecs": "1"}
+IMPATIENT |= {"compress_cut_off": "3072"}
 
 
 class Phone(threading.Thread):

@@ -19,6 +19,8 @@ PRICES_NS: Final[Mapping[str, float]] = {
     "merge": 6_200.0,  # share_page: gupta2008, Table 2
     "zero_merge": 6_200.0,
     "patch": 338_100.0,  # patch_page
+    # Comparing two pages word by word and replacing a mapping, which is what share_page does; the bytes come on top.
+    "word_patch": 6_200.0,
     "compress": 29_700.0,
     "swap_out": 48_900.0,  # without the disk
     "bring_back": 10_400.0,  # uncompress

@@ -19,7 +19,7 @@ from vmdedup.subpage.compression import CODECS, compress
 from vmdedup.subpage.delta import DELTAS, patch
 
 LZ4: Final = CODECS.index("lz4")
-ZSTD: Final = DELTAS.index("zstd")
+WORDS: Final = DELTAS.index("words")
 
 
 @dataclass
@@ -64,22 +64,33 @@ class Packing:
         self._keep(page, FILLED, "filled")
         return True
 
-    def difference(self, page: Page, base: int, cut_off: int) -> bool:
-        """Keep a page as what differs from entry `base`'s page. False: too much, or that page cannot be had."""
+    def difference(self, page: Page, base: int, cut_off: int, kind: int) -> bool:
+        """Keep a page as what differs from entry `base`'s page. False: too much, or that page cannot be had.
+
+        kind: of the difference, its number among subpage.delta's.
+        """
         pfn = int(hold_reference(self._h, base, page.pfn))
         if pfn == 0:
             return False
-        delta = patch(self._h.bytes[pfn].tobytes(), page.content.tobytes(), DELTAS[ZSTD])
-        self._work.count("patch")
+        delta = patch(self._h.bytes[pfn].tobytes(), page.content.tobytes(), DELTAS[kind])
+        self._bill(kind, len(page.content), len(delta) <= cut_off)
         if len(delta) > cut_off or not self.storage.put(page.entry, delta):
             self.done["patch_too_large"] += len(delta) > cut_off
             put_frame(self._h, pfn)
             return False
         # From here on it is the slot that counts the base.
         self._h.slots[page.entry]["reference"] = pfn
-        self._h.slots[page.entry]["codec"] = ZSTD
+        self._h.slots[page.entry]["codec"] = kind
         self._keep(page, PATCHED, "patched")
         return True
+
+    def _bill(self, kind: int, size: int, fits: bool) -> None:
+        """Of an attempt at a difference. Words are compared, and only one that fits is made."""
+        if kind != WORDS:
+            self._work.count("patch")
+            return
+        self._work.count("compare_byte", size)
+        self._work.count("word_patch", int(fits))
 
     def compress(self, page: Page, cut_off: int) -> bool:
         """Keep a page compressed. False: it would take more than cut_off bytes, or no frame is left."""

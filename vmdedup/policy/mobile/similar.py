@@ -13,15 +13,15 @@ from vmdedup.subpage.detector import BLOCK, HashSimilarityDetector, Signatures
 class Bases:
     """Pages that others may be kept as differences to; the first of each signature. Difference Engine's detector."""
 
-    def __init__(self, host: Host, work: Work, seed: int) -> None:
+    def __init__(self, host: Host, work: Work, seed: int, blocks: int = 2) -> None:
         self._h = host.arrays
         self._work = work
-        self._detector = HashSimilarityDetector(2, 1, 1, seed=seed)
+        self._detector = HashSimilarityDetector(blocks, 1, 1, seed=seed)
 
     def sign(self, entries: list[int]) -> Signatures:
-        """Signatures (n, 2) of the pages of entries, zeros for those that are not to be had now."""
+        """Signatures (n, blocks) of the pages of entries, zeros for those that are not to be had now."""
         frames = np.array([int(frame_of(self._h, entry)) for entry in entries], np.int64)
-        self._work.count("hash_byte", 2 * BLOCK * len(entries))
+        self._work.count("hash_byte", self._detector.k * BLOCK * len(entries))
         return self._detector.signatures(self._h.bytes[frames])
 
     def candidates(self, signature: Signatures) -> list[int]:

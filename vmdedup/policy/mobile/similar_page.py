@@ -28,6 +28,7 @@ class SimilarPage(RoundPolicy):
         tunable.name: tunable
         for tunable in (
             Tunable("difference_cut_off", CUT_OFF, "largest difference that is kept", "bytes", high=4096),
+            Tunable("difference", 0, "0: copies and new bytes; 1: zstd; 2: words in the same place", high=2),
             Tunable("base_rounds", 4, "rounds after which bases are chosen anew", "rounds", low=1, high=1000),
         )
     }
@@ -48,7 +49,7 @@ class SimilarPage(RoundPolicy):
         page = self._packing.take(entry)
         if page is None:
             return True
-        if self._packing.difference(page, base, self._knobs["difference_cut_off"]):
+        if self._packing.difference(page, base, self._knobs["difference_cut_off"], self._knobs["difference"]):
             return True
         self._packing.let_go(page)
         return False

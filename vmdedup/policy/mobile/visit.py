@@ -18,7 +18,7 @@ from vmdedup.policy.mobile.records import CHANCES, HASHED, REST, SKIPPED, SPARED
 from vmdedup.policy.sharing import frame_of, is_shared
 
 USED = ACCESSED | DIRTY | SOFT
-LOOK, UNUSED, UNWRITTEN = 0, 1, 2  # modes of visit_by_stores
+LOOK, SHARE, UNUSED, ANY = 0, 1, 2, 3  # modes of visit_by_stores
 
 
 @kernel
@@ -89,10 +89,10 @@ def _has_chance(r: Any, entry: int) -> bool:
 
 @kernel
 def visit_by_stores(h: Any, r: Any, first: int, count: int, group: int, mode: int) -> int:
-    """Share pages that were not stored to since the last visit; each is hashed once.
+    """Share pages that are equal, each hashed once after it was stored to. Returns how many pages are in todo.
 
-    mode: LOOK only notes stores; UNUSED puts pages that were not read either, and have no equal, into todo, each once;
-    UNWRITTEN those that were read too. Returns how many.
+    mode: LOOK only notes stores; SHARE shares, even what was just stored to; UNUSED shares what was not stored to since
+    the last visit, and puts pages that were not read either, and have no equal, into todo; ANY all that have no equal.
     """
     rows = 0
     for entry in range(first, first + count):
@@ -110,8 +110,9 @@ def visit_by_stores(h: Any, r: Any, first: int, count: int, group: int, mode: in
                 r.found[WRITTEN] += 1
                 r.hash[entry] = 0
                 r.misses[entry] = 0
-            elif mode != LOOK and not _share_settled(h, r, entry, pfn, group):
-                fit = mode == UNWRITTEN or not used & ACCESSED
+            settled = mode in (SHARE, ANY) or (mode == UNUSED and not used & SOFT)
+            if settled and not _share_settled(h, r, entry, pfn, group):
+                fit = mode == ANY or (mode == UNUSED and not used & ACCESSED)
                 if fit and r.misses[entry] == 0 and frame_count(h, pfn) == 1:
                     r.todo[rows] = entry
                     rows += 1
