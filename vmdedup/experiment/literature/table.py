@@ -20,6 +20,7 @@ from vmdedup.experiment.literature import (
     mixed2,
     mixed_memory,
     operation_costs,
+    phone_policies,
     phones,
     reachable,
     self_sharing,
@@ -53,6 +54,7 @@ _PARTS = (
     phones,
     leak,
     isolation_cost,
+    phone_policies,
 )
 EXPERIMENTS = {experiment.name: experiment for part in _PARTS for experiment in part.EXPERIMENTS}
 ALL = "all"

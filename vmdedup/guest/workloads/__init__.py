@@ -13,6 +13,7 @@ from vmdedup.guest.workloads.base import Workload
 from vmdedup.guest.workloads.boot import Boot
 from vmdedup.guest.workloads.build import Build
 from vmdedup.guest.workloads.dbench import Dbench
+from vmdedup.guest.workloads.desktop import Desktop
 from vmdedup.guest.workloads.fileserver import FileServer
 from vmdedup.guest.workloads.idle import Idle
 from vmdedup.guest.workloads.phases import Phases
@@ -20,7 +21,8 @@ from vmdedup.guest.workloads.stress import Stress
 from vmdedup.guest.workloads.webdb import WebDb
 
 WORKLOADS: Mapping[str, type[Workload[Any]]] = {
-    workload.name: workload for workload in (Idle, Boot, FileServer, Build, WebDb, Dbench, Phases, Stress, Phone)
+    workload.name: workload
+    for workload in (Idle, Boot, FileServer, Build, WebDb, Dbench, Desktop, Phases, Stress, Phone)
 }
 
 
