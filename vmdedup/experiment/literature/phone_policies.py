@@ -116,7 +116,7 @@ EXPERIMENTS = (
     Experiment(
         "phone-policies",
         "Phones: our policy against the literature's at each rate",
-        "phone_policies",
+        "phones",
         "45 s of the program's own scenarios phone-day and phone-short, with half of their memory, under each policy "
         "for phones, KSM and UKSM, at 10, 50 and 500 pages every 20 ms, and at equal CPU. No paper's figure is "
         "compared. Fair in that all see the same stores and pay by one price list, which is a model; less so in that "
