@@ -17,7 +17,7 @@ _NOTE: Final = (
     "What the paper's pages hold is not said beyond their kind. Its identical pages compress like zeros, so ours "
     "repeat 16 bytes. Two pages are compared only if they agree in a whole block of 64 bytes: with 5 % of single bytes "
     "changed two pages do so at one place with a probability of 0.95^128, 0.14 %, with 5 % of words of 4 bytes with "
-    "0.95^32, 19 %; so ours differ in words. With single bytes (run_bytes = 1) patching saved 9 %."
+    "0.95^32, 19 %; so ours differ in words. With single bytes (run_bytes = 1) patching saves 10 %."
 )
 KINDS: Final = ("identical", "random", "similar")
 TECHNIQUES: Final = ("sharing", "patching", "compression")
