@@ -86,8 +86,8 @@ def _run(bench: Bench, workload: str, count: int, policy: str) -> tuple[Result, 
 
 _NOTE: Final = (
     "Averages over the whole run, its start included; storage is taken off what patches and compression save. ESX "
-    "keeps to 450 pages a second of each guest, as the paper's did. Memory that was never touched counts as zero pages "
-    "shared."
+    "keeps to 450 pages a second of each guest, as the paper's did. Memory is all there from the start, as zeros, as "
+    "Xen gives it."
 )
 _PAID: Final = (
     " What guests pay is a model: copies of shared pages and pages brought back, by the paper's own costs (table 2), "

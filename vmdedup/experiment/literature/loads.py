@@ -22,9 +22,10 @@ SCAN_INTERVAL_MS: Final = 4000  # the engine's, as published
 SIGNATURE_BITS: Final = 18
 # lz4 packs such pages to 37 % on average; private pages of Python and Perl processes it packed to 31 to 36 %.
 HEAP: Final = {"zero_tail": 0.5}
-# What systems of the time have in memory after their boot, of 256 and of 512 MB: our estimate.
-ALIKE_BOOT: Final = {"cache_share": 0.24, "heap_share": 0.10}
-UNLIKE_BOOT: Final = {"cache_share": 0.12, "heap_share": 0.05}
+# What systems of the time have in memory after their boot, of 256 and of 512 MB: our estimate. All memory is there from
+# power-on, as Xen gives it, zeros to be found as any other pages.
+ALIKE_BOOT: Final = {"cache_share": 0.24, "heap_share": 0.10, "scrubbed": True}
+UNLIKE_BOOT: Final = {"cache_share": 0.12, "heap_share": 0.05, "scrubbed": True}
 # ESX as the paper ran it, and as it did run: it kept silently to 450 pages a second of each guest (CACM 2010).
 ESX: Final = {"name": "esx", "tunables": {"host_pages_per_second": 10_000, "vm_pages_per_second": 450}}
 MIXED: Final = ("webdb", "build", "fileserver")
