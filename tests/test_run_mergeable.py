@@ -20,7 +20,6 @@ disk = {{ kind = "generated", mib = 16 }}
 """
 
 
-
 @pytest.mark.compiled
 def test_guests_that_are_not_mergeable_save_nothing_and_are_not_looked_at(tmp_path: Path) -> None:
     found = run(tmp_path, SMALL + OTHER.format("mergeable = false"))

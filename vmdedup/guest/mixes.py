@@ -36,9 +36,7 @@ class HeapMix:
 
 
 # Kernel code and read-only data: half of it machine code, which to a page comparer is random bytes.
-IMAGE_MIX = HeapMix(
-    zero_pages=0.03, common=1.0, zero_tail=0.02, pointers=0.2, integers=0.15, text=0.15, freed=0.0
-)
+IMAGE_MIX = HeapMix(zero_pages=0.03, common=1.0, zero_tail=0.02, pointers=0.2, integers=0.15, text=0.15, freed=0.0)
 _PLAIN = HeapMix(zero_pages=0.0, common=0.0, zero_tail=0.0, pointers=0.0, integers=0.0, text=0.0, freed=0.0)
 # What applications write into files.
 FILE_MIX = replace(_PLAIN, integers=0.2, text=0.6)

@@ -215,4 +215,3 @@ def set_mergeable(h: Any, entry: int, on: bool) -> None:
         new = old | MERGEABLE if on else old & ~MERGEABLE
         if cas(h.pte, entry, old, new):
             return
-

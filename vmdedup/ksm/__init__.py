@@ -1,4 +1,4 @@
-'''Kernel Samepage Merging as Linux 6.18 has it: one ksmd, a stable and an unstable tree.
+"""Kernel Samepage Merging as Linux 6.18 has it: one ksmd, a stable and an unstable tree.
 
 Why two trees. A page may change while it is compared, so a tree ordered by content cannot be trusted unless its
 pages cannot change. Merged pages cannot: they are mapped read-only. They form the *stable* tree, whose order always
@@ -18,4 +18,4 @@ How a page goes through (scan.py):
 
 Names are the kernel's. layout.py declares the records: rmap_item (one for each page of a guest, where the kernel
 allocates one for each page it has seen), stable_node, mm_slot and the engine's own state.
-'''
+"""

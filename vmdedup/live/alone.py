@@ -45,8 +45,7 @@ def require_idle(files: KsmFiles, wait: float = 0.0) -> None:
     require_alone()
     if files.read("pages_shared"):
         raise EnvironmentLacksError(
-            f"{files.read('pages_shared')} pages are merged already; unmerge them first: "
-            f"echo 2 > {files.root / 'run'}"
+            f"{files.read('pages_shared')} pages are merged already; unmerge them first: echo 2 > {files.root / 'run'}"
         )
 
 

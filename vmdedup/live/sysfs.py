@@ -47,9 +47,7 @@ class KsmFiles:
     def save(self) -> dict[str, str]:
         """Return every tunable (files that can be written) and its value now."""
         return {
-            path.name: self.choice(path.name)
-            for path in sorted(self.root.iterdir())
-            if path.stat().st_mode & 0o200
+            path.name: self.choice(path.name) for path in sorted(self.root.iterdir()) if path.stat().st_mode & 0o200
         }
 
     def close(self) -> None:
