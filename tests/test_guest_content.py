@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from vmdedup.guest.content import PAGE, heap_pages, random_pages, rolled
+from vmdedup.guest.anonymous import Anonymous
+from vmdedup.guest.content import PAGE, base_keys, heap_pages, random_pages, rolled, similar_keys
 from vmdedup.guest.mixes import FILE_MIX, TEXT_MIX, HeapMix
+from vmdedup.guest.process import Process
 from vmdedup.guest.seeds import keys
 
 NOTHING = replace(TEXT_MIX, text=0.0)
+NOBODYS = np.empty(0, np.int64)
+NO_MEMORY: Any = None
 SOME = keys(11, np.arange(3000))
 
 
@@ -26,6 +31,26 @@ def test_the_same_key_makes_the_same_page_wherever_it_stands() -> None:
 def test_contents_are_the_same_on_every_machine() -> None:
     digest = hashlib.sha256(heap_pages(SOME[:200], HeapMix()).tobytes() + random_pages(SOME[:20]).tobytes())
     assert digest.hexdigest() == "06a0f8819084d79d8757fa3b15eb7986d1c70c59190a268be33066e268d3ba9b"
+
+
+def test_similar_pages_differ_in_a_quarter_of_their_pieces() -> None:
+    mix = replace(NOTHING, similar=0.3)
+    bases, own = SOME[:500], keys(12, np.arange(500))
+    base = heap_pages(base_keys(bases), mix).reshape(500, 16, 256)
+    pages = heap_pages(similar_keys(bases, own), mix).reshape(500, 16, 256)
+    differing = (base != pages).any(axis=2)
+    assert differing.mean() == pytest.approx(0.25, abs=0.02)
+    assert differing.any(axis=1).mean() > 0.95
+    assert (base != pages)[differing].mean() > 0.9
+
+
+def test_heaps_of_a_program_are_alike_and_similar_for_the_stated_shares() -> None:
+    mix = HeapMix(common=0.2, similar=0.5, zero_pages=0.0)
+    first, second = (Process(7, seed, NOBODYS, NOBODYS, Anonymous(NO_MEMORY, random_pages)) for seed in (1, 2))
+    pages = [heap_pages(process.initial_keys(1000, mix), mix).reshape(-1, 16, 256) for process in (first, second)]
+    same = (pages[0] == pages[1]).all(axis=2).mean(axis=1)
+    assert (same == 1).mean() == pytest.approx(0.2, abs=0.04)
+    assert ((same > 0.25) & (same < 1)).mean() == pytest.approx(0.5, abs=0.04)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])

@@ -61,7 +61,10 @@ def test_numbers_take_the_declared_type() -> None:
 def test_a_heap_mix_may_not_exceed_the_whole() -> None:
     with pytest.raises(UsageError, match="must not exceed 1"):
         HeapMix(pointers=0.8, text=0.5)
-    assert set(parameters_of(HeapMix)) == {"zero_pages", "common", "zero_tail", "pointers", "integers", "text", "freed"}
+    with pytest.raises(UsageError, match=r"common \+ similar = 1.1; they must not exceed 1"):
+        HeapMix(common=0.6, similar=0.5)
+    pages, pieces = {"zero_pages", "common", "similar", "zero_tail"}, {"pointers", "integers", "text", "freed"}
+    assert set(parameters_of(HeapMix)) == pages | pieces
 
 
 @pytest.mark.parametrize(

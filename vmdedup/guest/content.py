@@ -24,6 +24,7 @@ _PIECES: Final = 16
 _PIECE_WORDS: Final = 32
 _PIECE_BYTES: Final = 256
 _BLOCK: Final = 64
+_OWN: Final = np.uint64(0xFFFF)  # of a key, where pages may be similar: what is the page's own
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _HEAP_BASE: Final = np.uint64(0x0000_5581_A000_0000)
 _LIBRARY_BASE: Final = np.uint64(0x0000_7F3C_4000_0000)
@@ -49,6 +50,16 @@ def heap_pages(page_keys: Words, heap: HeapMix) -> Pages:
         block = slice(start, start + _BLOCK)
         _fill(out[block], page_keys[block], heap)
     return out
+
+
+def base_keys(page_keys: Words) -> Words:
+    """Keys of pages to which others may be similar, from any keys (n,)."""
+    return page_keys & ~_OWN
+
+
+def similar_keys(page_keys: Words, own_keys: Words) -> Words:
+    """Keys of pages like those of base_keys(page_keys): own_keys draw which pieces are others. All (n,)."""
+    return base_keys(page_keys) | own_keys & _OWN
 
 
 def random_pages(page_keys: Words) -> Pages:
@@ -82,7 +93,7 @@ def _spread(seeds: Words, count: int) -> Words:
 
 
 def _fill(out: Pages, page_keys: Words, heap: HeapMix) -> None:
-    draws = _spread(page_keys, _PIECES + 2)
+    draws = _draws(page_keys, _PIECES + 2, heap.similar > 0)
     live = np.flatnonzero(~below(draws[:, _PIECES], heap.zero_pages))
     seeds = draws[live, :_PIECES].ravel()
     pieces = _pieces(seeds, _kinds(seeds, heap))
@@ -90,6 +101,17 @@ def _fill(out: Pages, page_keys: Words, heap: HeapMix) -> None:
     words = pieces.reshape(len(live), PAGE // 8)
     words[np.arange(PAGE // 8) >= (PAGE // 8 - tails)[:, None]] = 0
     out[live] = words.view(np.uint8)
+
+
+def _draws(page_keys: Words, count: int, similar: bool) -> Words:
+    """Draws of a page, (n, count); of similar pages the same but for a quarter of the pieces."""
+    if not similar:
+        return _spread(page_keys, count)
+    draws, own = _spread(base_keys(page_keys), count), _spread(page_keys, count)
+    other = own & np.uint64(3) == 0
+    other[:, _PIECES:] = False
+    other[page_keys & _OWN == 0] = False
+    return np.where(other, own, draws)
 
 
 def _kinds(seeds: Words, heap: HeapMix) -> NDArray[np.int64]:

@@ -189,7 +189,7 @@ class GuestKernel:
         slabs = self.kernel_pages(_KERNEL_STACK_PAGES, self._started)
         process = Process(program, own, text, slabs, self.anonymous())
         self.processes.append(process)
-        self.grow(process.heap, process.initial_keys(heap_pages_wanted, self.spec.heap.common))
+        self.grow(process.heap, process.initial_keys(heap_pages_wanted, self.spec.heap))
         return process
 
     def exit(self, process: Process) -> None:

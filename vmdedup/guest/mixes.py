@@ -12,14 +12,15 @@ from vmdedup.guest.parameters import share
 class HeapMix:
     """Shares of a heap's pages and bytes, each from 0 to 1.
 
-    Pages first: a page is all zero or not, and the same in every process that starts the same program or
-    private. Of a page that is not all zero, zero_tail of the bytes are zeros at its end; the rest is cut
-    into pieces of 256 bytes, of which so many hold pointers, integers, text and freed objects. What these
-    four leave is random bytes.
+    Pages first: a page is all zero or not, and the same in every process that starts the same program, similar
+    there (as pages are that hold addresses), or private. Of a page that is not all zero, zero_tail of the bytes are
+    zeros at its end; the rest is cut into pieces of 256 bytes, of which so many hold pointers, integers, text and
+    freed objects. What these four leave is random bytes.
     """
 
     zero_pages: float = share(0.04, "pages that were asked for and never written, all zero")
     common: float = share(0.25, "initial pages alike in all processes that start the same program")
+    similar: float = share(0.0, "initial pages like those of such processes, but for a quarter of their pieces")
     zero_tail: float = share(0.20, "bytes at a page's end that are still zero, on average")
     pointers: float = share(0.30, "pieces of 8-byte pointers into heap and libraries, some of them null")
     integers: float = share(0.25, "pieces of small 4-byte integers")
@@ -27,7 +28,10 @@ class HeapMix:
     freed: float = share(0.08, "pieces of freed objects: a free-list link, then poison bytes")
 
     def __post_init__(self) -> None:
-        """Raises UsageError if the four kinds of pieces exceed the whole."""
+        """Raises UsageError if the kinds of pages, or the four kinds of pieces, exceed the whole."""
+        if self.common + self.similar > 1 + 1e-9:
+            alike = self.common + self.similar
+            raise UsageError(f"heap mix: common + similar = {alike:g}; they must not exceed 1 together")
         total = self.pointers + self.integers + self.text + self.freed
         if total > 1 + 1e-9:
             raise UsageError(

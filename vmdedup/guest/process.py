@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vmdedup.guest.anonymous import Anonymous
+from vmdedup.guest.content import base_keys, similar_keys
 from vmdedup.guest.index import Numbers
+from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.seeds import Words, below, keys, split_seed
 
 
@@ -22,11 +24,15 @@ class Process:
     heap: Anonymous
     _drawn: int = 0
 
-    def initial_keys(self, pages: int, common: float) -> Words:
-        """Keys of the heap at the start: for a share of common the same in all processes of the program."""
-        numbers = np.arange(pages)
-        alike = below(keys(split_seed(self.program, "common?"), numbers), common)
-        return np.where(alike, keys(split_seed(self.program, "common"), numbers), self.own_keys(pages))
+    def initial_keys(self, pages: int, heap: HeapMix) -> Words:
+        """Keys of the heap at the start: a share the same in all processes of the program, another share similar."""
+        numbers, own = np.arange(pages), self.own_keys(pages)
+        draws = keys(split_seed(self.program, "common?"), numbers)
+        alike, like = below(draws, heap.common), below(draws, heap.common + heap.similar)
+        common = keys(split_seed(self.program, "common"), numbers)
+        if heap.similar:
+            common, own = base_keys(common), np.where(like, similar_keys(common, own), own)
+        return np.where(alike, common, own)
 
     def own_keys(self, count: int) -> Words:
         """Keys that no other process draws."""
