@@ -9,6 +9,7 @@ import numpy as np
 
 from vmdedup.experiment.literature.base import Bench, Curve, Dumped, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
+from vmdedup.experiment.literature.loads import HEAP
 from vmdedup.experiment.literature.memories import guest_memory
 from vmdedup.experiment.literature.verdict import Row
 from vmdedup.guest.diskspec import DiskSpec
@@ -25,7 +26,6 @@ PARAMETERS: tuple[Mapping[str, float], ...] = (
 BOOT: Mapping[str, float] = {"cache_share": 0.27, "heap_share": 0.15}
 FREE_PAGES = ("zero_on_free", "left", "left")
 BITS = 18
-HEAP = HeapMix(zero_tail=0.5, similar=0.35)
 _STAND_IN = (
     "Three emulated guests, a web server with its database and two builders, each on another release of this machine's "
     "/usr (95 % of files differ, all of those shifted), or on three generated disks with --quick, in place of Windows "
@@ -57,7 +57,7 @@ def mixed_memory(quick: bool) -> StaticMemory:
         disk = DiskSpec(kind="generated", seed=number, mib=24) if quick else DiskSpec()
         variant = Variant() if quick else Variant(differs=0.95, shifted=1.0, seed=number)
         options = {"workload": workload, "parameters": PARAMETERS[number], "seed": number, "kernel_mib": 2}
-        options |= {"free_pages": FREE_PAGES[number], "boot": BOOT, "heap": HEAP}
+        options |= {"free_pages": FREE_PAGES[number], "boot": BOOT, "heap": HeapMix(**HEAP)}
         parts.append(guest_memory(f"mixed{number}", mib, disk, variant, seconds, **options))
     return StaticMemory(np.concatenate(parts))
 
