@@ -110,9 +110,9 @@ def similar_heap_page(page: Planted, number: int) -> Hashable:
 
 
 def background(page: Planted, number: int) -> Hashable:
-    """Without a zygote there are no bases. A word that is alone in its area is one before its like is seen."""
-    kept = {"packable": PACKED, "word": IN_WORD}
-    return kept.get(page.what) or with_zero_page(page, number)
+    """Without a zygote there are no bases. Equal pages of one word are shared if they meet before they are filled."""
+    single = page.what == "word" and page.content != "word of two"
+    return IN_WORD if single else with_zero_page(page, number)
 
 
 def background_of_phone(page: Planted, number: int) -> Hashable:
@@ -122,7 +122,14 @@ def background_of_phone(page: Planted, number: int) -> Hashable:
         return alone(page, number)
     if kind == FILES or (kind == ANONYMOUS and owner == 0):
         return with_zero_page(page, number)
-    return IN_PATCH if page.what == "near" and kind == ANONYMOUS else background(page, number)
+    if page.what == "near" and kind == ANONYMOUS:
+        return IN_PATCH
+    return IN_WORD if page.what == "word" else with_zero_page(page, number)
+
+
+def background_compressing(page: Planted, number: int) -> Hashable:
+    """What is left is compressed, if it can be."""
+    return PACKED if page.what == "packable" else background(page, number)
 
 
 def zram(page: Planted, number: int) -> Hashable:
@@ -193,7 +200,11 @@ CASES: Mapping[str, Sequence[Case]] = {
         Case(within(of_guest, with_zero_page), 2, {"group_by": 1}),
     ],
     "similar_page": [Case(similar_page, 2), Case(similar_heap_page, 2, declared=True)],
-    "background": [Case(background, 4, ms=70_000), Case(background_of_phone, 4, ms=70_000, declared=True)],
+    "background": [
+        Case(background, 4, ms=70_000),
+        Case(background_of_phone, 4, ms=70_000, declared=True),
+        Case(background_compressing, 4, {"compress_cut_off": 3072}, ms=70_000),
+    ],
     "zram": [Case(zram, 3, ms=1000), Case(zram_of_phone, 3, ms=1000, declared=True)],
     # A round finds everything in use, as guests have just stored it.
     "vusion": [*_TWO_ROUNDS, Case(alone, 2, {"idle_rounds": 2}), Case(by_content, 3, {"idle_rounds": 2})],
