@@ -33,7 +33,7 @@ _STAND_IN = (
     "common, as there, and bytes of files are real ones; guests have touched about as much of their 64 MiB as those of "
     "their 512 MB, and the first clears what it frees, as Windows does. Less so: heaps are synthetic, half of a page "
     "zeros on average, and 35 % of a program's first pages like another process's but for a quarter of their bytes "
-    "(put in: without it (2,1),1 saves 1.5 points less, and more candidates help as much as a second probe); and "
+    "(put in: without it chance finds most patches, and more candidates help as much as a second probe); and "
     "releases of one system are nearer to each other than Windows to Linux."
 )
 _ORDERS = {
