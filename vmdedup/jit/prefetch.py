@@ -17,7 +17,7 @@ from vmdedup.jit.kernel import PYTHON_MODE
 TO_READ, ALL_CACHES, DATA = 0, 3, 1  # llvm.prefetch's arguments
 
 
-def _fetch(context: Any, builder: Any, array_type: Any, array: Any, indices: Any) -> Any:
+def _compiled_fetch(context: Any, builder: Any, array_type: Any, array: Any, indices: Any) -> Any:
     view = context.make_array(array_type)(context, builder, array)
     get_item_pointer: Any = cgutils.get_item_pointer
     checked = context.enable_boundscheck
@@ -37,7 +37,7 @@ def _compiled_prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     signature = types.void(array, types.intp)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _fetch(context, builder, sig.args[0], args[0], [args[1]])
+        return _compiled_fetch(context, builder, sig.args[0], args[0], [args[1]])
 
     return signature, generate
 
@@ -47,7 +47,7 @@ def _compiled_prefetch_word(typing_context: Any, pages: Any, row: Any, word: Any
     signature = types.void(pages, types.intp, types.intp)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _fetch(context, builder, sig.args[0], args[0], [args[1], args[2]])
+        return _compiled_fetch(context, builder, sig.args[0], args[0], [args[1], args[2]])
 
     return signature, generate
 
