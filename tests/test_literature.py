@@ -86,6 +86,10 @@ def test_figure_2_has_the_paper_s_ordering(capsys: pytest.CaptureFixture[str], t
         assert f"| {row['figure']} | % | {row['paper']:,.4g} | {row['ours']:,.4g} |" in page
 
 
+# On so small a phone the app in front, which exclusion leaves out, is a large part of memory.
+DISAGREE = {"phones": {"exclusion: of KSM's saving", "exclusion: of KSM's work for that"}}
+
+
 @pytest.mark.compiled
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -96,8 +100,7 @@ def test_the_papers_directions_hold(name: str) -> None:
     """Whatever the level: XLH sooner, UKSM more for its CPU, fewer pages by smart scan, VUsion tells nothing."""
     found = EXPERIMENTS[name].run(Bench(quick=True))
     against = {row["figure"] for row in found["rows"] if row["holds"] is False}
-    # On so small a phone the app in front, which exclusion leaves out, is a large part of memory.
-    assert against <= {figure for figure in against if name == "phones" and figure.startswith("exclusion: ")}
+    assert against - DISAGREE.get(name, set()) == set()
 
 
 @pytest.mark.compiled
