@@ -15,6 +15,7 @@ from vmdedup.doctor.examine import examine
 from vmdedup.doctor.finding import Finding, Status
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import Scene, look
+from vmdedup.live.accel import Probe
 
 KSM = {
     "run": 1,
@@ -137,6 +138,7 @@ def healthy(root: Path, stack: ExitStack) -> Fake:
         "run": lambda command, seconds: (0, "qemu:///system"),
         "kvm_version": lambda device: 12,
         "free_bytes": lambda folder: 100 << 30,
+        "boot": lambda: Probe(True, "a boot sector ran under KVM"),
     }
     fake.ksm(**KSM)
     fake.write("/proc/2/comm", "ksmd\n")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import grp
 import gzip
 import json
+import os
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -71,6 +74,13 @@ CASES: list[tuple[str, Change, str, str, Status]] = [
     ("kvm.device", fields(kvm_version=no_kvm), "guests", "No such file", Status.NOTE),
     ("kvm.device", refuse_kvm, "guests", "may not be opened", Status.NOTE),
     ("kvm.device", fields(kvm_version=lambda device: 3), "guests", "speaks version 3, not 12", Status.NOTE),
+    (
+        "kvm.boots",
+        fields(boot=lambda: accel.Probe(False, "it hangs")),
+        "guests",
+        "boots nothing: it hangs",
+        Status.NOTE,
+    ),
     ("qemu.program", remove("usr/bin/qemu-system-x86_64"), "guests", "is missing", Status.PROBLEM),
     ("libvirt.package", remove("usr/bin/libvirtd"), "guests", "libvirtd is missing", Status.PROBLEM),
     ("libvirt.daemon", remove("run/libvirt/libvirt-sock"), "guests", "does not run", Status.PROBLEM),
@@ -153,11 +163,38 @@ def test_tunables_that_somebody_borrowed_are_left_alone(fake: Fake) -> None:
     assert "as process 70 wants it now" in found.text
 
 
-def test_a_daemon_that_does_not_let_us_in_names_the_group(fake: Fake) -> None:
+def test_a_daemon_that_does_not_let_us_in_says_who_may(fake: Fake) -> None:
     fake.fields["run"] = lambda command, seconds: (1, "error: failed\nerror: authentication unavailable")
     found = fake.findings("guests")["libvirt.daemon"]
     assert "does not let us in: error: authentication unavailable" in found.text
-    assert "libvirt $USER" in found.remedy
+    assert "run vmdedup with sudo" in found.remedy
+
+
+def test_kvm_is_asked_by_booting_and_not_called_fine_where_nothing_boots(fake: Fake) -> None:
+    assert {"kvm.device", "kvm.boots"} <= set(fake.findings())
+    fake.fields["boot"] = lambda: accel.Probe(False, "status -6")
+    found = fake.findings()
+    assert "kvm.device" not in found, "that it opens is no good news"
+    assert found["kvm.boots"].text.startswith("/dev/kvm opens, but KVM boots nothing: status -6; ")
+    fake.fields["kvm_version"] = no_kvm
+    assert "kvm.boots" not in fake.findings(), "there is nothing to boot on"
+
+
+def test_kvm_without_qemu_is_not_said_to_boot_nothing(fake: Fake) -> None:
+    (fake.root / "usr/bin/qemu-system-x86_64").unlink()
+    fake.fields["boot"] = lambda: pytest.fail("QEMU is missing")
+    assert "kvm.boots" not in fake.findings()
+
+
+@pytest.mark.parametrize("euid", [0, 1000])
+def test_what_only_root_can_do_is_given_with_sudo_to_others(euid: int, fake: Fake) -> None:
+    """Started by somebody else libvirtd is that user's own, which has none of the guests."""
+    (fake.root / "run/libvirt/libvirt-sock").unlink()
+    (fake.root / "usr/bin/mke2fs").unlink()
+    fake.fields["euid"] = euid
+    found = fake.findings("guests", "images")
+    for name in ("libvirt.daemon", "images.tools"):
+        assert found[name].remedy.startswith("sudo ") == (euid != 0), found[name].remedy
 
 
 def test_a_lock_file_that_nobody_holds_is_free(fake: Fake) -> None:
@@ -167,15 +204,25 @@ def test_a_lock_file_that_nobody_holds_is_free(fake: Fake) -> None:
     assert lock_holder(fake.machine(), "/run/lock/none") == 0
 
 
-def test_a_socket_that_may_not_be_used_names_the_group(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("mode", "group", "joins"), [(0o770, 12345, True), (0o700, 12345, False), (0o770, 0, False)])
+def test_a_socket_that_may_not_be_used_names_a_group_only_if_that_helps(
+    mode: int, group: int, joins: bool, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(self: socket.socket, address: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    named = lambda gid: grp.struct_group(("virtfolk", "x", gid, []))  # noqa: E731
+    monkeypatch.setattr(grp, "getgrgid", named)
+    there = (fake.root / "run/libvirt/libvirt-sock").stat()
+    owned = os.stat_result((stat.S_IFSOCK | mode, *there[1:5], group, *there[6:]))
+    monkeypatch.setattr(Path, "stat", lambda path: owned)
+    fake.fields["euid"] = 1000
     found = fake.findings("guests")["libvirt.daemon"]
     assert found.status is Status.PROBLEM
     assert "may not be used" in found.text
-    assert "libvirt $USER" in found.remedy
+    assert found.remedy.startswith("run vmdedup with sudo")
+    assert ("sudo usermod -aG virtfolk $USER" in found.remedy) == joins
 
 
 def test_a_daemon_is_taken_at_its_word_without_virsh(fake: Fake) -> None:

@@ -110,7 +110,12 @@ CASES: list[tuple[str, Change, str, Status]] = [
         "never asked for its memory to be merged",
         Status.PROBLEM,
     ),
-    ("guest.huge_pages", guest(maps=vma(flags="rd wr mg hg", huge=32768)), "32MiB of it are transparent", Status.NOTE),
+    (
+        "guest.huge_pages",
+        guest(maps=vma(flags="rd wr mg hg", huge=32768)),
+        "32MiB of mergeable memory are",
+        Status.NOTE,
+    ),
     (
         "guest.private_memfd",
         guest(maps=vma("/memfd:memory-backend-memfd (deleted)", flags=ADVISED)),
@@ -156,6 +161,19 @@ def test_a_guest_that_merges_is_named_with_its_pages(fake: Fake) -> None:
     found = fake.findings()["guest.mergeable"]
     assert found.text == "web (process 70): 64MiB mergeable, 1,000 of its pages are merged"
     assert found.pid == 70
+
+
+def test_huge_pages_are_spoken_of_once_and_nobody_is_told_to_lose_speed(fake: Fake) -> None:
+    for pid, huge in ((70, 2048), (71, 32768), (72, 0)):
+        fake.process(pid, LIBVIRT, vma(flags="rd wr mg hg", huge=huge) + vma(flags="rd wr hg", huge=65536))
+    (found,) = [each for each in examine(fake.scene()) if each.name == "guest.huge_pages"]
+    assert found.text.startswith(
+        "34MiB of mergeable memory are transparent huge pages (2 guests, most of it in web (pr"
+    )
+    assert "process 71" in found.text
+    assert "freed without being counted" in found.text
+    assert found.remedy.startswith("leave them where guests' speed counts; only to measure with exact counters")
+    assert "slower in all of them" in found.remedy
 
 
 def test_a_guest_on_shared_memory_whose_roms_are_mergeable(fake: Fake) -> None:

@@ -15,6 +15,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class VmdedupError(Exception):
     """Base of all. The message is one line that says what to do next."""
@@ -75,3 +77,9 @@ class EnvironmentLacksError(VmdedupError):
     """This machine lacks what the request needs (root, an idle KSM, …)."""
 
     exit_status = 4
+
+
+def require_linux() -> None:
+    """Raise EnvironmentLacksError where memory without a name is not to be had: everything here is built on Linux's."""
+    if not hasattr(os, "memfd_create"):
+        raise EnvironmentLacksError("vmdedup runs on Linux only; use a Linux machine, a virtual one or a container")

@@ -11,7 +11,7 @@ import os
 import sys
 
 from vmdedup.cli import quick
-from vmdedup.errors import VmdedupError
+from vmdedup.errors import VmdedupError, require_linux
 
 TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 INTERRUPTED = 130
+_HARMLESS = frozenset({"--help", "--version"})  # what any system can answer
 
 
 def main() -> NoReturn:
@@ -29,6 +30,8 @@ def main() -> NoReturn:
 def run_command(arguments: Sequence[str]) -> int:
     """Run a command. Returns its exit status; what goes wrong is one line on stderr."""
     try:
+        if not _HARMLESS.intersection(arguments):
+            require_linux()
         status = quick.run(arguments)
         if status is not None:
             return status

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from vmdedup.doctor.finding import Finding, Status
+    from vmdedup.live.accel import Probe
 
 LACKING = 4
 
@@ -44,7 +45,9 @@ def doctor(
     purposes: Annotated[
         list[Purpose] | None, typer.Option("--for", help="What is wanted of the machine; may be repeated.")
     ] = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Boot something on KVM too; may take half a minute.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Boot a guest's kernel on KVM, too; up to half a minute.")
+    ] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
 ) -> int:
     """Returns the exit status."""
@@ -54,9 +57,8 @@ def doctor(
 
     _check(pid, domain)
     wanted = sorted({purpose.value for purpose in purposes or ()}) or list(examine.DEFAULT_PURPOSES)
-    findings = examine.examine(look(Machine(), pid, domain), wanted)
-    if deep:
-        findings.append(_boot())
+    machine = Machine(boot=_boot) if deep else Machine()
+    findings = examine.examine(look(machine, pid, domain), wanted)
     if as_json:
         from vmdedup.report.document import render
 
@@ -73,12 +75,11 @@ def _check(pid: int | None, domain: str | None) -> None:
         raise UsageError("--pid and --domain name one process each; give one of them")
 
 
-def _boot() -> Finding:
+def _boot() -> Probe:
     """Boot a boot sector on KVM, and the kernel of the image tiny if that is built."""
-    from vmdedup.doctor.examine import booting
     from vmdedup.errors import VmdedupError
     from vmdedup.image.store import require
-    from vmdedup.live.accel import probe
+    from vmdedup.live.accel import Probe, probe
 
     try:
         image = require("tiny", build=False)
@@ -86,7 +87,7 @@ def _boot() -> Finding:
         image = None
     found = probe(image)
     untried = " (no kernel was tried: vmdedup image build tiny)" if found.works and image is None else ""
-    return booting(found.works, f"{found.reason}{untried}")
+    return Probe(found.works, f"{found.reason}{untried}")
 
 
 def _show(findings: list[Finding], no_color: bool) -> None:

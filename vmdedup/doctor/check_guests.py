@@ -21,13 +21,14 @@ MOST_GUESTS: Final = 32  # looked at one by one
 
 def check_guests(scene: Scene) -> Iterator[Finding]:
     """Findings of the group guest; of the one process that was asked for, or of all guests."""
-    chosen = [scene.chosen] if scene.chosen else scene.guests[:MOST_GUESTS]
-    for process in chosen:
+    everybody = [scene.chosen] if scene.chosen else scene.guests
+    for process in everybody[:MOST_GUESTS]:
         if process.pid in scene.maps:
             yield from _check(process, scene.maps[process.pid])
         elif process.pid not in scene.unread:
             text = f"{process.title}: its memory map may not be read"
             yield note("guest.unreadable", text, "run vmdedup doctor with sudo", process.pid)
+    yield from _huge_pages(scene, everybody)
 
 
 def _check(process: Process, vmas: Sequence[Vma]) -> Iterator[Finding]:
@@ -41,7 +42,6 @@ def _check(process: Process, vmas: Sequence[Vma]) -> Iterator[Finding]:
         yield _never_asked(process)
     yield from reasons
     if mergeable:
-        yield from _huge_pages(process, mergeable)
         yield from _private_file(process, mergeable)
         yield from _pinned(process)
         yield from _encrypted(process)
@@ -94,16 +94,28 @@ def _hugetlb(process: Process, vmas: Sequence[Vma]) -> Iterator[Finding]:
         yield lack("guest.hugetlb", text, remedy, "merging", pid=process.pid)
 
 
-def _huge_pages(process: Process, mergeable: Sequence[Vma]) -> Iterator[Finding]:
-    huge = sum(vma.huge for vma in mergeable)
-    if huge:
+def _huge_pages(scene: Scene, processes: Sequence[Process]) -> Iterator[Finding]:
+    """Once for all: they make guests fast, so nobody is told to give them up for the sake of a counter."""
+    sizes = {process.title: _huge(scene, process) for process in processes}
+    having = {title: huge for title, huge in sizes.items() if huge}
+    if having:
+        most = max(having, key=lambda title: having[title])
+        whose = most if len(having) == 1 else f"{len(having)} guests, most of it in {most}"
         text = (
-            f"{process.title}: {_size(huge)} of it are transparent huge pages; KSM splits one where it merges, and its "
-            "pages of zeros are then freed without being counted"
+            f"{_size(sum(having.values()))} of mergeable memory are transparent huge pages ({whose}); KSM "
+            "splits one where it merges: the guest loses some speed there, and pages of zeros in it are freed without "
+            "being counted, so more is freed than pages_sharing says"
         )
-        yield note(
-            "guest.huge_pages", text, f"for exact counters, before guests start: echo never > {THP}", process.pid
+        remedy = (
+            "leave them where guests' speed counts; only to measure with exact counters, on a host without load: "
+            f"echo never > {THP} before guests start, which makes memory access slower in all of them"
         )
+        yield note("guest.huge_pages", text, remedy)
+
+
+def _huge(scene: Scene, process: Process) -> int:
+    """KiB of a process's mergeable memory in transparent huge pages."""
+    return sum(vma.huge for vma in scene.maps.get(process.pid, ()) if vma.is_mergeable)
 
 
 def _private_file(process: Process, mergeable: Sequence[Vma]) -> Iterator[Finding]:

@@ -6,13 +6,15 @@ import errno
 import grp
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from vmdedup.doctor.finding import Finding, good, lack, note
+from vmdedup.doctor.finding import Finding, Status, good, lack, note
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import Scene
+from vmdedup.live.accel import EMULATOR
 from vmdedup.live.libvirt.binding import start_command
 from vmdedup.units import GIB, KIB, format_size
 
@@ -29,14 +31,15 @@ IMAGE_TOOLS: Final = {
 }
 IMAGES: Final = "/var/cache/vmdedup/images"
 ENOUGH_MEMORY, ENOUGH_DISK = 2 * GIB, 4 * GIB
+_SLOW: Final = "guests run on QEMU's own translator, some ten times slower"
 PATIENCE: Final = 1.0  # seconds for the daemon to answer
 
 
 def check_tools(scene: Scene) -> Iterator[Finding]:
     """Findings of the groups kvm, qemu, libvirt, ansible, images and room."""
     machine = scene.machine
-    yield _kvm(machine)
-    yield _program(machine, "qemu.program", QEMU, "apt install qemu-system-x86", "guests", "ansible")
+    yield from _kvm(machine)
+    yield _program(machine, "qemu.program", QEMU, machine.as_root("apt install qemu-system-x86"), "guests", "ansible")
     yield from _libvirt(machine)
     yield from _ansible(machine)
     yield _image_tools(machine)
@@ -49,40 +52,61 @@ def _program(machine: Machine, name: str, program: str, remedy: str, *purposes: 
     return good(name, str(path)) if path else lack(name, f"{program} is missing", remedy, *purposes)
 
 
-def _kvm(machine: Machine) -> Finding:
-    """A note where it is missing: guests run without it, more slowly."""
-    slow = "guests run on QEMU's own translator, some ten times slower"
+def _kvm(machine: Machine) -> Iterator[Finding]:
+    """Notes where it is missing, or boots nothing: guests run without it, more slowly."""
+    device = _kvm_device(machine)
+    if device.status is not Status.OK or machine.program(EMULATOR) is None:
+        yield device
+        return
+    booted = machine.boot()
+    if booted.works:
+        yield from (device, good("kvm.boots", booted.reason))
+    else:
+        text = f"{KVM} opens, but KVM boots nothing: {booted.reason}; {_SLOW}"
+        yield note("kvm.boots", text, "see dmesg; nested virtualisation may be off on the host below")
+
+
+def _kvm_device(machine: Machine) -> Finding:
     device = machine.path(KVM)
     try:
         version = machine.kvm_version(device)
     except OSError as error:
         if error.errno == errno.EACCES:
-            remedy = f"usermod -aG {_group(device)} $USER, and log in again"
-            return note("kvm.device", f"{KVM} may not be opened; {slow}", remedy)
+            return note("kvm.device", f"{KVM} may not be opened; {_SLOW}", _admission(machine, device))
         remedy = (
             "turn on virtualisation in the firmware, or nested virtualisation on the host; modprobe kvm_intel kvm_amd"
         )
-        return note("kvm.device", f"{KVM}: {error.strerror}; {slow}", remedy)
+        return note("kvm.device", f"{KVM}: {error.strerror}; {_SLOW}", remedy)
     if version != KVM_API:
-        return note("kvm.device", f"{KVM} speaks version {version}, not {KVM_API}; {slow}", "boot a newer kernel")
+        return note("kvm.device", f"{KVM} speaks version {version}, not {KVM_API}; {_SLOW}", "boot a newer kernel")
     return good("kvm.device", f"{KVM} opens")
 
 
-def _group(device: Path) -> str:
+def _admission(machine: Machine, path: Path) -> str:
+    """What lets somebody use a device or a socket: its own group if that has any rights and is not root's, else root.
+
+    Who is in the group still is not root, and what vmdedup does to real guests' memory and to KSM is root's.
+    """
     try:
-        return grp.getgrgid(device.stat().st_gid).gr_name
+        there = path.stat()
+        group = grp.getgrgid(there.st_gid)
     except (OSError, KeyError):
-        return "kvm"
+        return "run vmdedup with sudo"
+    if not there.st_mode & stat.S_IRWXG or group.gr_gid == 0:
+        return "run vmdedup with sudo"
+    join = machine.as_root(f"usermod -aG {group.gr_name} $USER")
+    return f"run vmdedup with sudo, which real guests need anyway; only to look at them: {join}, and log in again"
 
 
 def _libvirt(machine: Machine) -> Iterator[Finding]:
-    packages = "apt install libvirt-daemon-system libvirt-clients"
+    packages = machine.as_root("apt install libvirt-daemon-system libvirt-clients")
     yield _program(machine, "libvirt.package", "libvirtd", packages, "guests", "ansible")
     yield _daemon(machine)
     if machine.has_module("libvirt"):
         yield good("libvirt.python", "libvirt-python is installed")
     else:
-        remedy = "apt install libvirt-dev pkg-config gcc; pip install 'vmdedup[libvirt]'"
+        headers = machine.as_root("apt install libvirt-dev pkg-config gcc")
+        remedy = f"{headers}; pip install 'vmdedup[libvirt]'"
         yield lack("libvirt.python", "libvirt-python is missing", remedy, "guests", "ansible")
 
 
@@ -91,12 +115,13 @@ def _daemon(machine: Machine) -> Finding:
     for name in SOCKETS:
         problem = _cannot_connect(machine.path(name))
         if problem == 0:
-            return _answering(machine)
+            return _answering(machine, machine.path(name))
         refused = name if problem in (errno.EACCES, errno.EPERM) else refused
     if refused:
-        text = f"{refused} may not be used"
-        return lack("libvirt.daemon", text, "usermod -aG libvirt $USER, and log in again", "guests", "ansible")
-    return lack("libvirt.daemon", "libvirt's daemon does not run", start_command(), "guests", "ansible")
+        remedy = _admission(machine, machine.path(refused))
+        return lack("libvirt.daemon", f"{refused} may not be used", remedy, "guests", "ansible")
+    start = machine.as_root(start_command())
+    return lack("libvirt.daemon", "libvirt's daemon does not run", start, "guests", "ansible")
 
 
 def _cannot_connect(path: Path) -> int:
@@ -110,7 +135,7 @@ def _cannot_connect(path: Path) -> int:
     return 0
 
 
-def _answering(machine: Machine) -> Finding:
+def _answering(machine: Machine, socket_path: Path) -> Finding:
     """A daemon that hangs still takes connections; so it is asked something."""
     virsh = machine.program("virsh")
     if virsh is None:
@@ -121,9 +146,10 @@ def _answering(machine: Machine) -> Finding:
     last = answer.splitlines()[-1] if answer else f"exit status {status}"
     if "authentication" in last or "denied" in last:
         text = f"libvirt's daemon does not let us in: {last}"
-        return lack("libvirt.daemon", text, "usermod -aG libvirt $USER, and log in again", "guests", "ansible")
+        return lack("libvirt.daemon", text, _admission(machine, socket_path), "guests", "ansible")
     text = f"libvirt's daemon does not answer: {last}"
-    return lack("libvirt.daemon", text, f"end it and start it again: {start_command()}", "guests", "ansible")
+    start = machine.as_root(start_command())
+    return lack("libvirt.daemon", text, f"end it and start it again: {start}", "guests", "ansible")
 
 
 def _ansible(machine: Machine) -> Iterator[Finding]:
@@ -148,7 +174,7 @@ def _image_tools(machine: Machine) -> Finding:
     if not missing:
         return good("images.tools", f"{', '.join(IMAGE_TOOLS)} are installed")
     packages = " ".join(IMAGE_TOOLS[tool] for tool in missing)
-    return lack("images.tools", f"{', '.join(missing)} missing", f"apt install {packages}", "images")
+    return lack("images.tools", f"{', '.join(missing)} missing", machine.as_root(f"apt install {packages}"), "images")
 
 
 def _memory(machine: Machine) -> Finding:

@@ -10,7 +10,7 @@ from vmdedup.doctor.check_ksm import check_ksm
 from vmdedup.doctor.check_merging import check_merging
 from vmdedup.doctor.check_tools import check_tools
 from vmdedup.doctor.check_tuned import check_tuned
-from vmdedup.doctor.finding import Finding, Status, good, note
+from vmdedup.doctor.finding import Finding, Status
 from vmdedup.doctor.scene import Scene
 
 SCHEMA_VERSION: Final = 1
@@ -26,14 +26,6 @@ def examine(scene: Scene, purposes: Collection[str] = DEFAULT_PURPOSES) -> list[
     if scene.chosen is None:
         checks.append(check_tools)
     return [finding.judged(purposes) for check in checks for finding in check(scene)]
-
-
-def booting(works: bool, reason: str) -> Finding:
-    """The finding of a probe that booted something on KVM. reason: how it is known."""
-    if works:
-        return good("kvm.boots", reason)
-    text = f"KVM boots nothing: {reason}; guests run on QEMU's own translator, some ten times slower"
-    return note("kvm.boots", text, "see dmesg; nested virtualisation may be off on the host below")
 
 
 def problems(findings: Sequence[Finding]) -> int:

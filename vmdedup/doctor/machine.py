@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from vmdedup.live.accel import Probe, probe
+
 KVM_GET_API_VERSION: Final = 0xAE00  # <linux/kvm.h>: _IO(KVMIO, 0x00)
 SYSTEM_FOLDERS: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -64,11 +66,18 @@ class Machine:
     run: Callable[[Sequence[str], float], tuple[int, str]] = run_program
     kvm_version: Callable[[Path], int] = kvm_api_version
     free_bytes: Callable[[Path], int] = free_bytes
+    boot: Callable[[], Probe] = probe
 
     @property
     def is_root(self) -> bool:
         """Whether we may do everything."""
         return self.euid == 0
+
+    def as_root(self, command: str) -> str:
+        """A command for the administrator, as whoever we are has to give it."""
+        if self.is_root:
+            return command
+        return f"sudo sh -c '{command}'" if ";" in command else f"sudo {command}"
 
     def path(self, absolute: str) -> Path:
         """A path of that machine."""

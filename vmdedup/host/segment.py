@@ -12,7 +12,7 @@ import os
 from multiprocessing.reduction import DupFd
 from typing import Any
 
-from vmdedup.errors import HostError
+from vmdedup.errors import HostError, require_linux
 
 FALLOC_FL_KEEP_SIZE = 1
 FALLOC_FL_PUNCH_HOLE = 2
@@ -55,6 +55,7 @@ class Segment:
 
 
 def _create(size: int) -> int:
+    require_linux()
     descriptor = os.memfd_create("vmdedup-host", os.MFD_CLOEXEC)
     try:
         os.ftruncate(descriptor, size)
