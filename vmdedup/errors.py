@@ -8,6 +8,7 @@
     ├── HostError                host memory: exhausted, or not to be had from the system
     ├── GuestError               a guest could not be started, or broke down
     ├── WorkerDiedError          a process of ours was killed
+    │   └── BrokeDownError       it ended by an error of its own, so starting it again would not help
     ├── InvariantError           host/check or ksm/check found the memory inconsistent
     ├── KnobError                a tunable refused a value; .errno_name is the kernel's own name
     └── EnvironmentLacksError    root, an idle KSM, a kernel feature is missing; exit status 4
@@ -52,6 +53,10 @@ class GuestError(VmdedupError):
 
 class WorkerDiedError(VmdedupError):
     """A process of ours was killed, or broke down."""
+
+
+class BrokeDownError(WorkerDiedError):
+    """A process of ours, or a policy in it, ended by an error of its own. The message says which, and where."""
 
 
 class InvariantError(VmdedupError):

@@ -24,13 +24,15 @@ _ENDS = {
         1,
         "host memory is exhausted; give the host more memory, or run fewer guests; the results so far are in",
     ),
+    "scanner broke down": (1, "who scans has broken down; mend it, and run again; the results so far are in"),
     "no guest survived": (1, "no guest survived; the results so far are in"),
 }
 
 HELP = """Emulate a host of guests and ksmd, then say what was saved, for whom, how soon and at what cost.
 
 SCENARIO is a name from `vmdedup scenario list` or a TOML file; without it: eight identical guests of 128MiB
-on this machine's /usr. Ctrl-C, or a host whose memory runs out, ends a run early; its results so far are kept.
+on this machine's /usr. Ctrl-C, a host whose memory runs out, or a policy that breaks down by an error of its own ends
+a run early; its results so far are kept.
 
 With --on kernel the same guests keep their memory in real mappings under this machine's own ksmd: needs root, and
 nobody else who uses KSM. Its tunables are as before afterwards. In lockstep the counters are those of the emulator.

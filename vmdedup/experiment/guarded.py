@@ -1,18 +1,22 @@
-"""A ksmd, or a policy, that is started again when its process dies: the call that found it dead is made again."""
+"""A ksmd, or a policy, that is started again when its process is killed: the call that found it dead is made again.
+
+One that broke down by an error of its own is not, as it would again; nor is one that is killed again and again before
+the call comes back. Both end the run.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 
-from vmdedup.errors import WorkerDiedError
+from vmdedup.errors import BrokeDownError, WorkerDiedError
 from vmdedup.experiment.scanner import Scanner
 from vmdedup.policy.process import PolicyProcess
 
 A = TypeVar("A")
-_TRIES = 20  # a ksmd that dies as often as that in one call will not live
+_TRIES = 20  # a ksmd that is killed as often as that in one call is not to live
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +28,7 @@ class Mortal(Scanner, Protocol):
 
 
 class GuardedKsmd:
-    """Fills experiment.scanner.Scanner.
+    """Fills experiment.scanner.Scanner. Each method raises WorkerDiedError once it is given up, or broke down.
 
     standing: gives a context in which every guest stands between two operations; note: told of each death.
     Both are set by the emulation that the ksmd works for.
@@ -34,6 +38,7 @@ class GuardedKsmd:
         self._ksmd = ksmd
         self.standing: Callable[[], AbstractContextManager[None]] = nullcontext
         self.note: Callable[[str], None] = _log.info
+        self._end: WorkerDiedError | None = None  # why it is not started again
 
     def enter(self, mm: int) -> None:
         """An address space has mergeable memory from now on."""
@@ -81,22 +86,40 @@ class GuardedKsmd:
         self._ksmd.close()
 
     def _call(self, call: Callable[[], A]) -> A:
+        if self._end is not None:
+            raise self._end
+        try:
+            return self._call_again(call)
+        except WorkerDiedError as death:
+            self._end = death
+            raise
+
+    def _call_again(self, call: Callable[[], A]) -> A:
         for _ in range(_TRIES):
             try:
                 return call()
+            except BrokeDownError:
+                raise
             except WorkerDiedError as death:
                 self.note(f"{death}; it is started again")
                 _log.warning("%s; it is started again", death)
                 self._revive()
-        return call()
+        try:
+            return call()
+        except WorkerDiedError as death:
+            raise WorkerDiedError(f"{death}, {_TRIES + 1} times in a row before it had done anything") from None
 
     def _revive(self) -> None:
         """Start it again; it may be killed while it takes over."""
         with self.standing():
             for _ in range(_TRIES):
-                with suppress(WorkerDiedError):
+                try:
                     self._ksmd.revive()
-                    return
+                except BrokeDownError:
+                    raise
+                except WorkerDiedError:
+                    continue
+                return
             self._ksmd.revive()
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from multiprocessing import forkserver
 from typing import Final
 
-from vmdedup.errors import HostError, UsageError
+from vmdedup.errors import HostError, UsageError, WorkerDiedError
 from vmdedup.experiment.backend.base import Backend
 from vmdedup.experiment.backend.emulator import open_emulator
 from vmdedup.experiment.backend.kernel import check_kernel, open_kernel
@@ -31,7 +31,8 @@ from vmdedup.policy.process import warm_policies
 from vmdedup.result.run import Result
 
 COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
-EXHAUSTED = "host memory exhausted"
+EXHAUSTED, BROKEN = "host memory exhausted", "scanner broke down"
+_log = logging.getLogger(__name__)
 _WORTH_KEEPING = 2  # rows: the first is of the moment before anything has happened
 
 Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
@@ -60,7 +61,8 @@ def run_scenario(
     log_level: int = logging.WARNING,
     backend: str = "emulator",
 ) -> Result:
-    """Run a scenario to its end, until Ctrl-C, or until the host's memory runs out after the first sample.
+    """Run a scenario to its end, until Ctrl-C, or until, after the first sample, the host's memory runs out or ksmd,
+    or the policy, breaks down.
 
     watcher: sees every sample and event. backend: of BACKENDS.
 
@@ -97,12 +99,14 @@ def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result
         try:
             _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
             ended = _ended(emulation, interrupt)
-        except HostError as error:
+        except (HostError, WorkerDiedError) as error:
             if recorder.rows < _WORTH_KEEPING:
                 raise
             recorder.event(str(error))
             emulation.stand_down()
-            ended = EXHAUSTED
+            ended = EXHAUSTED if isinstance(error, HostError) else BROKEN
+            if ended == BROKEN:
+                _log.error("%s", error)
         return recorder.result(emulation, ended)
 
 

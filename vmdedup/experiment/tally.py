@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmdedup.errors import WorkerDiedError
 from vmdedup.experiment.accounting import Mappings, Shares
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.sampler import Row
@@ -47,7 +48,11 @@ def _pages(shares: Shares, guest: GuestProcess | None) -> Row:
 def _ksm_stat(emulation: Emulation, guest: GuestProcess | None) -> Row:
     if guest is None or not is_present(guest):
         return dict.fromkeys(PROCESS_COUNTERS, 0)
-    return {name: emulation.ksmd.ksm_stat(guest.mm)[name] for name in PROCESS_COUNTERS}
+    try:
+        found = emulation.ksmd.ksm_stat(guest.mm)
+    except WorkerDiedError:  # it has ended the run, and cannot be asked any more
+        return dict.fromkeys(PROCESS_COUNTERS, None)
+    return {name: found[name] for name in PROCESS_COUNTERS}
 
 
 def is_present(guest: GuestProcess) -> bool:

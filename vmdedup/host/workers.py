@@ -2,7 +2,8 @@
 
     parent                      fork server                     worker
     Worker(...)  ── spawn ───►  imported, compiled  ── fork ──► commands[name](*arguments)
-    call(name, ...)  ──────────────── pipe ───────────────────► ("done", answer) or ("failed", error)
+    call(name, ...)  ──────────────── pipe ───────────────────► ("done", answer) or ("failed", error);
+                                                                ("broke", why) once, and it ends
 
 There is one fork server in a process; what it loads is settled when the first worker starts. A worker whose
 parent ends, however that happens, ends within a moment: a thread of its waits for nothing else.
@@ -10,6 +11,7 @@ parent ends, however that happens, ends within a moment: a thread of its waits f
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import shutil
@@ -17,17 +19,23 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from types import ModuleType
 from typing import Any
 
-from vmdedup.errors import VmdedupError, WorkerDiedError
+from vmdedup.errors import BrokeDownError, VmdedupError, WorkerDiedError
+from vmdedup.host.breakdown import in_a_line
 
 ORPHANED = 17
 _JOIN_SECONDS = 5.0
+# What the system sends a process for what it did itself. Any other signal comes from outside.
+_OWN_FAULTS = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+)
+_log = logging.getLogger(__name__)
 _preload: list[str] = ["vmdedup.host.orphan"]
 
 Commands = Mapping[str, Callable[..., Any]]
@@ -73,7 +81,7 @@ def _die_with_parent(patience: float | None = None) -> None:
 
 
 def serve(pipe: Connection, commands: Commands) -> None:
-    """Obey commands until the parent closes the pipe. A VmdedupError goes to the parent; any other ends the worker."""
+    """Obey commands until the parent closes the pipe. A VmdedupError is an answer; any other error ends the worker."""
     try:
         while True:
             name, arguments = pipe.recv()
@@ -86,35 +94,65 @@ def serve(pipe: Connection, commands: Commands) -> None:
         _die_with_parent(_JOIN_SECONDS)
 
 
+def _work(target: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
+    """The whole of a worker. Whatever breaks it, wherever, the parent is told in a line; the rest is for the log."""
+    try:
+        target(pipe, *arguments)
+    except BaseException as error:
+        _log.debug("%s", error, exc_info=True)
+        with suppress(OSError):
+            pipe.send(("broke", in_a_line(error)))
+
+
 class Worker:
-    """A process that runs target(pipe, *arguments), which must come to serve()."""
+    """A process that runs target(pipe, *arguments), which must come to serve(). name: for messages."""
 
     def __init__(self, name: str, target: Callable[..., None], *arguments: Any, preload: str) -> None:
         context = fork_server(preload)
         self.name = name
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=target, args=(theirs, *arguments), name=f"vmdedup-{name}", daemon=True)
+        self._broke: BrokeDownError | None = None
+        arguments = (target, theirs, *arguments)
+        self._process = context.Process(target=_work, args=arguments, name=f"vmdedup-{name}", daemon=True)
         with without_main():
             self._process.start()
         theirs.close()
 
     def call(self, command: str, *arguments: Any) -> Any:
-        """Have a command done. Raises what it raised, or WorkerDiedError if the process is gone."""
-        try:
+        """Have a command done. Raises what it raised; WorkerDiedError if the process is gone.
+
+        BrokeDownError: it is gone by an error of its own. Every later call says so again.
+        """
+        if self._broke is not None:
+            raise self._broke
+        with suppress(OSError):  # one that is gone may have left word
             self._pipe.send((command, arguments))
+        try:
             kind, answer = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(_JOIN_SECONDS)
-            raise WorkerDiedError(f"{self.name} has died ({self._fate()})") from None
+            raise self._death() from None
+        if kind == "broke":
+            raise self._breakdown(answer)
         if kind == "failed":
             raise answer
         return answer
 
-    def _fate(self) -> str:
+    def _death(self) -> WorkerDiedError:
+        """Why it is gone without a word."""
         code = self._process.exitcode
         if code is None:
-            return "it does not answer"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+            return WorkerDiedError(f"{self.name} has died (it does not answer)")
+        if code >= 0:
+            return self._breakdown(f"it ended by itself, exit status {code}")
+        name = signal.Signals(-code).name
+        if -code in _OWN_FAULTS:
+            return self._breakdown(f"ended by {name}")
+        return WorkerDiedError(f"{self.name} has died (killed by {name})")
+
+    def _breakdown(self, why: str) -> BrokeDownError:
+        self._broke = BrokeDownError(f"{self.name} broke down: {why}")
+        return self._broke
 
     @property
     def pid(self) -> int:

@@ -69,7 +69,7 @@ class PolicyProcess(ScannerProcess):
         warm_policies(self._name)
         self._work_before = self._work_seen
         order = Order(self._name, self._seed, dict(self._written))
-        return Worker(self._name, run_policy, self.host, self._logs, order, preload=PRELOAD)
+        return Worker(f"policy {self._name}", run_policy, self.host, self._logs, order, preload=PRELOAD)
 
     def scan(self, pages: int) -> int:
         """One batch. Returns pages looked at."""

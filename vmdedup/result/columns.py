@@ -55,7 +55,7 @@ GUESTS: Final = {
     "zero_pages": "its part of the saving, as in the series",
     "within_guest_pages": "its part of the saving, as in the series",
     "between_guests_pages": "its part of the saving, as in the series",
-    "ksm_rmap_items": "as in /proc/PID/ksm_stat",
+    "ksm_rmap_items": "as in /proc/PID/ksm_stat; like those below, null if who scans broke down",
     "ksm_zero_pages": "as in /proc/PID/ksm_stat",
     "ksm_merging_pages": "as in /proc/PID/ksm_stat",
     "ksm_process_profit": "as in /proc/PID/ksm_stat, bytes",

@@ -141,7 +141,7 @@ def _counters(last: Row) -> dict[str, Any]:
 def _guest(row: Row, size: int) -> dict[str, Any]:
     sizes = {f"{part}_mib": _mib(row, f"{part}_pages", size) for part in ("memory", *_PARTS)}
     named = {"name": row["guest"], "group": row["group"], "state": row["state"]}
-    stat = {name: int(row[name]) for name in _KSM_STAT}
+    stat = {name: None if row[name] is None else int(row[name]) for name in _KSM_STAT}
     return named | sizes | stat | {"saved_percent": _percent(row, "allocated_pages")}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
+from vmdedup.errors import VmdedupError
 from vmdedup.experiment.clock.budget import CpuBudget
 from vmdedup.experiment.clock.policy_share import Priced
 from vmdedup.experiment.scanner import Scanner
@@ -19,7 +20,8 @@ _STOPPED_S = 0.05  # how often a ksmd with run=0 looks whether that has changed
 class FreeKsmd:
     """Scans from entering until leaving this context; `standing()` keeps it between two batches meanwhile.
 
-    Batches and rests are as its tunables say.
+    Batches and rests are as its tunables say. An error of the scanner's ends its scanning; standing() raises it, and so
+    does leaving, unless another is on its way.
     """
 
     def __init__(self, ksmd: Scanner) -> None:
@@ -28,11 +30,14 @@ class FreeKsmd:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vmdedup-ksmd", daemon=True)
         self._began = time.monotonic()
+        self._error: VmdedupError | None = None
 
     @contextmanager
     def standing(self) -> Iterator[None]:
         """Nobody scans inside; the ksmd may be asked, and told, things."""
         with self._turn:
+            if self._error is not None:
+                raise self._error
             yield
 
     def __enter__(self) -> FreeKsmd:
@@ -44,11 +49,17 @@ class FreeKsmd:
     ) -> None:
         self._end.set()
         self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
 
     def _run(self) -> None:
         while not self._end.is_set():
             with self._turn:
-                pause = self._batch()
+                try:
+                    pause = self._batch()
+                except VmdedupError as error:
+                    self._error = error
+                    return
             # An event instead of a sleep, so that the end need not wait for a long sleep_millisecs.
             self._end.wait(pause)
 
