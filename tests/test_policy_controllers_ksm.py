@@ -70,7 +70,7 @@ def test_ksmtuned_looks_every_minute_and_stops_ksmd(host: Host) -> None:
     assert policy.counters()["adjustments"] == 0
     policy.charge(60 * SECOND, 0)
     assert state(policy) == (0, 100, 20)
-    assert policy.get("run") == 1  # so that whoever drives it goes on telling the time
+    assert policy.get("run") == 0  # there is one switch; is_steered has whoever drives it go on telling the time
     assert policy.scan(10) == 0
     filled(host, 400, 2)
     filled_up = host.add(1)
@@ -181,13 +181,32 @@ def test_throttler_slows_down_step_by_step_and_starts_again(host: Host) -> None:
     assert state(policy) == (1, 77, 33)
 
 
-def test_a_policy_that_does_not_run_is_not_started_by_its_controller(host: Host) -> None:
-    policy = ClearContainers(host)
+@pytest.mark.parametrize("kind", [Ksmtuned, Mom, Kubevirt])
+def test_a_controller_starts_a_ksmd_that_did_not_run_once_too_little_is_free(host: Host, kind: type[Controlled]) -> None:
+    """[ksm] run = 0 is what a host has before its controller writes 1."""
+    policy = kind(host)
     policy.set("run", "0")
     policy.enter(filled(host, 300).mm)
+    filled(host, 399, 2)
+    filled(host, 280, 3)
+    assert (state(policy)[0], policy.scan(10)) == (0, 0)
+    for seconds in (0, 60, 600, 1200):
+        policy.charge(seconds * SECOND, 0)
+    assert (state(policy)[0], policy.get("run"), policy.scan(10)) == (1, 1, 10)
+
+
+def test_the_throttler_starts_ksmd_for_a_guest_and_leaves_it_as_it_was(host: Host) -> None:
+    policy = ClearContainers(host)
+    policy.set("run", "0")
+    policy.charge(0, 0)
+    policy.enter(filled(host, 300).mm)
     assert policy.scan(10) == 0
-    policy.set("run", "1")
-    assert policy.scan(10) == 10
+    policy.charge(SECOND, 0)
+    assert (state(policy)[0], policy.scan(10)) == (1, 10)
+    for seconds in (31, 151, 271):
+        policy.charge(seconds * SECOND, 0)
+    assert state(policy) == (0, 100, 20)
+    assert policy.counters()["looks"] == 4
 
 
 def test_ksmd_does_not_run_before_the_controller_looks_if_so_said(host: Host) -> None:

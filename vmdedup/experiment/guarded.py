@@ -131,6 +131,7 @@ class GuardedPolicy(GuardedKsmd):
         self._policy = policy
         self.name = policy.kind.name
         self.keeps_budget = policy.kind.keeps_budget
+        self.is_steered = policy.kind.is_steered
 
     @property
     def bill_ns(self) -> int:

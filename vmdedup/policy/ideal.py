@@ -23,6 +23,7 @@ class Ideal(Policy):
     name: ClassVar[str] = "ideal"
     source: ClassVar[str] = "the ceiling of whole-page sharing"
     keeps_budget: ClassVar[bool] = False
+    is_bound: ClassVar[bool] = True
 
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)

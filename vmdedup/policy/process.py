@@ -47,6 +47,7 @@ def run_policy(pipe: Connection, host: Host, logs: LogChannel | None, order: Ord
         pipe,
         commands_of(
             policy,
+            charge=lambda now_ms, cpu_ms: (policy.charge(now_ms, cpu_ms), policy.knobs())[1],
             scan=lambda pages: (policy.scan(pages), policy.knobs(), policy.work_ns()),
             work=lambda: (policy.work_ns(), dict(policy.work.done)),
             detach=policy.detach,
@@ -70,6 +71,10 @@ class PolicyProcess(ScannerProcess):
         self._work_before = self._work_seen
         order = Order(self._name, self._seed, dict(self._written))
         return Worker(f"policy {self._name}", run_policy, self.host, self._logs, order, preload=PRELOAD)
+
+    def charge(self, now_ms: int, cpu_ms: int) -> None:
+        """Its clock, and the CPU time that it has had; tunables may be others afterwards."""
+        self._knobs = self._worker.call("charge", now_ms, cpu_ms)
 
     def scan(self, pages: int) -> int:
         """One batch. Returns pages looked at."""

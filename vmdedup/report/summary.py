@@ -79,9 +79,11 @@ def _answers(summary: Document) -> Table:
         ("reached", _reached(summary)),
         ("peak", _peak(summary)),
         ("cost", _cost(summary)),
+        ("steered", _steered(summary)),
         ("kept" if summary.get("forms") else "profit", _kept(summary) or _profit(summary)),
     ):
-        table.add_row(name, answer)
+        if answer:
+            table.add_row(name, answer)
     return table
 
 
@@ -124,6 +126,21 @@ def _cost(summary: Document) -> str:
         per_mib = summary["ksmd_cpu_seconds_per_saved_mib"]
         text += f": {summary['pages_scanned_per_saved_mib']:,.0f} pages and {per_mib:.3g} CPU s a saved MiB"
     return text
+
+
+def _steered(summary: Document) -> str:
+    """How often the daemon that steers ksmd looked; nothing where there is none."""
+    controller = summary.get("controller")
+    if not controller:
+        return ""
+    looks, wrote = controller["looks"], controller["adjustments"]
+    never = "" if looks else ": this run was too short for it, and shows ksmd as it was set at first"
+    return f"{_policy(summary)} looked {times(looks)}, and wrote {times(wrote)}{never}"
+
+
+def times(count: int) -> str:
+    """A count of times in words."""
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _kept(summary: Document) -> str:

@@ -46,6 +46,7 @@ def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Tabl
         **_peaks(rows, size),
         **_costs(last, size),
         "forms": _forms(last, size),
+        "controller": _controller(last),
         "seconds_to_percent_of_possible": {str(p): time_to(rows, p) for p in MILESTONES},
         "counters": _counters(last),
         "guests": [_guest(row, size) for row in records(guests)],
@@ -130,6 +131,11 @@ def _forms(last: Row, size: int) -> dict[str, Any] | None:
         "swapped_in": int(last["swapped_in"]),
         "guests_cost_seconds": float(last["guests_cost_s"]),
     }
+
+
+def _controller(last: Row) -> dict[str, int] | None:
+    """How often the daemon that steers ksmd looked at the host, and wrote; null where there is none."""
+    return {name: int(last[name]) for name in ("looks", "adjustments")} if "looks" in last else None
 
 
 def _counters(last: Row) -> dict[str, Any]:

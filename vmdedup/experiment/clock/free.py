@@ -15,6 +15,7 @@ from vmdedup.experiment.scanner import Scanner
 from vmdedup.units import SECOND_NS
 
 _STOPPED_S = 0.05  # how often a ksmd with run=0 looks whether that has changed
+_LOOK_S = 0.25  # how often a controller is told the time while ksmd sleeps
 
 
 class FreeKsmd:
@@ -54,14 +55,17 @@ class FreeKsmd:
 
     def _run(self) -> None:
         while not self._end.is_set():
-            with self._turn:
-                try:
+            try:
+                with self._turn:
                     pause = self._batch()
-                except VmdedupError as error:
-                    self._error = error
-                    return
-            # An event instead of a sleep, so that the end need not wait for a long sleep_millisecs.
-            self._end.wait(pause)
+                self._rest(pause)
+            except VmdedupError as error:
+                self._error = error
+                return
+
+    def _rest(self, seconds: float) -> None:
+        """Sleep; on an event, so that the end need not wait for a long sleep_millisecs."""
+        self._end.wait(seconds)
 
     def _batch(self) -> float:
         """One batch. Returns the seconds to sleep after it."""
@@ -83,8 +87,29 @@ class FreePolicy(FreeKsmd):
         self._policy = policy
         self._budget = CpuBudget(share) if share is not None else None
 
+    def _rest(self, seconds: float) -> None:
+        """Sleep. A controller goes on looking; another sleep_millisecs, or run, ends the sleep, as in Linux."""
+        if not self._policy.is_steered:
+            super()._rest(seconds)
+            return
+        until, before = time.monotonic() + seconds, self._setting()
+        while (left := until - time.monotonic()) > 0 and not self._end.wait(min(left, _LOOK_S)):
+            with self._turn:
+                self._tell()
+                if self._setting() != before:
+                    return
+
+    def _setting(self) -> tuple[int, int]:
+        return self._policy.get("run"), self._policy.get("sleep_millisecs")
+
+    def _tell(self) -> None:
+        """Have its controller look, if it is time."""
+        self._policy.charge(int(1000 * (time.monotonic() - self._began)), self._policy.bill_ns // 1_000_000)
+
     def _batch(self) -> float:
         began = time.monotonic()
+        if self._policy.is_steered:
+            self._tell()
         if self._budget is None:
             pause = super()._batch()
             return pause if self._policy.keeps_budget else max(pause, time.monotonic() - began)

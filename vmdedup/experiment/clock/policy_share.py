@@ -27,6 +27,10 @@ class Priced(Scanner, Protocol):
     def keeps_budget(self) -> bool:
         """Whether it looks at no more pages than it is given."""
 
+    @property
+    def is_steered(self) -> bool:
+        """Whether a daemon beside it is to be told the time even while it does not scan."""
+
 
 class PolicyShare:
     """Lets a policy scan as much as it may until a given time. cpu: by its bill. Times in nanoseconds."""
@@ -35,11 +39,16 @@ class PolicyShare:
         self._policy = policy
         self._page_cost = page_cost
         self._budget = CpuBudget(share) if share is not None else None
+        self._now = 0  # when the tick at hand began
         self._next = 0
+        self._busy = 0  # until when the last batch takes; then it sleeps
         self.cpu = 0
 
     def scan_until(self, now: int) -> None:
         """Every batch that begins before `now`; one if the policy keeps to no budget: it has seen all then."""
+        if self._policy.is_steered:
+            self._tell()
+        self._now = now
         while self._next < now:
             if self._policy.get("run") != 1:
                 self._next = now
@@ -48,6 +57,13 @@ class PolicyShare:
             if not self._policy.keeps_budget:
                 self._next = now
 
+    def _tell(self) -> None:
+        """Have its controller look, if it is time. Another sleep_millisecs wakes a ksmd that sleeps, as in Linux."""
+        slept = self._policy.get("sleep_millisecs")
+        self._policy.charge(self._now // MILLISECOND, self.cpu // MILLISECOND)
+        if self._policy.get("sleep_millisecs") != slept:
+            self._next = min(self._next, max(self._busy, self._now))
+
     def _batch(self) -> int:
         """One batch. Returns how long after its beginning the next one begins."""
         self._policy.charge(self._next // MILLISECOND, self.cpu // MILLISECOND)
@@ -55,4 +71,6 @@ class PolicyShare:
         before, self.cpu = self.cpu, self._policy.bill_ns
         if self._budget is not None:
             return self._budget.interval(looked, self.cpu - before)
-        return max(looked, 1) * self._page_cost + self._policy.get("sleep_millisecs") * MILLISECOND
+        cost = max(looked, 1) * self._page_cost
+        self._busy = self._next + cost
+        return cost + self._policy.get("sleep_millisecs") * MILLISECOND

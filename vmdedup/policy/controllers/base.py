@@ -1,18 +1,19 @@
 """KSM under a controller: at its times the controller reads the host and writes run, pages_to_scan, sleep_millisecs.
 
-There are two switches. The policy's `run` says whether ksmd and its controller are there at all; ksmd's own, which
-the controller writes, is the counter ksmd_run: time goes on for the controller while ksmd does not run.
+There is one switch, ksmd's own file `run`, as on a real host: whoever wrote it last has decided. A host on which ksmd
+does not run yet is where a controller starts it once too little memory is free. The controller's clock goes on
+whether ksmd runs, sleeps or stands (is_steered tells those who drive it).
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import suppress
+from typing import ClassVar
 
 from vmdedup.errors import KnobError
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import RUN_MERGE
-from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.policy.controllers.readings import Readings, Setting, read_host
 from vmdedup.policy.controllers.tunables import own_names
 from vmdedup.policy.ksm import Ksm
@@ -21,12 +22,13 @@ from vmdedup.policy.ksm import Ksm
 class Controlled(Ksm):
     """KSM, and a daemon that steers it. Where the budget is one of CPU time, only what it says about run matters."""
 
+    is_steered: ClassVar[bool] = True
+
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)
         self._own = {name: self.tunables[name].default for name in own_names(self.tunables)}
-        self._run = RUN_MERGE
-        self._steered = True  # whether the controller has ksmd run
         self._due: int | None = None
+        self._looks = 0
         self._adjustments = 0
 
     @abstractmethod
@@ -41,6 +43,11 @@ class Controlled(Ksm):
     def adjust(self) -> Setting | None:
         """Look at the host, and say what is to be written; None: nothing."""
 
+    @property
+    def runs(self) -> bool:
+        """Whether ksmd runs now: what its file `run` says."""
+        return self._ksmd.get("run") == RUN_MERGE
+
     def read(self) -> Readings:
         """The host as the controller sees it."""
         return read_host(self.host, self._own["host_memory_mib"])
@@ -52,6 +59,7 @@ class Controlled(Ksm):
             self._due = now_ms + 1000 * self.first_wait_s()
         if now_ms < self._due:
             return
+        self._looks += 1
         self._apply(self.adjust())
         following = self._due + 1000 * self.wait_s()
         self._due = following if following > now_ms else now_ms + 1000 * self.wait_s()
@@ -65,13 +73,7 @@ class Controlled(Ksm):
             if value is not None:
                 with suppress(KnobError):  # refused, as by the kernel while its own advisor is on
                     self._ksmd.set(knob, str(value))
-        self._steered = setting.run
-        self._switch()
-
-    def _switch(self) -> None:
-        """Have ksmd run if the policy does and the controller says so."""
-        if self._run == RUN_MERGE:
-            self._ksmd.set("run", str(int(self._steered)))
+        self._ksmd.set("run", str(int(setting.run)))
 
     def get(self, knob: str) -> int:
         """A tunable's value."""
@@ -82,19 +84,15 @@ class Controlled(Ksm):
         if knob in self._own:
             self._own[knob] = self.tunables[knob].parse(text)
             if knob == "initial_run" and not self._adjustments:
-                self._steered = bool(self._own[knob])
-                self._switch()
-        elif knob == "run" and text:
-            self._run = TUNABLES["run"].parse(text)
-            self._ksmd.set("run", text)
-            self._switch()
+                self._ksmd.set("run", str(self._own[knob]))
         else:
             super().set(knob, text)
 
     def knobs(self) -> dict[str, int]:
-        """ksmd's files as the controller left them, `run` but for it, and the controller's own tunables."""
-        return {**super().knobs(), "run": self._run, **self._own}
+        """ksmd's files as the controller left them, and the controller's own tunables."""
+        return {**super().knobs(), **self._own}
 
     def counters(self) -> dict[str, int]:
-        """KSM's; ksmd_run: whether the controller has it run; adjustments: how often it wrote."""
-        return {**super().counters(), "ksmd_run": int(self._steered), "adjustments": self._adjustments}
+        """KSM's; ksmd_run: whether ksmd runs; looks, adjustments: how often the controller looked, and wrote."""
+        ours = {"ksmd_run": int(self.runs), "looks": self._looks, "adjustments": self._adjustments}
+        return {**super().counters(), **ours}

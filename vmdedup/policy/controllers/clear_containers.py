@@ -42,7 +42,7 @@ class ClearContainers(Controlled):
         super().enter(mm)
         if self._pace == INITIAL:
             knobs = self._ksmd.knobs()
-            self._initial = Setting(self._steered, knobs["pages_to_scan"], knobs["sleep_millisecs"])
+            self._initial = Setting(self.runs, knobs["pages_to_scan"], knobs["sleep_millisecs"])
         self._started = True
         self._due = self.now_ms
 

@@ -56,4 +56,4 @@ class Kubevirt(Controlled):
 
     def adjust(self) -> Setting:
         """One spin of its loop."""
-        return self.law().adjust(self.read(), self._steered, self._ksmd.get("pages_to_scan"))
+        return self.law().adjust(self.read(), self.runs, self._ksmd.get("pages_to_scan"))

@@ -8,7 +8,7 @@ from typing import Final
 from vmdedup.ksm.sysfs import I32, TUNABLES, Tunable
 
 _COMMON: Final = (
-    Tunable("initial_run", 1, "whether ksmd runs until the controller first looks", high=1),
+    Tunable("initial_run", 1, "whether ksmd runs until the controller first looks; [ksm] run = 0 says so, too", high=1),
     Tunable("host_memory_mib", 0, "memory that the host is taken to have; 0: as much as it has", "MiB"),
 )
 
