@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -264,6 +265,14 @@ def test_tunables_go_through_libvirt_as_far_as_it_has_them(monkeypatch: pytest.M
     through_libvirt = [{"shm_pages_to_scan": 70}, {"shm_sleep_millisecs": 4_000_000_000}]
     assert node.told == ([] if refuses else through_libvirt)
     assert written == (orders if refuses else [orders[1], *orders[3:]])
+
+
+def test_libvirt_s_unsigned_numbers_are_read_as_such() -> None:
+    """Its Python binding hands them on as signed ones."""
+    told = {"shm_sleep_millisecs": -294967132, "shm_pages_to_scan": 100, "shm_full_scans": 1 << 40}
+    raw = SimpleNamespace(getMemoryParameters=lambda flags: told)
+    found = node_figures(SimpleNamespace(raw=raw))  # type: ignore[arg-type]
+    assert found == {"full_scans": 1 << 40, "pages_to_scan": 100, "sleep_millisecs": 4_000_000_164}
 
 
 def test_a_refusal_has_the_kernel_s_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def run(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="From the list, or all.")],
     as_json: _JSON = False,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller guests, on generated disks only.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Folder for experiments.json.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for experiments.json.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Folder for results.md and its pictures (all: docs).")] = None,
     dumps: Annotated[
         list[str] | None,

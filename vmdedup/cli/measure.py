@@ -1,4 +1,4 @@
-"""vmdedup live measure DIRECTORY: measure guests that Ansible has provisioned. The role `measure` calls it."""
+"""vmdedup live measure-plan DIRECTORY: measure guests that Ansible has provisioned. The role `measure` calls it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ The role `measure` calls it. Whoever calls it holds the lock on the kernel's KSM
 `vmdedup live run` does both. A file named stop in DIRECTORY ends it early, with the results so far.
 
 \b
-  vmdedup live measure /tmp/vmdedup-x1 --output runs/mine
+  vmdedup live measure-plan /tmp/vmdedup-x1 --output runs/mine
 """
 
 
 def measure(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Folder with plan.json.")],
-    output: Annotated[Path, typer.Option(help="Directory for the results.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON document on stdout.")] = False,
 ) -> int:
     """Returns the exit status."""

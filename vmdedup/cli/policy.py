@@ -38,7 +38,8 @@ def list_policies(as_json: _JSON = False) -> None:
         return
     width = max(len(policy["name"]) for policy in found)
     for policy in found:
-        typer.echo(f"{policy['name']:<{width}}  {policy['meaning']} {policy['source']}.")
+        bound = " A bound, no policy: what it costs means nothing." if policy["is_bound"] else ""
+        typer.echo(f"{policy['name']:<{width}}  {policy['meaning']} {policy['source']}.{bound}")
 
 
 @app.command("show")
@@ -95,6 +96,7 @@ def _described(policy: type[Policy]) -> dict[str, Any]:
         "meaning": text[0] if text else "",
         "source": policy.source.rstrip("."),
         "below_page": policy.below_page,
+        "is_bound": policy.is_bound,
         "tunables": [
             {"name": t.name, "default": t.default, "unit": t.unit, "meaning": t.meaning}
             for t in policy.all_tunables().values()

@@ -36,7 +36,9 @@ Sources: pid:N (memory that KSM may merge, or a QEMU guest's RAM), pid:N:all (wh
 
 def record(
     sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCE…", help="pid:N, domain:NAME, dumps.")] = None,
-    output: Annotated[Path | None, typer.Option(help="The file to record into; it must not exist.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to record into; it must not exist.")
+    ] = None,
     interval: Annotated[str, typer.Option(help="From one step to the next, e.g. 500ms or 5s.")] = "5s",
     steps: Annotated[
         int | None, typer.Option(min=1, help="How many steps (default: as many as there are dumps, or 10).")

@@ -43,7 +43,7 @@ with commas between, run one after another on the same guests; one table and one
 \b
   vmdedup run
   vmdedup run mixed --set pages_to_scan=5000 --set use_zero_pages=1
-  vmdedup run mine.toml --guests 16 --memory 256MiB --duration 5min --output runs/mine
+  vmdedup run mine.toml --guests 16 --memory 256MiB --duration 5min -o runs/mine
   vmdedup run dense --json > dense.json
   vmdedup run mixed --on kernel
   vmdedup run mixed --policy ksm,ideal --budget cpu=5%
@@ -89,7 +89,9 @@ def run(
     ] = None,
     on: Annotated[On, typer.Option("--on", help="An emulated host, or this machine's own KSM.")] = On.emulator,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Directory for the results (default: below runs/).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Directory for the results (default: below runs/).")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")] = False,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, show_default=False, help="More log; -vv for all.")

@@ -77,8 +77,21 @@ class Hypervisor:
         return run_scenario(self.scenario(duration), watcher or Silent(), _ToLogging(), backend=on)
 
 
+_log = logging.getLogger("vmdedup.run")
+
+
 class _ToLogging(logging.Handler):
-    """Passes records of all processes on to the caller's own logging."""
+    """Passes records of all processes on to the logger "vmdedup.run".
+
+    Its handlers and, if it propagates, the root's get them. Not those of "vmdedup": while a run goes on, that logger's
+    only handler is what leads here.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        logging.getLogger().handle(record)
+        if _log.disabled or not _log.filter(record):
+            return
+        for handler in _log.handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
+        if _log.propagate:
+            logging.getLogger().handle(record)

@@ -6,6 +6,7 @@ import time
 from typing import Any, Protocol
 
 from vmdedup.experiment.emulation import Emulation
+from vmdedup.experiment.policies import policy_kind
 from vmdedup.experiment.provenance import machine, versions
 from vmdedup.experiment.sampler import Row, sample
 from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
@@ -99,6 +100,7 @@ class Recorder:
             "name": scenario.name,
             "backend": backend,
             "policy": policy_label(scenario.policy.name),
+            "is_bound": not scenario.policy.is_plain and policy_kind(scenario).is_bound,
             "seed": scenario.seed,
             "clock": scenario.clock,
             "page_size": PAGE_SIZE,

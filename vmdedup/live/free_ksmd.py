@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vmdedup.ksm.sysfs import COUNTERS
+from vmdedup.ksm.sysfs import COUNTERS, TUNABLES
 from vmdedup.live.ksmd import find_ksmd
 from vmdedup.live.sysfs import KsmFiles
 from vmdedup.live.timing import cpu_seconds, open_cpu_clock
@@ -37,7 +37,7 @@ class FreeKsmd:
                 self._files.write(name, tunables[name])
         self._base = {name: self._files.read(name) for name in _SINCE}
         self._cpu_base, self._breaks_base = cpu_seconds(self._clock), _breaks()
-        self._counts_breaks = tunables.get("use_zero_pages", "0") in ("0", "n", "N")
+        self._counts_breaks = TUNABLES["use_zero_pages"].parse(tunables.get("use_zero_pages", "0")) == 0
 
     def stop(self) -> None:
         """Have it stop; it has when this returns, and what is merged stays. get("run") says what it was before."""

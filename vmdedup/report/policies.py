@@ -9,6 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vmdedup.report.summary import times
+
 Document = Mapping[str, Any]
 Column = tuple[str, Callable[[Document], Any], str]  # heading, value, format
 
@@ -73,10 +75,20 @@ def _parts(document: Document) -> Iterator[RenderableType]:
     yield ""
     yield _table("cost", _COST, policies)
     yield Text(_how(document), style="dim")
+    yield from (Text(line, style="dim") for line in _remarks(policies))
     if below := [policy for policy in policies if policy["patched_mib"] or _packed(policy)]:
         yield ""
         yield _table("MiB", _FORMS, below)
         yield Text("saved by technique, storage taken off; pages kept in each form; frames behind them", style="dim")
+
+
+def _remarks(policies: Sequence[Document]) -> Iterator[str]:
+    """What the tables alone would hide."""
+    for policy in policies:
+        if policy.get("is_bound"):
+            yield f"note: {policy['policy']} is a bound, no policy: what could be saved at most; what it costs means nothing"
+        if (controller := policy.get("controller")) is not None:
+            yield f"note: {policy['policy']} looked {times(controller['looks'])}, and wrote {times(controller['adjustments'])}"
 
 
 def _packed(policy: Document) -> bool:

@@ -120,6 +120,8 @@ def _peak(summary: Document) -> str:
 
 def _cost(summary: Document) -> str:
     how = "modelled" if summary["clock"] == "lockstep" else "measured"
+    if summary.get("is_bound"):
+        how += "; it is a bound, no policy: this means nothing"
     cpu, scanned = summary["ksmd_cpu_seconds"], summary["pages_scanned"]
     text = f"{scanned:,} pages scanned, {cpu:.2f} CPU s of {_policy(summary)} ({how})"
     if summary["pages_scanned_per_saved_mib"] is not None:

@@ -72,6 +72,8 @@ def _policy(label: str, result: Result) -> dict[str, Any]:
     return {
         "policy": label,
         "name": result.run["scenario"].get("policy", {}).get("name", "ksm"),
+        "is_bound": summary["is_bound"],
+        "controller": summary["controller"],
         **{name: summary[name] for name in _SUMMARY},
         "mean_saved_mib": round(mib(mean * size), 3),
         "mean_saved_percent": round(100 * mean / held, 2) if held else 0.0,

@@ -70,6 +70,7 @@ def _identity(run: Mapping[str, Any], last: Row) -> dict[str, Any]:
         "scenario": run["name"],
         "backend": run.get("backend", "emulator"),
         "policy": run.get("policy", "ksm"),
+        "is_bound": bool(run.get("is_bound", False)),
         "seed": run["seed"],
         "clock": run["clock"],
         "ended": run["ended"],

@@ -40,4 +40,9 @@ def node_figures(connection: Connection) -> dict[str, Any]:
     """All that libvirt tells of KSM, by KSM's own names. EnvironmentLacksError: this driver or kernel has no KSM."""
     with binding.translated("reading the node's memory parameters"):
         figures = connection.raw.getMemoryParameters(0)
-    return {name.removeprefix("shm_"): value for name, value in sorted(figures.items())}
+    return {name.removeprefix("shm_"): _unsigned(value) for name, value in sorted(figures.items())}
+
+
+def _unsigned(value: Any) -> Any:
+    """The Python binding hands libvirt's unsigned numbers of 32 bits on as signed ones."""
+    return value & _MOST if isinstance(value, int) and -(1 << 31) <= value < 0 else value
