@@ -75,7 +75,8 @@ def test_a_long_sleep_of_ksmd_keeps_no_controller_from_looking_and_ends_when_it_
     policy.set("sleep_millisecs", HOUR_MS)
     assert live(policy, 4) == [(1, 100), (1, 300), (1, 600), (1, 900)]
     assert policy.get("sleep_millisecs") == 10485
-    assert policy.counters()["pages_scanned"] == 360  # one batch at once; one when the sleep was written, to the end of the full scan
+    # One batch at once, and one when the sleep was written, which ends with the full scan.
+    assert policy.counters()["pages_scanned"] == 360
 
 
 def until(condition: Callable[[], bool]) -> None:

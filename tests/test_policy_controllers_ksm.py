@@ -182,7 +182,7 @@ def test_throttler_slows_down_step_by_step_and_starts_again(host: Host) -> None:
 
 
 @pytest.mark.parametrize("kind", [Ksmtuned, Mom, Kubevirt])
-def test_a_controller_starts_a_ksmd_that_did_not_run_once_too_little_is_free(host: Host, kind: type[Controlled]) -> None:
+def test_a_controller_starts_a_ksmd_that_did_not_run(host: Host, kind: type[Controlled]) -> None:
     """[ksm] run = 0 is what a host has before its controller writes 1."""
     policy = kind(host)
     policy.set("run", "0")

@@ -40,4 +40,3 @@ def test_warnings_of_a_run_go_to_its_logger(loggers: dict[str, Keeping], propaga
     _ToLogging().handle(logging.LogRecord("vmdedup.guest", logging.WARNING, "", 0, "odd", (), None))
     assert loggers["vmdedup.run"].kept == ["odd"]
     assert loggers[""].kept == (["odd"] if propagates else [])
-

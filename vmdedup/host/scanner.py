@@ -16,7 +16,8 @@ from vmdedup.host.layout import MM_DEAD
 from vmdedup.host.memory import Host
 from vmdedup.host.workers import Worker
 
-CARRIED: Final = ("full_scans", "pages_scanned", "pages_skipped", "looks", "adjustments")  # what goes on where one that died left off
+# What goes on where one that died left off.
+CARRIED: Final = ("full_scans", "pages_scanned", "pages_skipped", "looks", "adjustments")
 _ASKED: Final = ("enter", "exit", "charge", "set", "knobs", "counters", "ksm_stat", "check")
 
 

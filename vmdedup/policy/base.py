@@ -45,7 +45,7 @@ class Policy(ABC):
     needs_swap: ClassVar[bool] = False  # whether its host is to have a swap area (Host.create(swap=True))
     wants_hints: ClassVar[bool] = False  # whether guests shall leave hints for it (host.hints)
     keeps_budget: ClassVar[bool] = True  # False: each scan looks at everything, however few pages it is given
-    is_bound: ClassVar[bool] = False  # True: what could be saved at most, not a way to get there: its cost means nothing
+    is_bound: ClassVar[bool] = False  # True: what could be saved at most, and no way to get there
     is_steered: ClassVar[bool] = False  # True: a daemon beside it wants its clock told even while it does not scan
 
     def __init__(self, host: Host, seed: int = 0) -> None:

@@ -43,11 +43,16 @@ def run_policy(pipe: Connection, host: Host, logs: LogChannel | None, order: Ord
     policy = load_policy(order.name)(host, order.seed)
     for knob, text in order.written.items():
         policy.set(knob, text)
+
+    def charge(now_ms: int, cpu_ms: int) -> dict[str, int]:
+        policy.charge(now_ms, cpu_ms)
+        return policy.knobs()
+
     serve(
         pipe,
         commands_of(
             policy,
-            charge=lambda now_ms, cpu_ms: (policy.charge(now_ms, cpu_ms), policy.knobs())[1],
+            charge=charge,
             scan=lambda pages: (policy.scan(pages), policy.knobs(), policy.work_ns()),
             work=lambda: (policy.work_ns(), dict(policy.work.done)),
             detach=policy.detach,

@@ -86,9 +86,10 @@ def _remarks(policies: Sequence[Document]) -> Iterator[str]:
     """What the tables alone would hide."""
     for policy in policies:
         if policy.get("is_bound"):
-            yield f"note: {policy['policy']} is a bound, no policy: what could be saved at most; what it costs means nothing"
+            yield f"note: {policy['policy']} is a bound, no policy: what could be saved at most; its cost means nothing"
         if (controller := policy.get("controller")) is not None:
-            yield f"note: {policy['policy']} looked {times(controller['looks'])}, and wrote {times(controller['adjustments'])}"
+            looks, wrote = times(controller["looks"]), times(controller["adjustments"])
+            yield f"note: {policy['policy']} looked {looks}, and wrote {wrote}"
 
 
 def _packed(policy: Document) -> bool:
