@@ -10,7 +10,7 @@ import gzip
 import lzma
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
 import cramjam
@@ -79,35 +79,53 @@ KDUMP_CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
 }
 
 
-def kdump(memory: Memory, codec: str = "zlib", block: int = PAGE, wide: bool = True, version: int = 6) -> bytes:
-    """A kdump-compressed file; None is a page that exists and was excluded. block: bytes of the machine's pages."""
+def kdump(
+    memory: Memory,
+    codec: str = "zlib",
+    block: int = PAGE,
+    wide: bool = True,
+    version: int = 6,
+    order: str = "<",
+    lost: Container[int] = (),
+    part: tuple[int, int] | None = None,
+) -> bytes:
+    """A kdump-compressed file; None is a page that exists and was excluded. block: bytes of the machine's pages.
+
+    lost: pages for which the disk had no room. part: of a split dump, the first page and that after the last.
+    """
     each = block // PAGE
     top = (max(memory) // each + 1) if memory else 1
     bitmap_blocks = -(-top // (8 * block))
     exists, dumped = bytearray(bitmap_blocks * block), bytearray(bitmap_blocks * block)
     contents = []
     for number in sorted({number // each for number in memory}):
-        parts = [memory.get(number * each + part) for part in range(each)]
+        parts = [memory.get(number * each + piece) for piece in range(each)]
         exists[number // 8] |= 1 << number % 8
-        if all(part is not None for part in parts):
+        if all(piece is not None for piece in parts):
             dumped[number // 8] |= 1 << number % 8
-            contents.append(b"".join(part or b"" for part in parts))
+            if part is None or part[0] <= number < part[1]:
+                contents.append((number, b"".join(piece or b"" for piece in parts)))
     head = bytearray(block)
-    head[:12] = b"KDUMP   " + struct.pack("<i", version)
-    struct.pack_into(
-        "<IiiIII", head, 424 if wide else 412, 1, block, 1, 2 * bitmap_blocks, top if version < 6 else 0, 0
-    )
+    head[:12] = b"KDUMP   " + struct.pack(order + "i", version)
+    status, short = 8 if lost else 1, top if version < 6 else 0
+    struct.pack_into(order + "IiiIII", head, 424 if wide else 412, status, block, 1, 2 * bitmap_blocks, short, 0)
     sub = bytearray(block)
-    struct.pack_into("<Q", sub, 96 if wide else 72, top)
+    if version >= 6:
+        struct.pack_into(order + "QQQ", sub, 80 if wide else 56, *(part or (0, 0)), top)
+    if part is not None:
+        struct.pack_into(order + ("iQQ" if wide else "iII"), sub, 12 if wide else 8, 1, *part)
     at = 2 * block + 2 * bitmap_blocks * block + 24 * len(contents)
     table, data = b"", b""
     flag, pack = KDUMP_CODECS[codec]
     places: dict[bytes, bytes] = {}
-    for content in contents:
+    for number, content in contents:
+        if number in lost:
+            table += bytes(24)
+            continue
         if content not in places:  # one place for like pages, as QEMU does it for zeros
             packed = pack(content)
             kind, packed = (flag, packed) if len(packed) < block else (0, content)
-            places[content] = struct.pack("<qIIQ", at + len(data), len(packed), kind, 0)
+            places[content] = struct.pack(order + "qIIQ", at + len(data), len(packed), kind, 0)
             data += packed
         table += places[content]
     return bytes(head) + bytes(sub) + bytes(exists) + bytes(dumped) + table + data
@@ -162,9 +180,17 @@ Send = tuple[str, int, bytes | int]  # block, page, content or fill byte
 
 
 def qemu(
-    blocks: dict[str, int], sends: Iterable[Send], machine: str = "pc-i440fx-7.2", rounds: int = 2, ended: bool = True
+    blocks: dict[str, int],
+    sends: Iterable[Send],
+    machine: str = "pc-i440fx-7.2",
+    rounds: int = 2,
+    ended: bool = True,
+    between: Sequence[bytes] = (),
 ) -> bytes:
-    """A migration stream. blocks: pages of each. sends: in this order, over some rounds."""
+    """A migration stream. blocks: pages of each. sends: in this order, over some rounds.
+
+    between: other sections, the first after RAM's beginning, the next after the first round, …
+    """
     sends = list(sends)
     out = b"QEVM" + struct.pack(">I", 3)
     out += b"\x07" + struct.pack(">I", len(machine)) + machine.encode()
@@ -173,11 +199,12 @@ def qemu(
     out += b"\x01" + struct.pack(">I", 2) + text("ram") + struct.pack(">II", 0, 4)
     out += struct.pack(">Q", sum(blocks.values()) * PAGE | 0x04)
     out += b"".join(text(name) + struct.pack(">Q", pages * PAGE) for name, pages in blocks.items())
-    out += struct.pack(">Q", 0x10) + footer()
+    out += struct.pack(">Q", 0x10) + footer() + b"".join(between[:1])
     for number in range(rounds):
         part = sends[number * len(sends) // rounds : (number + 1) * len(sends) // rounds]
         last = number == rounds - 1
         out += (b"\x03" if last and ended else b"\x02") + struct.pack(">I", 2) + sent(part) + footer()
+        out += b"".join(between[number + 1 : number + 2])
     return out + b"\x04" + struct.pack(">I", 7) + text("timer") + bytes(8) + b"what devices say\0"
 
 
@@ -190,6 +217,12 @@ def sent(sends: list[Send]) -> bytes:
         out.append(bytes([content]) if isinstance(content, int) else content)
         before = block
     return b"".join(out) + struct.pack(">Q", 0x10)
+
+
+def section(kind: int, number: int, name: str, body: bytes, version: int = 1) -> bytes:
+    """A section of a stream: 1 begins it, 2 goes on, 3 ends it; 4 is a whole one."""
+    head = text(name) + struct.pack(">II", 0, version) if kind in (1, 4) else b""
+    return bytes([kind]) + struct.pack(">I", number) + head + body + b"\x7e" + struct.pack(">I", number)
 
 
 def text(value: str) -> bytes:

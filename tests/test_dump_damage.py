@@ -123,7 +123,6 @@ HUGE = 1 << 63
 @pytest.mark.parametrize(
     ("segments", "match"),
     [
-        ([(4096, 4096, 8192, 8192), (8192, 4096, 4096, 4096)], "overlap"),
         ([(4096, 4096, HUGE, HUGE)], "past the file's end"),
         ([(4096, HUGE, 4096, 4096)], "past the file's end"),
         ([(HUGE, 4096, 4096, HUGE + 4096)], "past every address"),
@@ -202,11 +201,11 @@ def flat(*writes: tuple[int, int, bytes]) -> bytes:
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (flat((0, 1 << 40, b"")), "cannot be"),
+        (flat((0, 1 << 40, b"")), "of no dump"),
         (flat((0, 0, b"")), "cannot be"),
         (flat((-8, 4, b"abcd")), "cannot be"),
         (flat((1 << 61, 4, b"abcd")), "far beyond"),
-        (flat((0, 4, b"abcd"))[:-16], "truncated"),
+        (flat((0, 4, b"abcd"))[:-16], "of no dump"),
     ],
 )
 def test_hostile_flattened(tmp_path: Path, data: bytes, match: str) -> None:

@@ -16,7 +16,7 @@ from vmdedup.dump import codecs, kdump
 from vmdedup.dump.bitmap import ones_in, runs_of, set_bits
 from vmdedup.dump.extents import HOLE, Extent, split_holes
 from vmdedup.dump.open import open_dump
-from vmdedup.dump.protobuf import numbers
+from vmdedup.dump.protobuf import fields
 from vmdedup.errors import DumpError
 
 
@@ -88,9 +88,9 @@ def test_what_lzo_says_is_short() -> None:
         assert len(str(caught.value)) < 100
 
 
-def test_numbers_of_a_message() -> None:
-    assert numbers(b"\x08\x96\x01\x10\x05") == {1: 150, 2: 5}
-    assert numbers(b"\x0d1234\x11" + bytes(8) + b"\x1a\x02xx\x20\x01") == {4: 1}
+def test_fields_of_a_message() -> None:
+    assert fields(b"\x08\x96\x01\x10\x05") == {1: 150, 2: 5}
+    assert fields(b"\x0d1234\x11" + bytes(8) + b"\x1a\x02xx\x20\x01") == {1: None, 2: None, 3: None, 4: 1}
     for damaged in (b"\x08", b"\x08" + b"\xff" * 10, b"\x1a\x05x", b"\x0b", b"\x0d12"):
         with pytest.raises(DumpError):
-            numbers(damaged)
+            fields(damaged)

@@ -18,6 +18,17 @@ def ones_in(part: NDArray[np.uint8]) -> int:
     return int(np.bitwise_count(part).sum())
 
 
+def clear_outside(part: NDArray[np.uint8], low: int, high: int) -> None:
+    """Clear, in place, the bits before number low and from number high on; these may lie outside the part."""
+    low, high = min(max(low, 0), 8 * len(part)), min(max(high, 0), 8 * len(part))
+    part[: low // 8] = 0
+    part[-(-high // 8) :] = 0
+    if low % 8:
+        part[low // 8] &= 0xFF << low % 8 & 0xFF
+    if high % 8:
+        part[high // 8] &= (1 << high % 8) - 1
+
+
 def runs_of(parts: Iterable[tuple[int, NDArray[np.uint8]]], most: int) -> list[tuple[int, int]]:
     """Runs of set bits over the parts of a bitmap, each (first bit, how many).
 

@@ -1,7 +1,8 @@
 """Cloud Hypervisor's snapshots: a directory with config.json, state.json and memory-ranges, which is raw memory.
 
-memory-ranges has one range of guest-physical memory after another; state.json says which. Source: Cloud Hypervisor's
-docs/snapshot_restore.md.
+memory-ranges has one range of guest-physical memory after another; state.json says which. Memory that a file backs and
+others may share is in that file, and not in the snapshot. Source: Cloud Hypervisor's docs/snapshot_restore.md and
+docs/memory.md.
 """
 
 from __future__ import annotations
@@ -16,18 +17,24 @@ from vmdedup.dump.file import DumpFile
 from vmdedup.dump.raw import open_raw
 from vmdedup.errors import DumpError
 
-MEMORY, STATE = "memory-ranges", "state.json"
-MOST_STATE = 1 << 26
+MEMORY, STATE, CONFIG = "memory-ranges", "state.json", "config.json"
+MOST_STATE, MOST_FILES = 1 << 26, 8
 
 
 def is_directory(path: Path) -> bool:
     """Whether a directory holds such a snapshot."""
-    return (path / MEMORY).is_file()
+    return (path / MEMORY).is_file() or ((path / STATE).is_file() and (path / CONFIG).is_file())
 
 
 def open_snapshot(path: Path, name: str) -> ExtentDump:
-    """A snapshot. Without state.json, or if that names no ranges, page numbers are places in the memory file."""
-    file = DumpFile(path / MEMORY, name)
+    """A snapshot. Without state.json, or if that names no ranges, page numbers are places in the memory file.
+
+    DumpError: it is damaged, or its memory is elsewhere.
+    """
+    memory = path / MEMORY
+    if not memory.is_file() or not memory.stat().st_size:
+        raise DumpError(f"{name}: {elsewhere(path)}")
+    file = DumpFile(memory, name)
     try:
         ranges = memory_ranges(path / STATE)
         if not ranges:
@@ -64,12 +71,37 @@ def of_ranges(file: DumpFile, ranges: list[tuple[int, int]]) -> ExtentDump:
     return ExtentDump(file.name, "cloud-hypervisor", regions, [file], runs)
 
 
+def elsewhere(path: Path) -> str:
+    """Where the memory of a snapshot is that does not have it."""
+    files = sorted(set(backing_files(document(path / CONFIG))))
+    if not files:
+        return f"is a Cloud Hypervisor snapshot without {MEMORY}: incomplete; take the snapshot again"
+    named = ", ".join(map(repr, files[:MOST_FILES])) + (" and others" if len(files) > MOST_FILES else "")
+    return f"is a Cloud Hypervisor snapshot whose memory is in its zones' files; scan these: {named}"
+
+
+def backing_files(config: object) -> list[str]:
+    """The files that config.json names for memory and its zones."""
+    memory = config.get("memory") if isinstance(config, dict) else None
+    zones = memory.get("zones") if isinstance(memory, dict) else None
+    rows = [memory, *(zones if isinstance(zones, list) else [])]
+    return [row["file"] for row in rows if isinstance(row, dict) and isinstance(row.get("file"), str)]
+
+
 def memory_ranges(path: Path) -> list[tuple[int, int]]:
     """The ranges that state.json gives, none if it gives none. DumpError: it is no JSON."""
     try:
+        return found_ranges(document(path), 0)
+    except (ValueError, RecursionError) as error:
+        raise DumpError(f"{path}: cannot be read as JSON: {error}; take the snapshot again") from error
+
+
+def document(path: Path) -> object:
+    """What a file of JSON says; nothing if it is not there, or huge. DumpError: it is no JSON."""
+    try:
         if not path.is_file() or path.stat().st_size > MOST_STATE:
-            return []
-        return found_ranges(json.loads(path.read_bytes()), 0)
+            return None
+        return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DumpError(f"{path}: cannot be read as JSON: {error}; take the snapshot again") from error
 

@@ -2,7 +2,8 @@
 
 Pages have virtual page numbers; of several processes in one directory the n-th (from 0, by file name) has n * 2^45
 added. Pages that are in the parent image are taken from there, if the directory has its link `parent`; lazy pages that
-were left behind are absent. Source: https://criu.org/Images and https://criu.org/Memory_images.
+were left behind are absent. Packed images are refused: an entry says so with fields, or pages-M.img has another name.
+Source: CRIU's images/pagemap.proto; https://criu.org/Images and https://criu.org/Memory_images.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from pathlib import Path
 from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.extents import Extent, ExtentDump, regions_of
 from vmdedup.dump.file import DumpFile
-from vmdedup.dump.protobuf import numbers
+from vmdedup.dump.protobuf import fields
 from vmdedup.errors import DumpError
 
 COMMON_MAGIC, PAGEMAP_MAGIC = 0x54564319, 0x56084025
 IN_PARENT, LAZY, PRESENT = 1, 2, 4
+HEAD_FIELDS, ENTRY_FIELDS = {1}, {1, 2, 3, 4, 5}
+UNPACK = "images with packed pages are not read: dump without --compress, or unpack them first: crit decompress"
 APART = 1 << 45
 MOST_ENTRIES, MOST_PARENTS = 1 << 21, 64
 HEADS = tuple(struct.pack("<I", magic) for magic in (COMMON_MAGIC, PAGEMAP_MAGIC))
@@ -72,7 +75,7 @@ def load_runs(pagemap: Path, files: list[DumpFile], below: tuple[str, ...]) -> l
         raise DumpError(f"{pagemap}: its parent images lead back to itself, or are too many; dump again")
     pages_id, entries = read_pagemap(pagemap)
     at, source = 0, len(files)
-    files.append(DumpFile(pagemap.parent / f"pages-{pages_id}.img"))
+    files.append(pages_file(pagemap.parent, pages_id))
     parent: list[Run] | None = None
     runs: list[Run] = []
     for first, count, flags in entries:
@@ -87,7 +90,21 @@ def load_runs(pagemap: Path, files: list[DumpFile], below: tuple[str, ...]) -> l
             at += count * PAGE_SIZE
         else:
             runs.append((first, count, -1, 0))
+    if at != files[source].size:
+        more = files[source].size - at
+        raise DumpError(f"{files[source].name}: has {more} bytes more than {pagemap.name} knows of; {UNPACK}")
     return sorted(runs)
+
+
+def pages_file(folder: Path, number: int) -> DumpFile:
+    """The file of pages of a number. DumpError: it is not there, or packed under another name, as CRaC's CRIU does."""
+    path = folder / f"pages-{number}.img"
+    packed = folder / f"pages-{number}.comp.img"
+    if packed.exists() and not path.exists():
+        raise DumpError(
+            f"{folder}: its pages are packed, in {packed.name}; unpack them first: lz4 -d {packed.name} {path.name}"
+        )
+    return DumpFile(path)
 
 
 def parent_runs(pagemap: Path, files: list[DumpFile], below: tuple[str, ...]) -> list[Run]:
@@ -125,6 +142,7 @@ def read_pagemap(path: Path) -> tuple[int, list[tuple[int, int, int]]]:
     if data[at - 4 : at] != HEADS[1]:
         raise DumpError(f"{path}: is an image of CRIU, but no page map; name the directory or a pagemap-N.img")
     entries: list[dict[int, int]] = []
+    known = HEAD_FIELDS
     while at < len(data):
         length = int.from_bytes(data[at : at + 4], "little")
         at += 4 + length
@@ -133,9 +151,14 @@ def read_pagemap(path: Path) -> tuple[int, list[tuple[int, int, int]]]:
                 f"{path}: an entry goes past the end, or they are too many: truncated or damaged; dump again"
             )
         try:
-            entries.append(numbers(data[at - length : at]))
+            entry = fields(data[at - length : at])
         except DumpError as error:
             raise DumpError(f"{path}: {error} before byte {at}: damaged; dump again") from error
+        entries.append({field: value for field, value in entry.items() if value is not None and field in known})
+        if len(entries[-1]) < len(entry):
+            unknown = min(entry.keys() - entries[-1].keys())
+            raise DumpError(f"{path}: an entry has field {unknown}, which is not known; {UNPACK}")
+        known = ENTRY_FIELDS
     if not entries or 1 not in entries[0]:
         raise DumpError(f"{path}: names no file of pages: truncated or damaged; dump again")
     return entries[0][1], [pagemap_entry(path, entry) for entry in entries[1:]]

@@ -14,7 +14,6 @@ from vmdedup.errors import DumpError
 
 HOLE = -1  # an offset: pages of zeros that take no room in the file
 LONG_HOLE = 64  # pages; a hole so long makes blocks of its own, which are one page seen many times
-Segment = tuple[int, int, int, int]  # first byte's address, file offset, bytes in the file, bytes in memory
 
 ZEROS = np.zeros(PAGE_SIZE, np.uint8)
 ZEROS.flags.writeable = False
@@ -151,24 +150,3 @@ def regions_of(name: str, runs: Sequence[tuple[int, int, str]]) -> list[Region]:
     if after > 1 << 62:
         raise DumpError(f"{name}: has memory beyond every address: damaged; dump again")
     return regions
-
-
-def laid_out(name: str, segments: Sequence[Segment]) -> tuple[list[Region], list[Extent]]:
-    """Regions (segments that touch each other are one) and extents, in whole pages.
-
-    segments: by address. Pages that stand in a segment only in part are left out.
-    """
-    spans: list[tuple[int, int, str]] = []
-    extents: list[Extent] = []
-    for start, offset, filed, size in segments:
-        first, after = -(-start // PAGE_SIZE), (start + size) // PAGE_SIZE
-        if after <= first:
-            continue
-        if spans and spans[-1][0] + spans[-1][1] == first:
-            spans[-1] = (spans[-1][0], spans[-1][1] + after - first, spans[-1][2])
-        else:
-            spans.append((first, after - first, f"{start:#x}"))
-        present = (start + filed) // PAGE_SIZE - first
-        if present > 0:
-            extents.append(Extent(len(spans) - 1, first, present, offset + first * PAGE_SIZE - start))
-    return regions_of(name, spans), extents

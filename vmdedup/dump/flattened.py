@@ -1,20 +1,20 @@
 """makedumpfile's flattened files, seen as the files that they stand for: QEMU's kdump-zlib is written so.
 
 A flattened file is a header of 4096 bytes and a list of writes: offset, length, bytes; of two writes to one place
-the later holds. Source: makedumpfile(8), option -F; makedumpfile.h, struct makedumpfile_header.
+the later holds. A file that a full disk cut short ends without the mark that ends the list; what stands in it counts.
+Source: makedumpfile(8), option -F; makedumpfile.h, struct makedumpfile_header.
 """
 
 from __future__ import annotations
 
-import heapq
 import struct
 from array import array
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.dump.file import Source, check_range
+from vmdedup.dump.overlap import uppermost
 from vmdedup.errors import DumpError
 
 MAGIC = b"makedumpfile\0\0\0\0"
@@ -27,11 +27,11 @@ SPREAD, LEAST = 8, 1 << 24  # the file stood for: at most so many times the flat
 
 
 class FlattenedFile:
-    """The file that a flattened file stands for. Bytes that no write gave are zeros."""
+    """The file that a flattened file stands for. Bytes that no write gave are zeros. is_cut: it was not ended."""
 
     def __init__(self, file: Source) -> None:
         self.file, self.name = file, file.name
-        starts, lengths, places = writes(file)
+        (starts, lengths, places), self.is_cut = writes(file)
         if len(starts) > MOST_OVERLAPPING and overlapping(starts, lengths):
             raise DumpError(f"{file.name}: {TOO_MANY}")
         self.starts, self.lengths, self.places = latest(starts, lengths, places)
@@ -60,6 +60,15 @@ class FlattenedFile:
                 self.file.read_into(int(self.places[index]) + low - start, flat[low - offset : high - offset])
             index += 1
 
+    def has(self, offsets: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether all bytes of these ranges were written."""
+        after = self.starts + self.lengths
+        breaks = np.flatnonzero(self.starts[1:] != after[:-1])
+        first, last = self.starts[np.append(0, breaks + 1)], after[np.append(breaks, -1)]
+        which = np.searchsorted(first, offsets, "right") - 1
+        found: NDArray[np.bool_] = (which >= 0) & (ends <= last[which])
+        return found
+
     def close(self) -> None:
         """Close the flattened file."""
         self.file.close()
@@ -68,27 +77,33 @@ class FlattenedFile:
 Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
-def writes(file: Source) -> Columns:
-    """The writes as they stand: offsets, lengths, and where in the flattened file their bytes are."""
+def writes(file: Source) -> tuple[Columns, bool]:
+    """The writes as they stand: offsets, lengths, where in the flattened file their bytes are; whether it is cut."""
     columns = array("q"), array("q"), array("q")
-    at, window, window_at = HEADER, b"", HEADER
-    while True:
+    at, window, window_at, is_cut = HEADER, b"", HEADER, False
+    while not is_cut:
+        if at + RECORD.size > file.size:
+            is_cut = True
+            break
         if not window_at <= at <= window_at + len(window) - RECORD.size:
-            window, window_at = file.read(at, min(WINDOW, max(file.size - at, RECORD.size))), at
+            window, window_at = file.read(at, min(WINDOW, file.size - at)), at
         offset, length = RECORD.unpack_from(window, at - window_at)
         at += RECORD.size
         if offset < 0 and length < 0:
             break
-        if offset < 0 or length <= 0 or offset + length > 1 << 62 or at + length > file.size:
+        if offset < 0 or length <= 0 or offset + length > 1 << 62:
             what = f"a write of {length} bytes at {offset} cannot be"
-            raise DumpError(f"{file.name}: {what}: truncated or damaged; dump again")
+            raise DumpError(f"{file.name}: {what}: damaged; dump again")
         if len(columns[0]) == MOST_WRITES:
             raise DumpError(f"{file.name}: {TOO_MANY}")
-        for column, value in zip(columns, (offset, length, at), strict=True):
-            column.append(value)
+        is_cut = at + length > file.size
+        length = min(length, file.size - at)
+        if length:
+            for column, value in zip(columns, (offset, length, at), strict=True):
+                column.append(value)
         at += length
     starts, lengths, places = (np.frombuffer(column, np.int64) for column in columns)
-    return starts, lengths, places
+    return (starts, lengths, places), is_cut
 
 
 def latest(starts: NDArray[np.int64], lengths: NDArray[np.int64], places: NDArray[np.int64]) -> Columns:
@@ -107,19 +122,11 @@ def overlapping(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> bool:
 def painted(starts: NDArray[np.int64], lengths: NDArray[np.int64], places: NDArray[np.int64]) -> Columns:
     """Overlapping writes cut into parts that do not overlap; the one that came last in the file is on top."""
     columns = array("q"), array("q"), array("q")
-    over: list[tuple[int, int, int]] = []  # writes that may reach here, the latest first: -place, start, end
-    edges = np.unique(np.concatenate([starts, starts + lengths])).tolist()
-    coming = list(zip(starts.tolist(), lengths.tolist(), places.tolist(), strict=True))
-    following = 0
-    for low, high in pairwise(edges):
-        while following < len(coming) and coming[following][0] <= low:
-            start, length, place = coming[following]
-            heapq.heappush(over, (-place, start, start + length))
-            following += 1
-        while over and over[0][2] <= low:
-            heapq.heappop(over)
-        if over:
-            for column, value in zip(columns, (low, high - low, low - over[0][1] - over[0][0]), strict=True):
-                column.append(value)
+    order = np.argsort(places)
+    starts, lengths, places = starts[order], lengths[order], places[order]
+    ranges = list(zip(starts.tolist(), (starts + lengths).tolist(), strict=True))
+    for low, high, index in uppermost(ranges):
+        for column, value in zip(columns, (low, high - low, int(places[index]) + low - ranges[index][0]), strict=True):
+            column.append(value)
     starts, lengths, places = (np.frombuffer(column, np.int64) for column in columns)
     return starts, lengths, places

@@ -19,7 +19,8 @@ from vmdedup.dump.qemu import QemuDump
 from vmdedup.errors import DumpError
 
 MAGIC, PARTIAL = b"LibvirtQemudSave", b"LibvirtQemudPart"
-HEADER = struct.Struct("<16s5I56x")
+HEADER = "16s5I56x"  # in the byte order of the host that wrote it
+VERSIONS = (1, 2)
 RAW, LZOP, SPARSE = 0, 4, 6
 STREAMS: dict[int, Callable[[Source, int], Iterator[bytes]]] = {
     1: gzip_stream,
@@ -35,15 +36,16 @@ MOST_XML = 1 << 24
 
 def open_save(file: DumpFile) -> QemuDump:
     """A file of `virsh save`. DumpError: it is unfinished, damaged, or compressed with lzop."""
-    magic, version, length, _, compression, _ = HEADER.unpack(file.read(0, HEADER.size))
-    if magic == PARTIAL:
+    size = struct.calcsize("<" + HEADER)
+    head = file.read(0, size)
+    if head.startswith(PARTIAL):
         raise DumpError(f"{file.name}: is an unfinished save of a domain; save it again")
-    if not 0 < version < 1 << 16 or length > MOST_XML:
-        raise DumpError(
-            f"{file.name}: the header of the saved domain is damaged, or of the other byte order; save again"
-        )
-    xml = file.read(HEADER.size, length)
-    start = HEADER.size + length
+    order = "<" if 0 < struct.unpack_from("<I", head, len(MAGIC))[0] < 1 << 16 else ">"
+    _, version, length, _, compression, _ = struct.unpack(order + HEADER, head)
+    if version not in VERSIONS or length > MOST_XML:
+        raise DumpError(f"{file.name}: the header of the saved domain is damaged, or not known; save again")
+    xml = file.read(size, length)
+    start = size + length
     if compression in (RAW, SPARSE):
         return QemuDump(file, start, "libvirt-save")
     if compression not in STREAMS:

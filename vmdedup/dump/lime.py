@@ -1,161 +1,122 @@
 """LiME dumps, and AVML's, which are LiME's or have the same headers and snappy frames.
 
 Each range of memory is a header (magic, version, first address, last address) and its bytes; in AVML's second version
-a stream of snappy frames and the stream's length. Source: LiME's doc/README.md; AVML's README.md; snappy's
-framing_format.txt.
+a stream of snappy frames and the stream's length. AVML takes the last byte of a range for the one after it, so ranges
+end one byte early, and the page in which that byte is missing is left out. It cuts ranges at every 16 MiB and leaves
+blocks of zeros out, some versions but for the header: zeros they are, where the blocks around them tell. Source: LiME's
+docs/README.md and src/main.c; AVML's README.md and src/image.rs.
 """
 
 from __future__ import annotations
 
 import struct
-from array import array
-from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
+from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vmdedup.dump.base import BLOCK_PAGES, PAGE_SIZE, Block, Dump
-from vmdedup.dump.codecs import snappy_length, unsnappy
-from vmdedup.dump.extents import ExtentDump, Segment, laid_out, regions_of
+from vmdedup.dump.base import PAGE_SIZE
+from vmdedup.dump.extents import HOLE, ExtentDump
 from vmdedup.dump.file import Source, check_pages
+from vmdedup.dump.segments import Segment, open_segments
+from vmdedup.dump.snappy_frames import Framed
 from vmdedup.errors import DumpError
 
 LIME_MAGIC, AVML_MAGIC = b"EMiL", b"AVML"
+VERSIONS = {LIME_MAGIC: 1, AVML_MAGIC: 2}
 HEADER = struct.Struct("<4sIQQQ")
 MOST_RANGES = 1 << 20
-FRAME_MOST = 65536  # bytes that one snappy frame holds when unpacked
-COMPRESSED, PLAIN, STREAM = 0x00, 0x01, 0xFF
+AVML_BLOCK = 16 << 20  # bytes at which AVML cuts ranges
 
 
-def open_lime(file: Source) -> Dump:
+@dataclass(frozen=True)
+class Range:
+    """A range of memory. at: where its bytes, or its frames, stand in the file; HOLE: a block of zeros left out."""
+
+    magic: bytes
+    first: int
+    size: int
+    at: int
+
+    @property
+    def after(self) -> int:
+        """The address after the last."""
+        return self.first + self.size
+
+
+def open_lime(file: Source) -> ExtentDump:
     """A LiME or AVML dump. DumpError: it is damaged."""
-    if file.read(0, 4) == AVML_MAGIC:
-        return AvmlDump(file)
-    segments: list[Segment] = []
+    framed = Framed(file)
+    ranges: list[Range] = []
     at = 0
     while at < file.size:
-        first, size = range_header(file, at, LIME_MAGIC, 1, len(segments))
+        found = range_header(file, at, len(ranges))
         at += HEADER.size
-        if at + size > file.size:
-            raise DumpError(f"{file.name}: ends within the memory from {first:#x}: truncated; dump again")
-        segments.append((first, at, size, size))
-        at += size
-    regions, extents = laid_out(file.name, sorted(segments))
-    return ExtentDump(file.name, "lime", regions, [file], lambda: iter(extents))
+        if is_left_out(file, at, found):
+            ranges.append(Range(found.magic, found.first, found.size, HOLE))
+            continue
+        if found.magic == AVML_MAGIC:
+            place, at = packed(framed, at, found)
+        else:
+            place, at = at, at + found.size
+            if at > file.size:
+                raise DumpError(f"{file.name}: ends within the memory from {found.first:#x}: truncated; dump again")
+        ranges.append(Range(found.magic, found.first, found.size, place))
+    kind = "avml" if ranges[0].magic == AVML_MAGIC else "lime"
+    return open_segments(framed if kind == "avml" else file, kind, segments_of(file.name, ranges))
 
 
-def range_header(file: Source, at: int, magic: bytes, version: int, before: int) -> tuple[int, int]:
-    """First address and bytes of the range whose header stands at a byte. DumpError: none does, or it is damaged."""
+def range_header(file: Source, at: int, before: int) -> Range:
+    """The range whose header stands at a byte. DumpError: none does, or it is damaged."""
     if before == MOST_RANGES:
         raise DumpError(f"{file.name}: has more than {MOST_RANGES} memory ranges: damaged; dump again")
-    found, number, first, last, _ = HEADER.unpack(file.read(at, HEADER.size))
-    if found != magic or number != version:
+    magic, version, first, last, _ = HEADER.unpack(file.read(at, HEADER.size))
+    if VERSIONS.get(magic) != version or (before and magic != file.read(0, 4)):
         raise DumpError(f"{file.name}: no header of a memory range at byte {at}: damaged; dump again")
     if last < first:
         raise DumpError(f"{file.name}: a memory range from {first:#x} to {last:#x}: damaged; dump again")
     check_pages(file.name, (last - first + 1) // PAGE_SIZE)
-    return first, last - first + 1
+    return Range(magic, first, last - first + 1, at)
 
 
-class Frames:
-    """The snappy frames of one range: where each begins when unpacked, and where its data are in the file."""
-
-    def __init__(self, file: Source, at: int, size: int) -> None:
-        starts, places, lengths, total = array("q"), array("q"), array("q"), 0
-        while total < size:
-            kind, length = frame_header(file, at)
-            if kind in (COMPRESSED, PLAIN):
-                for column, value in ((starts, total), (places, at + 4), (lengths, length if kind else -length)):
-                    column.append(value)
-                total += frame_length(file, at, kind, length)
-            elif kind != STREAM and kind < 0x80:
-                raise DumpError(f"{file.name}: a snappy frame of unknown kind {kind:#x} at byte {at}; dump again")
-            at += 4 + length
-        if total > size:
-            raise DumpError(f"{file.name}: more memory than its range has, before byte {at}: damaged; dump again")
-        self.starts, self.places, self.lengths, self.size, self.end = starts, places, lengths, size, at
+def is_left_out(file: Source, at: int, block: Range) -> bool:
+    """Whether nothing but its header was written of a block of zeros: the next header, or the end, follows at once."""
+    if block.size > AVML_BLOCK:
+        return False
+    if at == file.size:  # the last block of a range, so one byte short; others are cut off
+        return block.after % PAGE_SIZE == PAGE_SIZE - 1
+    if at + HEADER.size > file.size:
+        return False
+    magic, version, first, last, reserved = HEADER.unpack(file.read(at, HEADER.size))
+    is_header = magic == block.magic and version == VERSIONS[magic] and not reserved
+    return is_header and block.after <= first <= last
 
 
-def frame_header(file: Source, at: int) -> tuple[int, int]:
-    """Kind and length of a frame."""
-    word = int(struct.unpack("<I", file.read(at, 4))[0])
-    return word & 0xFF, word >> 8
+def packed(framed: Framed, at: int, block: Range) -> tuple[int, int]:
+    """A range's snappy frames: where its bytes stand in what is unpacked, and the byte after it all in the file."""
+    file = framed.file
+    place = framed.size
+    end = framed.add(at, block.size)
+    if struct.unpack("<Q", file.read(end, 8))[0] != end - at:
+        raise DumpError(f"{file.name}: the range at byte {at} has another length than it says; dump again")
+    return place, end + 8
 
 
-def frame_length(file: Source, at: int, kind: int, length: int) -> int:
-    """How many bytes a frame holds when unpacked; the first four of its data are a checksum."""
-    if length < 5 or at + 4 + length > file.size:
-        raise DumpError(f"{file.name}: a snappy frame of {length} bytes at byte {at}: truncated or damaged; dump again")
-    unpacked = length - 4 if kind == PLAIN else snappy_length(file.read(at + 8, min(5, length - 4)))
-    if not 0 < unpacked <= FRAME_MOST:
-        raise DumpError(f"{file.name}: a snappy frame of {unpacked} bytes at byte {at}: damaged; dump again")
-    return unpacked
+def segments_of(name: str, ranges: list[Range]) -> list[Segment]:
+    """The ranges as segments, and the blocks of zeros that AVML left out between them."""
+    ranges = sorted(ranges, key=lambda item: (item.first, item.size))
+    segments = [(item.first, item.at, item.size, item.size) for item in ranges]
+    if is_by_avml(ranges):
+        for one, two in pairwise(ranges):
+            gap = two.first - one.after
+            if one.size == AVML_BLOCK and gap > 0 and gap % AVML_BLOCK == 0:
+                check_pages(name, gap // PAGE_SIZE)
+                segments.append((one.after, HOLE, gap, gap))
+    return segments
 
 
-class AvmlDump(Dump):
-    """AVML's second version."""
-
-    format = "avml"
-
-    def __init__(self, file: Source) -> None:
-        self.file, self.name = file, file.name
-        found: list[tuple[int, int, Frames]] = []
-        at = 0
-        while at < file.size:
-            first, size = range_header(file, at, AVML_MAGIC, 2, len(found))
-            if first % PAGE_SIZE or size % PAGE_SIZE:
-                raise DumpError(f"{self.name}: a range of {size} bytes at {first:#x}: no whole pages; dump again")
-            frames = Frames(file, at + HEADER.size, size)
-            if struct.unpack("<Q", file.read(frames.end, 8))[0] != frames.end - at - HEADER.size:
-                raise DumpError(f"{self.name}: the range at byte {at} has another length than it says; dump again")
-            found.append((first // PAGE_SIZE, size // PAGE_SIZE, frames))
-            at = frames.end + 8
-        found.sort(key=lambda item: item[:2])
-        self.frames = [frames for _, _, frames in found]
-        self.regions = regions_of(self.name, [(first, pages, f"{first * PAGE_SIZE:#x}") for first, pages, _ in found])
-        check_pages(self.name, self.pages)
-
-    @property
-    def present(self) -> int:
-        """All pages of all ranges."""
-        return self.pages
-
-    def blocks(self) -> Iterator[Block]:
-        """Each range in blocks of at most 2048 pages, that begin at multiples of 16 pages, as frames mostly do."""
-        for index, region in enumerate(self.regions):
-            for at in range(0, region.pages, BLOCK_PAGES):
-                count = min(BLOCK_PAGES, region.pages - at)
-                numbers = np.arange(region.first + at, region.first + at + count)
-                yield Block(index, numbers, partial(self._load, index, at, count))
-
-    def _load(self, index: int, at: int, count: int) -> NDArray[np.uint8]:
-        """The contents of count pages of a range, from its page number `at` on."""
-        frames = self.frames[index]
-        low, high = at * PAGE_SIZE, (at + count) * PAGE_SIZE
-        pages = np.empty(high - low, np.uint8)
-        one = int(np.searchsorted(np.frombuffer(frames.starts, np.int64), low, "right")) - 1
-        while one < len(frames.starts) and frames.starts[one] < high:
-            start = frames.starts[one]
-            data = np.frombuffer(self._frame(frames, one), np.uint8)
-            begin, end = max(start, low), min(start + len(data), high)
-            pages[begin - low : end - low] = data[begin - start : end - start]
-            one += 1
-        pages.flags.writeable = False
-        return pages.reshape(-1, PAGE_SIZE)
-
-    def _frame(self, frames: Frames, one: int) -> bytes:
-        """A frame's bytes, unpacked."""
-        length = frames.lengths[one]
-        data = self.file.read(frames.places[one] + 4, abs(length) - 4)
-        if length > 0:
-            return data
-        after = frames.starts[one + 1] if one + 1 < len(frames.starts) else frames.size
-        try:
-            return unsnappy(data, after - frames.starts[one])
-        except DumpError as error:
-            raise DumpError(f"{self.name}: a frame at byte {frames.places[one]} is damaged ({error})") from error
-
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
+def is_by_avml(ranges: list[Range]) -> bool:
+    """Whether AVML cut these ranges: LiME itself writes each as a whole, up to its last byte."""
+    return (
+        ranges[0].magic == AVML_MAGIC
+        or any(item.after % PAGE_SIZE == PAGE_SIZE - 1 for item in ranges)
+        or any(one.size == AVML_BLOCK and one.after == two.first for one, two in pairwise(ranges))
+    )

@@ -1,4 +1,4 @@
-"""Fields of a protocol buffers message, as far as CRIU's images need them: numbers; other fields are passed over."""
+"""Fields of a protocol buffers message, as far as CRIU's images need them: numbers, and which others there are."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from vmdedup.errors import DumpError
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
-def numbers(message: bytes) -> dict[int, int]:
-    """The message's integers by field number; of a field given twice the last. DumpError: it is no message.
+def fields(message: bytes) -> dict[int, int | None]:
+    """The message's integers by field number, None for fields of other kinds; of a field given twice the last.
+
+    DumpError: it is no message.
 
     Source: protocol buffers' documentation, "Encoding".
     """
-    found: dict[int, int] = {}
+    found: dict[int, int | None] = {}
     at = 0
     while at < len(message):
         key, at = varint(message, at)
         kind = key & 7
+        found[key >> 3] = None
         if kind == VARINT:
             found[key >> 3], at = varint(message, at)
         elif kind == BYTES:

@@ -1,7 +1,8 @@
 """Where the pages of a QEMU migration stream are: one pass over its headers, which keeps the last place of every page.
 
-A stream is sections; RAM's come first, in rounds, and hold a header a page: its offset in a RAM block and flags, then
-the bytes, or one byte that fills the page. Source: QEMU's docs/devel/migration.rst; the flags: migration/ram.c.
+A stream is sections; RAM's hold, in rounds, a header a page: its offset in a RAM block and flags, then the bytes, or
+one byte that fills the page. Other devices' stand between them, and are passed over. Source: QEMU's
+docs/devel/migration/main.rst; the flags: migration/ram.c.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 
 from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.file import Source, check_pages, check_range
+from vmdedup.dump.qemu_sections import skip_section
 from vmdedup.errors import DumpError
 
-MAGIC = b"QEVM"
+MAGIC, RAM = b"QEVM", "ram"
 VERSION, RAM_VERSION = 3, 4
 EOF, START, PART, END, FULL, SUBSECTION, CONFIGURATION, COMMAND, FOOTER = 0, 1, 2, 3, 4, 5, 7, 8, 0x7E
 ZERO, MEM_SIZE, PAGE, EOS, CONTINUE, XBZRLE = 0x02, 0x04, 0x08, 0x10, 0x20, 0x40
@@ -25,6 +27,8 @@ HOOK, COMPRESSED, MULTIFD_FLUSH = 0x80, 0x100, 0x200
 WINDOW, FIRST_LOOK = 1 << 20, 16  # bytes at hand; pages looked at first, in search of a run
 MOST_BLOCKS = 1 << 12
 PLAIN_RUN, ZERO_RUN = (PAGE | CONTINUE, 8 + PAGE_SIZE), (ZERO | CONTINUE, 9)  # flags, bytes a page takes
+POSTCOPY_ADVISE = 3  # a command, after which RAM blocks may say how large their pages are
+MOST_SECTIONS = 1 << 16
 MANY = 1 << 22  # pages noted after which notes of one page are put together
 REFUSED = {
     XBZRLE: "XBZRLE deltas; migrate with the capability xbzrle off",
@@ -70,12 +74,13 @@ class RamStream:
     def __init__(self, file: Source, start: int) -> None:
         self.file, self.at = file, start
         self.window, self.window_at = np.zeros(0, np.uint8), 0
-        self.machine, self.capabilities = "", set[str]()
+        self.machine, self.capabilities, self.is_advised = "", set[str](), False
+        self.names: dict[int, str] = {}  # of sections that have begun, by their number
         self.blocks: dict[str, RamBlock] = {}
         self.current: RamBlock | None = None
         if self._take(4) != MAGIC:
             self._damaged("no migration stream")
-        version = self._number(4)
+        version = self.number(4)
         if version != VERSION:
             raise DumpError(f"{file.name}: is a migration stream of version {version}; only {VERSION} can be read")
         self._sections()
@@ -95,10 +100,6 @@ class RamStream:
         self.window, self.window_at = np.empty(length, np.uint8), self.at
         self.file.read_into(self.at, self.window)
 
-    def _number(self, length: int) -> int:
-        """The next bytes as a number."""
-        return int.from_bytes(self._take(length), "big")
-
     def _text(self, length: int) -> str:
         """The next bytes as a name."""
         return self._take(length).decode("ascii", "replace")
@@ -106,65 +107,90 @@ class RamStream:
     def _damaged(self, what: str) -> None:
         raise DumpError(f"{self.file.name}: {what} before byte {self.at}: truncated or damaged; dump again")
 
+    def number(self, length: int) -> int:
+        """The next bytes as a number."""
+        return int.from_bytes(self._take(length), "big")
+
+    def skip(self, length: int) -> None:
+        """Pass over bytes. DumpError: the file ends before."""
+        check_range(self.file, self.at, length)
+        self.at += length
+
+    def rewind(self, length: int) -> None:
+        """Go back so many bytes."""
+        self.at -= length
+
     def _sections(self) -> None:
         """All sections until RAM has ended."""
-        ram = -1
         while True:
-            kind = self._number(1)
+            kind = self.number(1)
             if kind == CONFIGURATION:
                 self._configuration()
             elif kind == COMMAND:
-                self._take(2)
-                self._take(self._number(2))
-            elif kind in (START, FULL):
-                ram = self._section_start()
-            elif kind in (PART, END):
-                if self._number(4) != ram or ram < 0:
+                self.is_advised |= self.number(2) == POSTCOPY_ADVISE
+                self.skip(self.number(2))
+            elif kind in (START, FULL, PART, END):
+                number = self._section_start() if kind in (START, FULL) else self.number(4)
+                name = self.names.get(number)
+                if name is None:
                     self._damaged("a part of a section that never began")
-                self._pages()
-                if kind == END:
-                    return
-            elif kind == FOOTER:
-                self._take(4)
+                elif name == RAM:
+                    self._pages()
+                    if kind == END:
+                        return
+                elif not skip_section(self, name, kind):
+                    self._cannot_skip(name)
+                self._footer(number)
             elif kind == EOF:
                 raise DumpError(f"{self.file.name}: ends before all RAM was sent: migration failed; migrate again")
             else:
                 self._damaged(f"a section of unknown kind {kind:#x}")
 
+    def _cannot_skip(self, name: str) -> None:
+        what = f"state of {name[:80]!r} stands before the end of its RAM, and cannot be passed over"
+        how = "QEMU's monitor: dump-guest-memory FILE; virsh dump --memory-only"
+        raise DumpError(f"{self.file.name}: {what}; migrate without that device, or dump as ELF ({how})")
+
+    def _footer(self, number: int) -> None:
+        """The end of a section, which machine types before QEMU 2.4 leave out."""
+        if self.at < self.file.size and self._peek() == FOOTER:
+            self.skip(1)
+            if self.number(4) != number:
+                self._damaged("a section that another one ends")
+
     def _configuration(self) -> None:
         """Machine type, and what subsections say."""
-        self.machine = self._text(min(self._number(4), 1 << 10))
+        self.machine = self._text(min(self.number(4), 1 << 10))
         while self._peek() == SUBSECTION:
-            self._take(1)
-            name = self._text(self._number(1))
-            self._take(4)
+            self.skip(1)
+            name = self._text(self.number(1))
+            self.skip(4)
             if name == "configuration/capabilities":
-                self.capabilities = {self._text(self._number(1)) for _ in range(min(self._number(4), 256))}
+                self.capabilities = {self._text(self.number(1)) for _ in range(min(self.number(4), 256))}
             elif name == "configuration/target-page-bits":
-                if (bits := self._number(4)) != 12:
+                if (bits := self.number(4)) != 12:
                     raise DumpError(f"{self.file.name}: pages of {1 << min(bits, 40)} bytes; only 4096 can be read")
             elif name == "configuration/uuid":
-                self._take(16)
+                self.skip(16)
             else:
                 self._damaged(f"a subsection {name[:40]!r} that is not known")
 
     def _peek(self) -> int:
         """The next byte, which stays the next."""
-        value = self._number(1)
+        value = self.number(1)
         self.at -= 1
         return value
 
     def _section_start(self) -> int:
-        """The beginning of RAM: its section's number."""
-        number, name = self._number(4), self._text(self._number(1))
-        self._take(4)
-        version = self._number(4)
-        if name != "ram":
-            what = f"state of {name[:40]!r} stands before the end of its RAM"
-            raise DumpError(f"{self.file.name}: {what}; migrate without that, or dump as ELF: virsh dump --memory-only")
-        if version != RAM_VERSION:
+        """The beginning of a section: its number."""
+        number, name = self.number(4), self._text(self.number(1))
+        self.skip(4)
+        version = self.number(4)
+        if name == RAM and version != RAM_VERSION:
             raise DumpError(f"{self.file.name}: RAM of version {version}; only {RAM_VERSION} can be read")
-        self._pages()
+        if len(self.names) == MOST_SECTIONS:
+            self._damaged("very many sections")
+        self.names[number] = name
         return number
 
     def _pages(self) -> None:
@@ -172,7 +198,7 @@ class RamStream:
         while True:
             for flags, length in (PLAIN_RUN, ZERO_RUN):
                 self._run(flags, length)
-            word = self._number(8)
+            word = self.number(8)
             flags = word & (PAGE_SIZE - 1)
             if flags & EOS:
                 return
@@ -193,16 +219,25 @@ class RamStream:
         if self.blocks:
             self._damaged("a second list of RAM blocks")
         while total > 0:
-            name, length = self._text(self._number(1)), self._number(8)
+            name, length = self._text(self.number(1)), self.number(8)
             if name in self.blocks or len(self.blocks) == MOST_BLOCKS or not 0 < length <= total:
                 self._damaged(f"a RAM block {name[:40]!r} of {length} bytes")
             pages = check_pages(self.file.name, -(-length // PAGE_SIZE))
             self.blocks[name] = RamBlock(name, pages)
+            total -= length
+            if self.is_advised and self._says_page_size(total > 0):
+                self.skip(8)
             if "x-ignore-shared" in self.capabilities:
-                self._take(8)
+                self.skip(8)
             if "mapped-ram" in self.capabilities:
                 self._mapped(self.blocks[name])
-            total -= length
+
+    def _says_page_size(self, more: bool) -> bool:
+        """Whether a page size follows a block, which it does of those whose pages are not the largest."""
+        size = self.number(8)
+        self.rewind(8)
+        # What may follow instead is the next block's name, which is not empty, or a word of flags.
+        return size >> 56 == 0 if more else size >= PAGE_SIZE and size & (size - 1) == 0
 
     def _mapped(self, block: RamBlock) -> None:
         """A block of a mapped-ram file: pages stand in order at one place, a bitmap says which are not zero."""
@@ -221,13 +256,13 @@ class RamStream:
     def _page(self, number: int, flags: int) -> None:
         """One page, of the same block as that before or of a named one."""
         if not flags & CONTINUE:
-            self.current = self.blocks.get(self._text(self._number(1)))
+            self.current = self.blocks.get(self._text(self.number(1)))
         block = self.current
         if block is None or number >= block.pages:
             self._damaged(f"page {number} of no RAM block")
             return
         if flags & ZERO:
-            place = -1 - self._number(1)
+            place = -1 - self.number(1)
         else:
             check_range(self.file, self.at, PAGE_SIZE)
             place, self.at = self.at, self.at + PAGE_SIZE
