@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vmdedup"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 OURS = [*SOURCES, *sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("benchmarks/**/*.py"))]
-FREE_FOR_ALL = {"errors", "units", ""}  # "": the version in vmdedup/__init__.py
+FREE_FOR_ALL = {"errors", "outputs", "shown", "signals", "units", ""}  # "": the version in vmdedup/__init__.py
 MOST_LINES, MOST_LINES_OF_FUNCTION = 400, 60
 # What compiled code is made of: intrinsics, and their stand-ins for Python mode.
 MIXED = {"jit/atomic.py", "jit/page.py", "jit/prefetch.py", "jit/kernel.py"}
@@ -137,6 +137,50 @@ def test_memory_is_mapped_in_few_places() -> None:
     mapping = {module_name(path) for path in SOURCES if "mmap" in imports(parsed(path))}
     assert {name for name in mapping if package_of(name) not in ("live", "dump")} == {"host.segment"}
     assert not any("multiprocessing.shared_memory" in imports(parsed(path)) for path in SOURCES)
+
+
+# Where text reaches a terminal: what is printed elsewhere goes round the one place that spells foreign text out.
+PRINTERS = {
+    "cli.say": "lines, documents, progress",
+    "cli.streams": "the streams themselves",
+    "report.console": "rendered reports",
+    "live.guardian": "a script without the package; says its own words only",
+    "live.keeper": "a script without the package; says its own words only",
+    "live.provision.orphans": "a watcher that outlives the command; spells out what it says",
+}
+# Who writes files otherwise than through `outputs`, and why no file of a user's can be lost by it.
+WRITERS = {
+    "outputs": "the one place",
+    "recording.writer": "asks outputs first; grows step by step, under its name",
+    "live.export": "the caller has asked outputs",
+    "result.directory": "in a folder that it has made",
+    "result.policies": "in a folder that it has made",
+    "image": "in the store of images",
+    "live": "in folders of a run's own, and the kernel's files",
+    "replay.generate": "scripts for tests",
+}
+WRITING = re.compile(r"open\(.*['\"][wax]b?\+?['\"]|O_CREAT|\.write_text\(|os\.(replace|rename|link)\(|\.savefig\(")
+
+def calls(tree: ast.AST) -> Iterator[str]:
+    """Dotted names that a piece of code calls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def test_what_is_printed_passes_one_place() -> None:
+    for path in SOURCES:
+        if module_name(path) not in PRINTERS:
+            printed = {"print", "typer.echo", "click.echo", "sys.stdout.write", "sys.stderr.write", "Console"}
+            assert not printed & set(calls(parsed(path))), path
+
+
+def test_what_is_written_for_users_passes_one_place() -> None:
+    for path in SOURCES:
+        name = module_name(path)
+        if not any(f"{name}.".startswith(f"{writer}.") for writer in WRITERS):
+            lines = [line for line in path.read_text().splitlines() if "output.write" not in line]
+            assert not [line for line in lines if WRITING.search(line)], name
 
 
 def test_there_is_no_import_cycle() -> None:

@@ -84,7 +84,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no unit": (["{dump}", "--output", "{new}", "--interval", "5"], "has no unit"),
     "both": (["{dump}", "--output", "{new}", "--steps", "2", "--duration", "5s"], "say the same thing"),
     "no steps": (["{dump}", "--output", "{new}", "--steps", "0"], "--steps"),
-    "output exists": (["{dump}", "--output", "{dump}"], "exists already; give another --output"),
+    "output exists": (["{dump}", "--output", "{dump}"], "is read by this very command; choose another file to write"),
     "no process": (["pid:999999999", "--output", "{new}"], "cannot be recorded: there is none"),
 }
 

@@ -71,7 +71,7 @@ def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     arguments = [str(tmp_path / "a"), str(tmp_path / "b"), "--plot"]
     assert run_command(["compare", *arguments, str(tmp_path / "p.svg")]) == 0
     assert "a (emulated)" in (tmp_path / "p.svg").read_text()
-    assert run_command(["compare", *arguments, str(tmp_path / "none" / "p.svg")]) == 1
+    assert run_command(["compare", *arguments, str(tmp_path / "none" / "p.svg")]) == 2
     assert "choose another file" in capsys.readouterr().err
 
 

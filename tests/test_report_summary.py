@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from vmdedup.report.document import render as render_document
 from vmdedup.report.live import LiveView
 from vmdedup.report.summary import render
+from vmdedup.shown import json_text
 
 SIZES = ("memory", "allocated", "used", "saved", "zero", "within_guest", "between_guests")
 
@@ -149,7 +149,7 @@ def test_the_latest_events_are_told() -> None:
 
 
 def test_the_document_has_sorted_keys_and_no_newline_at_its_end() -> None:
-    document = render_document(summary())
+    document = json_text(summary())
     assert not document.endswith("\n")
     keys = [one.split('"')[1] for one in document.splitlines() if one.startswith('  "')]
     assert keys == sorted(keys)

@@ -16,8 +16,8 @@ import pytest
 from small_runs import SMALL, write
 
 from vmdedup.cli import run_command
-from vmdedup.cli.console import console
 from vmdedup.policy.table import POLICIES
+from vmdedup.report.console import console
 from vmdedup.report.summary import render
 from vmdedup.result.policies import side_by_side
 from vmdedup.result.run import Result, open_result

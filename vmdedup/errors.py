@@ -5,6 +5,7 @@
     │   ├── ScenarioError        a scenario file: FILE:LINE, what, remedy
     │   ├── ScriptError          a KSM script: FILE:LINE, what, remedy
     │   └── DumpError            a memory dump or a recording: what is wrong with the file, remedy
+    ├── OutputError              standard output cannot be written
     ├── HostError                host memory: exhausted, or not to be had from the system
     ├── GuestError               a guest could not be started, or broke down
     ├── WorkerDiedError          a process of ours was killed
@@ -41,6 +42,10 @@ class ScriptError(UsageError):
 
 class DumpError(UsageError):
     """A memory dump or a recording is damaged, or of no known format."""
+
+
+class OutputError(VmdedupError):
+    """Standard output cannot be written: it is full, or closed."""
 
 
 class HostError(VmdedupError):

@@ -1,29 +1,33 @@
 """The vmdedup command. One command a file; a command imports what it needs when it is called.
 
 Exit status: 0 done; 1 it failed; 2 what was asked for cannot be meant; 3 two machines differ; 4 this machine
-lacks something (root, an idle KSM); 130 interrupted, with the results so far kept. Results go to stdout,
-everything else to stderr.
+lacks something (root, an idle KSM); 130 interrupted (143 by SIGTERM, 129 by SIGHUP), with the results so far kept.
+Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 
 from vmdedup.cli import quick
-from vmdedup.errors import VmdedupError, require_linux
+from vmdedup.cli.say import say, warn
+from vmdedup.cli.streams import abandon_stdout, open_streams
+from vmdedup.errors import OutputError, VmdedupError, require_linux
+from vmdedup.signals import end_on_signals, interrupted_status
 
 TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-INTERRUPTED = 130
 _HARMLESS = frozenset({"--help", "--version"})  # what any system can answer
+GONE = 128 + 13  # as if ended by SIGPIPE
 
 
 def main() -> NoReturn:
     """Run the command that sys.argv names, and exit with its status."""
+    open_streams()
+    end_on_signals()
     sys.exit(run_command(sys.argv[1:]))
 
 
@@ -32,29 +36,40 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         if not _HARMLESS.intersection(arguments):
             require_linux()
-        status = quick.run(arguments)
-        if status is not None:
-            return status
-        from vmdedup.cli.app import app
-
-        status = app(list(arguments), prog_name="vmdedup", standalone_mode=False)
-        sys.stdout.flush()
-        return status if isinstance(status, int) else 0
+        return _run(arguments)
+    except OutputError as error:
+        abandon_stdout()
+        return complain(str(error), error.exit_status)
     except VmdedupError as error:
         return complain(str(error), error.exit_status)
     except KeyboardInterrupt:
-        return complain("interrupted", INTERRUPTED)
+        return complain("interrupted", interrupted_status())
     except BrokenPipeError:
-        return _stop_writing()
+        abandon_stdout()  # the reader of our output has gone: stop quietly, as other programs do
+        return GONE
+    except OSError as error:
+        return complain(f"{error.filename or 'the system'}: {error.strerror}", 1)
+    except MemoryError:
+        return complain("there is not enough memory for this; free some, or ask for less", 1)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         return _refuse_arguments(error, str(error.format_message()))
 
 
+def _run(arguments: Sequence[str]) -> int:
+    status = quick.run(arguments)
+    if status is None:
+        from vmdedup.cli.app import app
+
+        status = app(list(arguments), prog_name="vmdedup", standalone_mode=False)
+    sys.stdout.flush()
+    return status if isinstance(status, int) else 0
+
+
 def complain(text: str, status: int) -> int:
     """One line on stderr. Returns the status."""
-    print(f"vmdedup: {' '.join(text.split())}", file=sys.stderr)
+    warn(text)
     return status
 
 
@@ -62,14 +77,8 @@ def _refuse_arguments(error: Exception, message: str) -> int:
     """What typer has against the arguments; with no arguments at all, its message is the whole help."""
     status: int = getattr(error, "exit_code", 2)
     if message.startswith("Usage:"):
-        print(message, file=sys.stderr)
+        say(message, err=True)
         return status
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "vmdedup"
     return complain(f"{message.rstrip('.')}; see {command} --help", status)
-
-
-def _stop_writing() -> int:
-    """The reader of our output has gone: stop quietly, as other programs do."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 128 + 13  # as if ended by SIGPIPE

@@ -8,6 +8,7 @@ import typer
 
 import vmdedup
 from vmdedup.cli import compare, doctor, experiment, image, leak, live, policy, record, replay, run, scan, scenario
+from vmdedup.cli.say import say
 
 _HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
 
@@ -46,7 +47,7 @@ app.add_typer(scenario.app, name="scenario")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vmdedup {vmdedup.__version__}")
+        say(f"vmdedup {vmdedup.__version__}")
         raise typer.Exit
 
 

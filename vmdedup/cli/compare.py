@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmdedup.cli.say import say_document, warn
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,6 +45,7 @@ def compare(
         typer.Option(metavar="PERCENT", help="Time when so much of what was possible was saved [default: 50,90,99]."),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw savings over time into this .png or .svg.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --plot: replace the file, whatever it is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
     fail_above: Annotated[
         str | None, typer.Option(metavar="PERCENT", help="Exit with 3 if a figure differs by more, e.g. 1%.")
@@ -59,13 +62,13 @@ def compare(
 
     allowed = _allowed(fail_above, fail_on)
     percents = _percents(at)
-    _check(runs, plot)
+    _check(runs, plot, force)
     figures = read_figures(runs)
     document = compare_runs(figures, _by(by), percents)
     if plot is not None:
         from vmdedup.report.plot import plot_series
 
-        plot_series(figures, plot)
+        plot_series(figures, plot, force=force)
     _show(document, as_json, no_color)
     return 0 if allowed is None else _gate(document, allowed, fail_on or ())
 
@@ -74,7 +77,7 @@ def _by(axis: Axis) -> By:
     return "scans" if axis is Axis.scans else "time"
 
 
-def _check(runs: Sequence[Path], plot: Path | None) -> None:
+def _check(runs: Sequence[Path], plot: Path | None, force: bool) -> None:
     """Everything that can be refused before anything is read."""
     from vmdedup.errors import UsageError
 
@@ -83,7 +86,7 @@ def _check(runs: Sequence[Path], plot: Path | None) -> None:
     if plot is not None:
         from vmdedup.report.plot import check_plot
 
-        check_plot(plot)
+        check_plot(plot, force)
 
 
 def _percents(texts: Sequence[str] | None) -> list[int]:
@@ -112,12 +115,10 @@ def _allowed(fail_above: str | None, fail_on: Sequence[str] | None) -> float | N
 
 def _show(document: dict[str, Any], as_json: bool, no_color: bool) -> None:
     if as_json:
-        from vmdedup.report.document import render as render_document
-
-        typer.echo(render_document(document))
+        say_document(document)
         return
-    from vmdedup.cli.console import console
     from vmdedup.report.compare.text import render
+    from vmdedup.report.console import console
 
     render(document, console(no_color, to_stdout=True))
 
@@ -127,5 +128,5 @@ def _gate(document: dict[str, Any], allowed: float, names: Sequence[str]) -> int
 
     lines = violations(document, allowed, names)
     for line in lines:
-        typer.echo(f"vmdedup: {line}", err=True)
+        warn(line)
     return DIFFERENT if lines else 0

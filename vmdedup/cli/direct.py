@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from vmdedup.cli.console import console
-from vmdedup.experiment.interrupt import Interrupt
+from vmdedup.cli.say import say, say_document, warn
 from vmdedup.experiment.output import choose_output
 from vmdedup.experiment.realguests import real_plan
 from vmdedup.experiment.realrun import Outcome, Wishes, run_direct
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.live.comparison import document, render
 from vmdedup.live.provision.plan import RunPlan
+from vmdedup.report.console import console
 from vmdedup.report.live import LiveView
 from vmdedup.report.summary import render as render_summary
+from vmdedup.signals import Interrupt, interrupted_status
 
-DIFFERENT, INTERRUPTED = 3, 130
+DIFFERENT = 3
 SCHEMA_VERSION = 1
 _COMPARED = ("smart_scan", "use_zero_pages", "max_page_sharing", "merge_across_nodes")
 
@@ -34,7 +32,7 @@ class Direct:
         self._as_json, self._quiet, self._no_color = as_json, quiet, no_color
         self._plan, notes = real_plan(scenario, image)
         for note in () if quiet else notes:
-            typer.echo(f"vmdedup: {note}", err=True)
+            warn(note)
 
     def run(self, wishes: Mapping[str, Any], knobs: list[str], output: Path | None) -> int:
         """Run, show what came out, keep it, and say where. wishes: fields of Wishes. knobs: as they were given."""
@@ -42,8 +40,8 @@ class Direct:
         path = choose_output(self._scenario, output) if wanted.measure else None
         outcome = self._run(wanted)
         if outcome is None:
-            typer.echo("vmdedup: interrupted before there was anything to keep", err=True)
-            return INTERRUPTED
+            warn("interrupted before there was anything to keep")
+            return interrupted_status()
         self._show(outcome)
         if outcome.result is not None and path is not None:
             outcome.result.save(path)
@@ -70,14 +68,14 @@ class Direct:
     def _show(self, outcome: Outcome) -> None:
         """The answers on stdout."""
         if self._as_json:
-            typer.echo(json.dumps(_about(outcome), indent=2, sort_keys=True, ensure_ascii=False))
+            say_document(_about(outcome))
             return
         if outcome.result is not None:
             render_summary(outcome.result.summary, console(self._no_color, to_stdout=True))
         for found in outcome.verifications:
-            typer.echo(render(found))
+            say(render(found))
         for path in outcome.dumps:
-            typer.echo(f"dumped {path}")
+            say(f"dumped {path}")
 
 
 def _about(outcome: Outcome) -> dict[str, Any]:
@@ -93,7 +91,7 @@ def _status(outcome: Outcome) -> int:
     if outcome.failure is not None:
         raise outcome.failure
     if outcome.interrupted:
-        return INTERRUPTED
+        return interrupted_status()
     return 0 if all(found.is_equal for found in outcome.verifications) else DIFFERENT
 
 

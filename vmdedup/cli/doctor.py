@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmdedup.cli.say import say_document
+
 if TYPE_CHECKING:
-    from vmdedup.doctor.finding import Finding, Status
+    from vmdedup.doctor.finding import Finding
     from vmdedup.live.accel import Probe
 
 LACKING = 4
@@ -60,9 +61,7 @@ def doctor(
     machine = Machine(boot=_boot) if deep else Machine()
     findings = examine.examine(look(machine, pid, domain), wanted)
     if as_json:
-        from vmdedup.report.document import render
-
-        typer.echo(render(examine.document(findings, wanted)))
+        say_document(examine.document(findings, wanted))
     else:
         _show(findings, no_color)
     return LACKING if examine.problems(findings) else 0
@@ -90,14 +89,20 @@ def _boot() -> Probe:
     return Probe(found.works, f"{found.reason}{untried}")
 
 
+_INDENT = 2  # columns before the status's word
+_COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
+
+
 def _show(findings: list[Finding], no_color: bool) -> None:
     """The text on stdout, in colour on a terminal."""
+    from rich.text import Text
+
     from vmdedup.doctor.text import lines
+    from vmdedup.report.console import console
 
-    colour = False if no_color or os.environ.get("NO_COLOR") else True if os.environ.get("FORCE_COLOR") else None
-    typer.echo("\n".join(lines(findings, _paint)), color=colour)
-
-
-def _paint(status: Status, text: str) -> str:
-    colours = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
-    return typer.style(text, fg=colours[status.value])
+    screen = console(no_color, to_stdout=True)
+    for line in lines(findings):
+        text, word = Text(line), line[_INDENT:].partition(" ")[0]
+        if word in _COLOURS:
+            text.stylize(_COLOURS[word], _INDENT, _INDENT + len(word))
+        screen.print(text, soft_wrap=True, highlight=False)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmdedup.cli.say import Progress, say, say_document
+from vmdedup.signals import interrupted_status
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vmdedup.experiment.literature.base import Dumped, Experiment
 
 app = typer.Typer(
@@ -22,7 +27,7 @@ app = typer.Typer(
 
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")]
 SCHEMA_VERSION = 1
-INTERRUPTED = 130
+_progress = Progress(patience=0.0)
 FILE = "experiments.json"
 
 
@@ -45,7 +50,7 @@ def list_experiments(as_json: _JSON = False) -> None:
         return
     width = max(len(each["name"]) for each in found)
     for each in found:
-        typer.echo(f"{each['name']:<{width}}  {each['title']}. {each['source']}.")
+        say(f"{each['name']:<{width}}  {each['title']}. {each['source']}.")
 
 
 @app.command("run")
@@ -61,6 +66,7 @@ def run(
             metavar="FILE", help="A memory dump in place of our guests, as `vmdedup scan` takes it; repeatable."
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files there that vmdedup did not make.")] = False,
 ) -> int:
     """Run experiments, and print what the paper has, what we have, and how that is to be judged.
 
@@ -74,72 +80,85 @@ def run(
     from vmdedup.experiment.literature.table import ALL, choose
 
     chosen = choose(names)
-    dumped = read_dumps(dumps, chosen, _say) if dumps else None
+    dumped = read_dumps(dumps, chosen, _progress.show) if dumps else None
     if docs is None and ALL in names and not quick:
         docs = Path("docs")
+    places = Places(output, docs, force)
+    places.check(chosen)
     given = [*names, *(["--quick"] if quick else []), *(f"--dumps {dump}" for dump in dumps or [])]
     found: list[dict[str, Any]] = []
     try:
         for number, experiment in enumerate(chosen, 1):
             found.append(_run(experiment, f"{experiment.name} ({number} of {len(chosen)})", quick, dumped))
+            places.keep(_document(found, given))
             if not as_json:
                 _show(found[-1])
     except KeyboardInterrupt:
-        _keep(found, given, output, None, as_json)
-        return INTERRUPTED
+        if as_json and found:
+            say_document(_document(found, given))
+        return interrupted_status()
     finally:
-        _say("")
-    _keep(found, given, output, docs, as_json)
+        _progress.clear()
+    places.write_page(_document(found, given))
+    if as_json:
+        say_document(_document(found, given))
     return 0
 
 
 def _run(experiment: Experiment, title: str, quick: bool, dumped: Dumped | None) -> dict[str, Any]:
     from vmdedup.experiment.literature.base import Bench
 
-    return experiment.run(Bench(quick, lambda text: _say(f"{title}: {text}"), dumped))
-
-
-def _say(text: str) -> None:
-    """Progress, on a terminal only."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    return experiment.run(Bench(quick, lambda text: _progress.show(f"{title}: {text}"), dumped))
 
 
 def _show(experiment: dict[str, Any]) -> None:
     from vmdedup.report.literature import as_text
 
-    _say("")
-    typer.echo(as_text(experiment) + "\n")
+    _progress.clear()
+    say(as_text(experiment) + "\n")
 
 
-def _keep(found: list[dict[str, Any]], given: list[str], output: Path | None, docs: Path | None, as_json: bool) -> None:
-    """Everything that is written: on stdout, and into the folders. given: after `run`, as far as it decides figures."""
-    from vmdedup.report.literature import write_page
-    from vmdedup.result.directory import json_bytes
-
-    if not found:
-        return
+def _document(found: list[dict[str, Any]], given: list[str]) -> dict[str, Any]:
+    """given: what followed `run`, as far as it decides figures."""
     command = " ".join(["vmdedup", "experiment", "run", *given])
-    document = {"schema_version": SCHEMA_VERSION, "command": command, "experiments": found}
-    if as_json:
-        _print(document)
-    if output is not None:
-        _write(output, json_bytes(document))
-    if docs is not None:
-        write_page(document, docs)
+    return {"schema_version": SCHEMA_VERSION, "command": command, "experiments": found}
 
 
-def _write(folder: Path, content: bytes) -> None:
-    from vmdedup.errors import VmdedupError
+@dataclass
+class Places:
+    """Where the figures go: experiments.json after each experiment, the page with its pictures at the end."""
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE).write_bytes(content)
-    except OSError as error:
-        raise VmdedupError(f"{folder}: {error.strerror}; choose another folder with --output") from None
+    output: Path | None
+    docs: Path | None
+    force: bool
+
+    def check(self, chosen: Sequence[Experiment]) -> None:
+        """UsageError: a file stands there that must not be replaced. Before any work is done."""
+        from vmdedup.outputs import check_output
+        from vmdedup.report.literature import page_files
+
+        for path in page_files(self.docs, [each.name for each in chosen]) if self.docs is not None else ():
+            check_output(path, self.force)
+        if self.output is not None:
+            check_output(self.output / FILE, self.force)
+
+    def keep(self, document: dict[str, Any]) -> None:
+        """Have what was found so far on disk."""
+        from vmdedup.outputs import Output, make_folder
+        from vmdedup.shown import json_text
+
+        if self.output is not None:
+            make_folder(self.output)
+            with Output(self.output / FILE, force=self.force or len(document["experiments"]) > 1) as output:
+                output.write_bytes(f"{json_text(document)}\n".encode())
+
+    def write_page(self, document: dict[str, Any]) -> None:
+        """The page of documentation."""
+        from vmdedup.report.literature import write_page
+
+        if self.docs is not None:
+            write_page(document, self.docs, self.force)
 
 
 def _print(document: dict[str, Any]) -> None:
-    from vmdedup.report.document import render
-
-    typer.echo(render({"schema_version": SCHEMA_VERSION, **document}))
+    say_document({"schema_version": SCHEMA_VERSION, **document})

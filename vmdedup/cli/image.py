@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmdedup.cli.say import say, say_document
+from vmdedup.signals import interrupted_status
+
 if TYPE_CHECKING:
     from vmdedup.image.recipe import Recipe
     from vmdedup.image.site import Site
@@ -25,7 +28,6 @@ app = typer.Typer(
 )
 
 SCHEMA_VERSION = 1
-INTERRUPTED = 130
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="A name from the list.")]
 _NAMES = Annotated[list[str], typer.Argument(metavar="NAME…", help="Names from the list.")]
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")]
@@ -52,7 +54,7 @@ def list_images(as_json: _JSON = False) -> None:
     if as_json:
         return _document("images", rows)
     for row in rows:
-        typer.echo(f"{row['name']:10} {row['state']:12} {row['description']}")
+        say(f"{row['name']:10} {row['state']:12} {row['description']}")
     return None
 
 
@@ -81,11 +83,11 @@ def build(
             row = _build(recipe, site, force)
             rows.append(row)
             if not as_json:
-                typer.echo(f"{recipe.name}: {'built' if row['built'] else 'up to date'}: {row['directory']}")
+                say(f"{recipe.name}: {'built' if row['built'] else 'up to date'}: {row['directory']}")
     except KeyboardInterrupt:
-        status = INTERRUPTED
+        status = interrupted_status()
         undone = ", ".join(recipe.name for recipe in recipes[len(rows) :])
-        typer.echo(
+        say(
             f"vmdedup: interrupted; not done: {undone}, as it was before; what was downloaded is kept in "
             f"{site.packages}",
             err=True,
@@ -121,7 +123,7 @@ def path(name: _NAME, as_json: _JSON = False) -> None:
     image = _built(name)
     if as_json:
         return _document("image", _about(image))
-    return typer.echo(image.directory)
+    return say(image.directory)
 
 
 @app.command("verify")
@@ -144,7 +146,7 @@ def verify(name: _NAME, as_json: _JSON = False) -> int:
     if wrong:
         remedy = f"run: vmdedup image build {name} --force"
         raise VmdedupError(f"image {name!r}: {', '.join(wrong)} not as built; {remedy}")
-    typer.echo(f"{name}: as built")
+    say(f"{name}: as built")
     return 0
 
 
@@ -163,7 +165,7 @@ def remove(names: _NAMES, as_json: _JSON = False) -> None:
     for recipe in [load_recipe(name) for name in names]:
         rows.append({"name": recipe.name, "removed": remove_image(recipe.name, Site.of_user())})
         if not as_json:
-            typer.echo(f"{recipe.name}: {'removed' if rows[-1]['removed'] else 'was not built'}")
+            say(f"{recipe.name}: {'removed' if rows[-1]['removed'] else 'was not built'}")
     if as_json:
         _document("images", rows)
 
@@ -182,15 +184,13 @@ def _about(image: Image) -> dict[str, Any]:
 
 
 def _document(key: str, value: object) -> None:
-    import json
-
-    typer.echo(json.dumps({"schema_version": SCHEMA_VERSION, key: value}, indent=2, sort_keys=True))
+    say_document({"schema_version": SCHEMA_VERSION, key: value})
 
 
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[str], None]]:
     """What is being done, on a terminal."""
-    from vmdedup.cli.console import console
+    from vmdedup.report.console import console
 
     screen = console(no_color=False)
     if not screen.is_terminal:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vmdedup.cli.say import Progress, say, say_document
 
 if TYPE_CHECKING:
     from vmdedup.policy.leak.attack import Leak
@@ -48,20 +49,20 @@ def leak(
     from vmdedup.cli.several import knobs_by_policy, split_policies
     from vmdedup.policy.leak.attack import Attack
     from vmdedup.policy.leak.meter import measure_leak
-    from vmdedup.report.document import render
     from vmdedup.units import parse_duration, parse_size
 
     attack = Attack(parse_size(memory) // _PAGE, guesses, parse_duration(noise), seed, together)
     names = split_policies(policy)
     knobs = {name: _knobs(name, said) for name, said in knobs_by_policy(names, policy_set or ()).items()}
     found: list[Leak] = []
+    progress = Progress()
     for name in names:
-        _say(name, len(found), len(names))
+        progress.show(f"{name} ({len(found) + 1} of {len(names)})")
         found.append(measure_leak(name, attack, knobs[name]))
-    _say("", 0, 0)
+    progress.clear()
     if as_json:
         results = [asdict(each) for each in found]
-        typer.echo(render({"schema_version": SCHEMA_VERSION, "attack": asdict(attack), "policies": results}))
+        say_document({"schema_version": SCHEMA_VERSION, "attack": asdict(attack), "policies": results})
     else:
         _print_table(found)
     return 0
@@ -85,16 +86,9 @@ def _knobs(name: str, said: list[str]) -> dict[str, str]:
     return found
 
 
-def _say(name: str, done: int, count: int) -> None:
-    """Progress, on a terminal only: which policy is being tried."""
-    if sys.stderr.isatty():
-        text = f"{name} ({done + 1} of {count})" if name else ""
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def _print_table(found: list[Leak]) -> None:
     _print_rows([_COLUMNS, *(_row(each) for each in found)])
-    typer.echo()
+    say()
     _print_rows([_TIMES, *(_times(each) for each in found)])
 
 
@@ -102,7 +96,7 @@ def _print_rows(rows: list[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        typer.echo("  ".join(cells))
+        say("  ".join(cells))
 
 
 def _row(found: Leak) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmdedup.cli import measure
+from vmdedup.cli.say import say, say_document
 
 if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
@@ -94,6 +94,7 @@ def run(
     scans: _Scans = 4,
     dump: Annotated[Path | None, typer.Option("--dump", help="Folder for the guests' memory at the end.")] = None,
     dump_format: Annotated[DumpFormat, typer.Option("--dump-format", help="Format of these.")] = DumpFormat.raw,
+    force: Annotated[bool, typer.Option("--force", help="With --dump: replace files there.")] = False,
     as_json: _Json = False,
     quiet: _Quiet = False,
     no_color: _NoColor = False,
@@ -127,6 +128,7 @@ def run(
         "scans": scans,
         "dump": dump,
         "dump_format": dump_format.value,
+        "force": force,
     }
     return Direct(loaded, image, as_json, quiet, no_color).run(wishes, knobs or [], output)
 
@@ -203,8 +205,8 @@ def list_guests(as_json: _Json = False, connect: _Uri = _SYSTEM) -> int:
         return _document({"guests": rows, "ksm": figures})
     for row in rows:
         owner = f"of process {row['owner']}" if row["owned"] else "its owner has ended" if row["owner"] else "no owner"
-        typer.echo(f"{row['name']:40} {row['state']:12} {row['memory_mib']:6} MiB  {owner}")
-    typer.echo(f"{len(rows)} guests; KSM: " + " ".join(f"{name}={value}" for name, value in figures.items()))
+        say(f"{row['name']:40} {row['state']:12} {row['memory_mib']:6} MiB  {owner}")
+    say(f"{len(rows)} guests; KSM: " + " ".join(f"{name}={value}" for name, value in figures.items()))
     return 0
 
 
@@ -238,9 +240,9 @@ def remove_guests(
     if as_json:
         return _document({"removed": removed, "kept": kept})
     for name in removed:
-        typer.echo(f"removed {name}")
+        say(f"removed {name}")
     for name in kept:
-        typer.echo(f"kept {name}: the process that made it still runs (--force removes it)", err=True)
+        say(f"kept {name}: the process that made it still runs (--force removes it)", err=True)
     return 0
 
 
@@ -304,5 +306,5 @@ def _seconds(text: str) -> float:
 
 def _document(about: dict[str, Any]) -> int:
     document = {"schema_version": SCHEMA_VERSION, **about}
-    typer.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False))
+    say_document(document)
     return 0

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vmdedup.cli.say import say, say_document
+
 HELP = """Start ksmd and measure guests that run already, as the plan in DIRECTORY says.
 
 The role `measure` calls it. Whoever calls it holds the lock on the kernel's KSM, and puts KSM back afterwards:
@@ -24,11 +26,13 @@ def measure(
 ) -> int:
     """Returns the exit status."""
     from vmdedup.experiment.realpart import measure_provisioned
-    from vmdedup.report.document import render
     from vmdedup.result.directory import check_free
 
     check_free(output)
     result = measure_provisioned(directory)
     result.save(output)
-    typer.echo(render(result.summary) if as_json else f"results: {output}")
+    if as_json:
+        say_document(result.summary)
+    else:
+        say(f"results: {output}")
     return 0

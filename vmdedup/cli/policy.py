@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmdedup.cli.say import say, say_document
+
 if TYPE_CHECKING:
     from vmdedup.policy.base import Policy
 
@@ -39,7 +41,7 @@ def list_policies(as_json: _JSON = False) -> None:
     width = max(len(policy["name"]) for policy in found)
     for policy in found:
         bound = " A bound, no policy: what it costs means nothing." if policy["is_bound"] else ""
-        typer.echo(f"{policy['name']:<{width}}  {policy['meaning']} {policy['source']}.{bound}")
+        say(f"{policy['name']:<{width}}  {policy['meaning']} {policy['source']}.{bound}")
 
 
 @app.command("show")
@@ -55,11 +57,11 @@ def show(name: _NAME, as_json: _JSON = False) -> None:
     if as_json:
         _print(policy)
         return
-    typer.echo(f"{policy['name']}: {policy['meaning']}")
-    typer.echo(f"Source: {policy['source']}.")
+    say(f"{policy['name']}: {policy['meaning']}")
+    say(f"Source: {policy['source']}.")
     for tunable in policy["tunables"]:
         value = f"{tunable['default']} {tunable['unit']}".strip()
-        typer.echo(f"  {tunable['name']:<34} {value:<14} {tunable['meaning']}")
+        say(f"  {tunable['name']:<34} {value:<14} {tunable['meaning']}")
 
 
 @app.command("check")
@@ -82,10 +84,10 @@ def check(
         _print({"policy": policy_label(name), "seed": seed, "passed": not failed, "rules": rules})
         return int(failed > 0)
     for verdict in verdicts:
-        typer.echo(f"{'pass' if verdict.failure is None else 'FAIL'}  {verdict.rule}")
+        say(f"{'pass' if verdict.failure is None else 'FAIL'}  {verdict.rule}")
         if verdict.failure is not None:
-            typer.echo(f"      {verdict.failure}")
-    typer.echo(f"{policy_label(name)}: {'keeps to all of it' if not failed else f'{failed} of {len(verdicts)} failed'}")
+            say(f"      {verdict.failure}")
+    say(f"{policy_label(name)}: {'keeps to all of it' if not failed else f'{failed} of {len(verdicts)} failed'}")
     return int(failed > 0)
 
 
@@ -105,6 +107,4 @@ def _described(policy: type[Policy]) -> dict[str, Any]:
 
 
 def _print(document: dict[str, Any]) -> None:
-    from vmdedup.report.document import render
-
-    typer.echo(render({"schema_version": SCHEMA_VERSION, **document}))
+    say_document({"schema_version": SCHEMA_VERSION, **document})

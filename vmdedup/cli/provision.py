@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from vmdedup.cli.say import say, say_document, warn
+from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
     from vmdedup.live.provision.course import Report
-
-INTERRUPTED = 130
 
 
 def run_by_ansible(
@@ -31,17 +30,17 @@ def run_by_ansible(
     image: for all guests. accelerator: auto, kvm or tcg. again: provision twice; VmdedupError if that changes anything.
     wait: seconds for KSM's lock.
     """
-    from vmdedup.cli.console import console
-    from vmdedup.experiment.interrupt import Interrupt
     from vmdedup.experiment.output import choose_output
     from vmdedup.experiment.realguests import real_plan
     from vmdedup.image.site import Site
     from vmdedup.live.provision.course import Wishes, provision
+    from vmdedup.report.console import console
     from vmdedup.report.tasks import TaskView
+    from vmdedup.signals import Interrupt
 
     plan, notes = real_plan(scenario, image, accelerator)
     for note in notes if not quiet else ():
-        typer.echo(f"vmdedup: {note}", err=True)
+        warn(note)
     path = choose_output(scenario, output)
     with Interrupt() as interrupt, TaskView(console(no_color), shown=not quiet) as view:
         wishes = Wishes(Site.of_user().images, again, wait, lambda: interrupt.wanted, view.heard)
@@ -52,22 +51,20 @@ def run_by_ansible(
 def _show(report: Report, path: Path, as_json: bool, quiet: bool, no_color: bool) -> int:
     """The answers on stdout, and where they are."""
     if not report.results:
-        typer.echo("vmdedup: interrupted before there was anything to keep; nothing is left", err=True)
-        return INTERRUPTED
+        warn("interrupted before there was anything to keep; nothing is left")
+        return interrupted_status()
     from vmdedup.live.provision.course import document
     from vmdedup.result.run import open_result
 
     summary = open_result(path).summary
     if as_json:
-        from vmdedup.report.document import render as render_document
-
-        typer.echo(render_document({**summary, "provision": document(report)}))
+        say_document({**summary, "provision": document(report)})
     else:
-        from vmdedup.cli.console import console
+        from vmdedup.report.console import console
         from vmdedup.report.summary import render
 
         render(summary, console(no_color, to_stdout=True))
     if not quiet or report.interrupted:
         begin = "interrupted; the results so far are in" if report.interrupted else f"{report.seconds:.0f} s; results:"
-        typer.echo(f"{begin} {path}", err=True)
-    return INTERRUPTED if report.interrupted else 0
+        say(f"{begin} {path}", err=True)
+    return interrupted_status() if report.interrupted else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmdedup.cli.say import Progress, say, say_document, warn
+from vmdedup.signals import interrupted_status
+
 if TYPE_CHECKING:
     from vmdedup.recording.record import Outcome, Watch
 
-INTERRUPTED = 130
-CLEAR = "\x1b[K"  # to the end of the line
 
 HELP = """Record the memory of live guests, or of series of dumps, into one file; then --show says what it holds.
 
@@ -36,9 +36,8 @@ Sources: pid:N (memory that KSM may merge, or a QEMU guest's RAM), pid:N:all (wh
 
 def record(
     sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCE…", help="pid:N, domain:NAME, dumps.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to record into; it must not exist.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to record into.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file, whatever it is.")] = False,
     interval: Annotated[str, typer.Option(help="From one step to the next, e.g. 500ms or 5s.")] = "5s",
     steps: Annotated[
         int | None, typer.Option(min=1, help="How many steps (default: as many as there are dumps, or 10).")
@@ -61,7 +60,7 @@ def record(
     if not sources or output is None:
         raise UsageError("record needs a SOURCE and --output FILE; see vmdedup record --help")
     with _progress(quiet) as watch:
-        outcome = _record(sources, output, (interval, steps, duration), pause, everything, watch)
+        outcome = _record(sources, output, (interval, steps, duration), pause, everything, watch, force)
     return _report(output, outcome, as_json, quiet)
 
 
@@ -72,6 +71,7 @@ def _record(
     pause: bool,
     everything: bool,
     watch: Watch,
+    force: bool,
 ) -> Outcome:
     from vmdedup.recording.record import record as record_sources
     from vmdedup.recording.record import steps_of
@@ -79,7 +79,7 @@ def _record(
 
     interval, wanted = _schedule(*when)
     sources = find_sources(texts, "all" if everything else "guest")
-    return record_sources(sources, output, interval, steps_of(sources, wanted), pause, watch)
+    return record_sources(sources, output, interval, steps_of(sources, wanted), pause, watch, force)
 
 
 def _schedule(interval: str, steps: int | None, duration: str | None) -> tuple[int, int | None]:
@@ -100,31 +100,22 @@ def _schedule(interval: str, steps: int | None, duration: str | None) -> tuple[i
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Watch]:
     """On a terminal, which step of which guest is being taken."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda step, name: None
-        return
-
-    def watch(step: int, name: str) -> None:
-        print(f"\r{CLEAR}{time.strftime('%H:%M:%S')} step {step}: {name}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield watch
-    finally:
-        print(f"\r{CLEAR}", end="", file=sys.stderr, flush=True)
+    with Progress(quiet, patience=0.0) as progress:
+        yield lambda step, name: progress.show(f"{time.strftime('%H:%M:%S')} step {step}: {name}")
 
 
 def _report(output: Path, outcome: Outcome, as_json: bool, quiet: bool) -> int:
     """Say what came of it. Returns the exit status."""
     for note in outcome.notes:
-        typer.echo(f"vmdedup: {note}", err=True)
+        warn(note)
     if not outcome.steps:
-        typer.echo("vmdedup: interrupted before a step was whole; nothing is kept", err=True)
-        return INTERRUPTED
+        warn("interrupted before a step was whole; nothing is kept")
+        return interrupted_status()
     if as_json or not quiet:
         _show(output, as_json, outcome.ended)
     if outcome.ended != "complete":
-        typer.echo(f"vmdedup: {outcome.ended}; {outcome.steps} whole steps are in {output}", err=True)
-    return INTERRUPTED if outcome.ended == "interrupted" else 0
+        warn(f"{outcome.ended}; {outcome.steps} whole steps are in {output}")
+    return interrupted_status() if outcome.ended == "interrupted" else 0
 
 
 def _show(path: Path, as_json: bool, ended: str | None = None) -> None:
@@ -137,11 +128,9 @@ def _show(path: Path, as_json: bool, ended: str | None = None) -> None:
     if ended is not None:
         summary["ended"] = ended
     if as_json:
-        from vmdedup.report.document import render
-
-        typer.echo(render(summary))
+        say_document(summary)
         return
     from vmdedup.report.recording import lines
 
     for line in lines(summary):
-        typer.echo(line)
+        say(line)

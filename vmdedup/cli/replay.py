@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from enum import StrEnum
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmdedup.cli.say import Progress, say
+
 if TYPE_CHECKING:
     from vmdedup.replay.machine import Machine
     from vmdedup.replay.script import Script
 
 DIFFERENT = 3
-CLEAR = "\x1b[K"  # to the end of the line
-PATIENCE = 2.0  # seconds without progress being shown
 Watch = Callable[[int], None]
 
 HELP = """Play a KSM script and print its lines of JSON, and nothing else, on stdout.
@@ -78,19 +77,9 @@ def _progress(script: Script) -> Iterator[Watch]:
 
     Where stdout is a terminal, too, the lines that are printed there show it.
     """
-    if not sys.stderr.isatty() or sys.stdout.isatty() or not script.steps:
-        yield lambda line: None
-        return
-    last, began = script.steps[-1].line, time.monotonic()
-
-    def watch(line: int) -> None:
-        if time.monotonic() - began > PATIENCE:
-            print(f"\r{CLEAR}line {line} of {last}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield watch
-    finally:
-        print(f"\r{CLEAR}", end="", file=sys.stderr, flush=True)
+    last = script.steps[-1].line if script.steps else 0
+    with Progress(quiet=sys.stdout.isatty()) as progress:
+        yield lambda line: progress.show(f"line {line} of {last}")
 
 
 def _play(script: Script, machine: Machine, watch: Watch) -> int:
@@ -110,11 +99,11 @@ def _compare(script: Script, path: Path, emulator: Machine, kernel: Machine, wat
     if comparison.difference is None:
         return 0
     step = path.read_text(encoding="utf-8").splitlines()[comparison.difference.line - 1].strip()
-    print(render(comparison.difference, step=step), file=sys.stderr)
+    say(render(comparison.difference, step=step), err=True)
     return DIFFERENT
 
 
 def _print(lines: Iterator[str]) -> None:
     for line in lines:
-        sys.stdout.write(line + "\n")
+        say(line)
         sys.stdout.flush()

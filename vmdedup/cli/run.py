@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmdedup.cli.say import say, say_document, warn
 from vmdedup.cli.several import knobs_by_policy, run_each, show, split_policies
+from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
     from vmdedup.result.run import Result
 
-INTERRUPTED = 130
-# How a run ended: the exit status, and what is said before the directory of its results.
+# How a run ended, and what is said before the directory of its results; then it has failed.
 _ENDS = {
-    "interrupted": (INTERRUPTED, "interrupted; the results so far are in"),
+    "interrupted": "interrupted; the results so far are in",
     "host memory exhausted": (
-        1,
-        "host memory is exhausted; give the host more memory, or run fewer guests; the results so far are in",
+        "host memory is exhausted; give the host more memory, or run fewer guests; the results so far are in"
     ),
-    "scanner broke down": (1, "who scans has broken down; mend it, and run again; the results so far are in"),
-    "no guest survived": (1, "no guest survived; the results so far are in"),
+    "scanner broke down": "who scans has broken down; mend it, and run again; the results so far are in",
+    "no guest survived": "no guest survived; the results so far are in",
 }
 
 HELP = """Emulate a host of guests and ksmd, then say what was saved, for whom, how soon and at what cost.
@@ -105,8 +105,8 @@ def run(
         scenarios = _load_each(scenario, flags, policy, policy_set or (), budget)
         return _run(scenarios[0], options) if len(scenarios) == 1 else _run_several(scenarios, options)
     except KeyboardInterrupt:
-        typer.echo("vmdedup: interrupted before there was anything to keep", err=True)
-        return INTERRUPTED
+        warn("interrupted before there was anything to keep")
+        return interrupted_status()
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,9 @@ def _run_several(scenarios: list[Scenario], options: Options) -> int:
 
 def _result(scenario: Scenario, title: str, options: Options) -> Result:
     """One run, seen on the terminal under a title."""
-    from vmdedup.cli.console import ConsoleHandler, console, log_level
+    from vmdedup.cli.console import ConsoleHandler, log_level
     from vmdedup.experiment.run import run_scenario
+    from vmdedup.report.console import console
     from vmdedup.report.live import LiveView
 
     err = console(options.no_color)
@@ -178,22 +179,20 @@ def _result(scenario: Scenario, title: str, options: Options) -> Result:
 
 def _say_where(ended: str, path: Path, options: Options) -> int:
     """Say where the results are. Returns the exit status."""
-    from vmdedup.cli.console import console
 
-    status, begin = _ENDS.get(ended, (0, "results:"))
-    if status or not options.quiet:
-        console(options.no_color).print(f"{begin} {path}", highlight=False, soft_wrap=True)
-    return status
+    if ended in _ENDS or not options.quiet:
+        say(f"{_ENDS.get(ended, 'results:')} {path}", err=True)
+    if ended == "interrupted":
+        return interrupted_status()
+    return 1 if ended in _ENDS else 0
 
 
 def _show(result: Result, as_json: bool, no_color: bool) -> None:
     """The answers on stdout."""
     if as_json:
-        from vmdedup.report.document import render as render_document
-
-        typer.echo(render_document(result.summary))
+        say_document(result.summary)
         return
-    from vmdedup.cli.console import console
+    from vmdedup.report.console import console
     from vmdedup.report.summary import render
 
     render(result.summary, console(no_color, to_stdout=True))

@@ -45,6 +45,9 @@ def scan(
     hashes_only: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write salted fingerprints of all pages: Parquet.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --hashes-only: replace FILE, whatever it is.")
+    ] = False,
     salt: Annotated[
         str | None,
         typer.Option(
@@ -62,7 +65,7 @@ def scan(
     from vmdedup.cli.scanning import scan_and_show
     from vmdedup.units import parse_size
 
-    _check(sample, subpage, hashes_only)
+    _check(sample, subpage)
     return scan_and_show(
         [_opened(name) for name in dumps],
         as_json=as_json,
@@ -72,19 +75,18 @@ def scan(
         similar=_similar(detector, bits, seed, sample) if subpage else None,
         salt=salt,
         hashes_only=hashes_only,
+        force=force,
         memory_limit=parse_size(memory_limit),
         threads=threads,
     )
 
 
-def _check(sample: str, subpage: bool, hashes_only: Path | None) -> None:
+def _check(sample: str, subpage: bool) -> None:
     """What can be refused before anything is opened."""
     from vmdedup.errors import UsageError
 
     if sample != "100%" and not subpage:
         raise UsageError("--sample is of --subpage; whole pages are always counted in full")
-    if hashes_only is not None and not hashes_only.absolute().parent.is_dir():
-        raise UsageError(f"{hashes_only.parent} is no directory; choose another file with --hashes-only")
 
 
 def _similar(detector: str, bits: int, seed: int, sample: str) -> Similar:

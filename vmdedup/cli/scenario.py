@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from vmdedup.cli.say import say
+
 app = typer.Typer(
     help="List, show and check scenarios.\n\n\b\n"
     "  vmdedup scenario list\n"
@@ -28,7 +30,7 @@ def list_scenarios() -> None:
     from vmdedup.experiment.describe import describe_builtin
 
     for line in describe_builtin():
-        typer.echo(line)
+        say(line)
 
 
 @app.command("workloads")
@@ -41,7 +43,7 @@ def list_workloads() -> None:
     from vmdedup.experiment.describe import describe_workloads
 
     for line in describe_workloads():
-        typer.echo(line)
+        say(line)
 
 
 @app.command("show")
@@ -54,7 +56,7 @@ def show(name: _NAME = "identical") -> None:
     """
     from vmdedup.experiment.load import find_source
 
-    typer.echo(find_source(name).text, nl=False)
+    say(find_source(name).text.removesuffix("\n"))
 
 
 @app.command("check")
@@ -70,4 +72,4 @@ def check(name: _NAME) -> None:
 
     scenario = load_scenario(name)
     check_disks(scenario)
-    typer.echo(f"{name}: {describe(scenario)}")
+    say(f"{name}: {describe(scenario)}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+from vmdedup.cli.say import say_document
 
 if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
@@ -90,11 +90,9 @@ def budget_of(scenario: Scenario) -> str:
 def show(document: Mapping[str, Any], as_json: bool, no_color: bool) -> None:
     """The answers on stdout."""
     if as_json:
-        from vmdedup.report.document import render as render_document
-
-        typer.echo(render_document(document))
+        say_document(document)
         return
-    from vmdedup.cli.console import console
+    from vmdedup.report.console import console
     from vmdedup.report.policies import render
 
     render(document, console(no_color, to_stdout=True))

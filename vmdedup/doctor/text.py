@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from vmdedup.doctor.finding import Finding, Status
@@ -21,24 +21,21 @@ HEADINGS: Final = {
 }
 _WIDTH: Final = max(map(len, Status))
 
-Paint = Callable[[Status, str], str]
 
-
-def lines(findings: Sequence[Finding], paint: Paint = lambda status, text: text) -> Iterator[str]:
-    """The text, line by line. paint: puts a status's word in colour."""
+def lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """The text, line by line."""
     for group, heading in HEADINGS.items():
         members = [finding for finding in findings if finding.group == group]
         if members:
             yield heading
             for finding in members:
-                yield from _lines(finding, paint)
+                yield from _lines(finding)
             yield ""
     yield summary(findings)
 
 
-def _lines(finding: Finding, paint: Paint) -> Iterator[str]:
-    word = paint(finding.status, f"{finding.status.value:<{_WIDTH}}")
-    yield f"  {word}  {finding.text}"
+def _lines(finding: Finding) -> Iterator[str]:
+    yield f"  {finding.status.value:<{_WIDTH}}  {finding.text}"
     if finding.remedy and finding.status is not Status.OK:
         yield f"  {'':<{_WIDTH}}  → {finding.remedy}"
 

@@ -9,7 +9,7 @@ tunables back.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from vmdedup.live.libvirt.node_memory import NodeFiles
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.live.session import KsmSession
 from vmdedup.live.verify import Verification, verify
+from vmdedup.outputs import check_output, make_folder
 from vmdedup.result.run import Result
 from vmdedup.units import parse_share
 
@@ -44,7 +45,7 @@ class Wishes:
     huge_pages: "never" while QEMU starts; "split": before pages are compared; "keep". accel: auto, kvm or tcg.
     boot_limit, wait: seconds for all guests to come up, and for KSM's lock. measure, pause, verify: what is done.
     scans: full scans compared. variants: knobs of each comparison. dump: folder for the guests' memory.
-    dump_format: raw, elf, kdump-zlib.
+    force: files there are replaced. dump_format: raw, elf, kdump-zlib.
     """
 
     uri: str = SYSTEM
@@ -58,7 +59,19 @@ class Wishes:
     scans: int = 4
     variants: tuple[Mapping[str, str], ...] = ({},)
     dump: Path | None = None
+    force: bool = False
     dump_format: str = "raw"
+
+    def dump_file(self, folder: Path, name: str) -> Path:
+        """Where a guest's memory goes."""
+        return folder / f"{name}.{self.dump_format}"
+
+    def check_dumps(self, names: Iterable[str]) -> None:
+        """Before anything is started: UsageError if a dump must not be written."""
+        if self.dump is not None:
+            make_folder(self.dump)
+            for name in names:
+                check_output(self.dump_file(self.dump, name), self.force)
 
 
 @dataclass
@@ -77,6 +90,7 @@ def run_direct(plan: RunPlan, wishes: Wishes, watcher: Watcher, stop: Callable[[
 
     VmdedupError, KeyboardInterrupt: there is nothing to keep.
     """
+    wishes.check_dumps(guest.name for guest in plan.guests)
     images = {name: require(name, note=watcher.event) for name in plan.images}
     words = {guest.name: _words(guest, images[guest.image]) for guest in plan.guests}
     accel = choose(wishes.accel, list(images.values()), watcher.event)
@@ -188,10 +202,9 @@ class _Run:
             self.outcome.verifications.append(found)
 
     def _dump(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, guest in self._fleet.guests.items():
             self._note(f"dumping {name}")
-            path = folder / f"{name}.{self._wishes.dump_format}"
+            path = self._wishes.dump_file(folder, name)
             if self._wishes.dump_format == "raw":
                 export_ram(guest.pid, path)
             else:

@@ -17,7 +17,6 @@ from vmdedup.experiment.clock.wall import run_wall
 from vmdedup.experiment.disks import open_disks
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guests import Plan, plan
-from vmdedup.experiment.interrupt import Interrupt
 from vmdedup.experiment.policies import write_tunables
 from vmdedup.experiment.recorder import Recorder, Watcher
 from vmdedup.experiment.scenario import Scenario
@@ -29,6 +28,7 @@ from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
 from vmdedup.policy.process import PRELOAD as POLICY_PRELOAD
 from vmdedup.policy.process import warm_policies
 from vmdedup.result.run import Result
+from vmdedup.signals import Interrupt
 
 COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
 EXHAUSTED, BROKEN = "host memory exhausted", "scanner broke down"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmdedup.errors import DumpError
+from vmdedup.outputs import check_output
 from vmdedup.recording.pause import Pauses
 from vmdedup.recording.sources import Source
 from vmdedup.recording.writer import Writer
@@ -35,10 +36,12 @@ def steps_of(sources: Sequence[Source], wanted: int | None) -> int:
     return max(series, _DEFAULT_STEPS if any(source.pid is not None for source in sources) else 1)
 
 
-def record(sources: Sequence[Source], path: Path, interval_ns: int, steps: int, pause: bool, watch: Watch) -> Outcome:
+def record(
+    sources: Sequence[Source], path: Path, interval_ns: int, steps: int, pause: bool, watch: Watch, force: bool = False
+) -> Outcome:
     """Record so many steps, or until Ctrl-C. watch: told the step and the guest before each snapshot.
 
-    pause: live processes stand still while they are looked at.
+    pause: live processes stand still while they are looked at. force: replace whatever is at path.
 
     Closes the sources. Raises VmdedupError; whole steps are kept even then.
     """
@@ -47,8 +50,9 @@ def record(sources: Sequence[Source], path: Path, interval_ns: int, steps: int, 
     with ExitStack() as stack:
         for source in sources:
             stack.callback(source.close)
+        check_output(path, force, [file for source in sources for file in source.paths])
         pauses = stack.enter_context(Pauses(live if pause else ()))
-        writer = stack.enter_context(Writer(path, time.time()))
+        writer = stack.enter_context(Writer(path, time.time(), force))
         recorder = _Recorder(sources, writer, pauses, watch, outcome)
         try:
             recorder.run(interval_ns, steps, bool(live))

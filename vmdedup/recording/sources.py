@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from select import select
@@ -26,11 +26,12 @@ _PID_FILES = ("/run/libvirt/qemu/{name}.pid", "{runtime}/libvirt/qemu/run/{name}
 class Source(ABC):
     """One guest to be recorded. name: of the guest. text: what it is, in words. pid: of a live one, else None.
 
-    steps: how many it has; None: as many as are wanted.
+    steps: how many it has; None: as many as are wanted. paths: the files that it is read from.
     """
 
     pid: int | None = None
     steps: int | None = None
+    paths: Sequence[str] = ()
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -92,13 +93,13 @@ class DumpSource(Source):
     def __init__(self, name: str, paths: list[str]) -> None:
         super().__init__(name, ", ".join(paths))
         self.steps = len(paths)
-        self._paths = paths
+        self.paths = paths
         for path in paths:  # so that the last one is not found to be missing hours later
             open_dump(path).close()
 
     def open(self, step: int) -> Dump | None:
         """The dump of that step."""
-        return open_dump(self._paths[step]) if step < len(self._paths) else None
+        return open_dump(self.paths[step]) if step < len(self.paths) else None
 
     def close(self) -> None:
         """Nothing is."""

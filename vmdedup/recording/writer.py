@@ -16,6 +16,7 @@ from zstandard import ZstdCompressor
 
 from vmdedup.dump.base import PAGE_SIZE, Dump
 from vmdedup.errors import DumpError, VmdedupError
+from vmdedup.outputs import check_output
 from vmdedup.recording.contents import Contents
 from vmdedup.recording.digest import Digests, memory_digest, page_digests
 from vmdedup.recording.layout import (
@@ -63,7 +64,8 @@ class Writer:
     Memory: 4 bytes a guest page, 24 a different content, and while a snapshot is taken 13 for each changed page.
     """
 
-    def __init__(self, path: Path | str, created: float) -> None:
+    def __init__(self, path: Path | str, created: float, force: bool = False) -> None:
+        """force: replace whatever file is there."""
         self.path = Path(path)
         self.steps = 0
         self.size = 0
@@ -73,7 +75,7 @@ class Writer:
         self._batch_digests = np.empty((MOST_BATCH, 2), np.uint64)
         self._batched = 0
         self._taken: dict[int, Snapshot] = {}
-        self._descriptor = _create(self.path)
+        self._descriptor = _create(self.path, force)
         self._end = 0
         self._append(MAGIC)
         self._json(HEAD, {"version": VERSION, "page_size": PAGE_SIZE, "created": created})
@@ -202,10 +204,10 @@ class Writer:
         return VmdedupError(f"{self.path} cannot be written ({error.strerror}); {kept}; {remedy}")
 
 
-def _create(path: Path) -> int:
+def _create(path: Path, force: bool) -> int:
     try:
+        check_output(path, force)
+        path.unlink(missing_ok=True)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise DumpError(f"{path} exists already; give another --output, or remove it first") from None
     except OSError as error:
         raise DumpError(f"{path} cannot be written ({error.strerror}); check path and permissions") from None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmdedup.errors import EnvironmentLacksError, VmdedupError
+from vmdedup.errors import EnvironmentLacksError
+from vmdedup.outputs import MARK, Output, make_folder
 from vmdedup.report.plot import Line, plot_lines
 
 Document = Mapping[str, Any]
@@ -33,30 +34,36 @@ def as_text(experiment: Document) -> str:
     return "\n".join([*lines, "", *(f"  {experiment[key]}" for key in ("stand_in", "note") if experiment[key])])
 
 
-def write_page(document: Document, folder: Path) -> Path:
-    """Write results.md into a folder, with pictures if matplotlib is there. VmdedupError: it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        pictures = _draw(document["experiments"], folder)
-        page = folder / PAGE
-        page.write_text("\n".join(_page(document, pictures)) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise VmdedupError(f"{folder}: {error.strerror}; choose another folder with --docs") from None
-    return page
+def page_files(folder: Path, experiments: Iterable[str]) -> Iterator[Path]:
+    """Every file that write_page() may write for these experiments."""
+    yield folder / PAGE
+    yield from (folder / PICTURES / f"{name}.svg" for name in experiments)
 
 
-def _draw(experiments: Sequence[Document], folder: Path) -> dict[str, str]:
+def write_page(document: Document, folder: Path, force: bool = False) -> Path:
+    """Write results.md into a folder, with pictures if matplotlib is there. VmdedupError: it cannot be written.
+
+    force: replace files there, whatever they are.
+    """
+    make_folder(folder)
+    pictures = _draw(document["experiments"], folder, force)
+    with Output(folder / PAGE, force) as page:
+        page.write_bytes(("\n".join(_page(document, pictures)) + "\n").encode())
+    return folder / PAGE
+
+
+def _draw(experiments: Sequence[Document], folder: Path, force: bool) -> dict[str, str]:
     """Pictures by experiment, as paths from the folder."""
     pictures = {}
     for experiment in experiments:
         if not experiment["curves"]:
             continue
         place = f"{PICTURES}/{experiment['name']}.svg"
-        (folder / PICTURES).mkdir(exist_ok=True)
+        make_folder(folder / PICTURES)
         lines = [Line(curve["label"], curve["x"], curve["y"]) for curve in experiment["curves"]]
         x, y = experiment["axes"]
         try:
-            plot_lines(lines, folder / place, x, y, experiment["title"])
+            plot_lines(lines, folder / place, x, y, experiment["title"], force)
         except EnvironmentLacksError:
             return {}
         pictures[experiment["name"]] = place
@@ -66,6 +73,7 @@ def _draw(experiments: Sequence[Document], folder: Path) -> dict[str, str]:
 def _page(document: Document, pictures: Mapping[str, str]) -> Iterator[str]:
     verdicts = [row["verdict"] for experiment in document["experiments"] for row in experiment["rows"]]
     counts = ", ".join(f"{verdicts.count(verdict)} × {verdict}" for verdict in sorted(set(verdicts)))
+    yield f"<!-- {MARK} -->"
     yield "# Published experiments, run again"
     yield ""
     yield f"Written by `{document['command']}`; every number of ours is from that run. {counts}."

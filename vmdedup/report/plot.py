@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
+from vmdedup.errors import EnvironmentLacksError, UsageError
+from vmdedup.outputs import MARK, Output, check_output
 from vmdedup.report.compare.figures import BACKENDS, Figures, from_result, number
 from vmdedup.result.run import Result
 
@@ -25,14 +26,16 @@ _MOST_MARKS: Final = 25
 _SETTINGS: Final[Any] = {"svg.hashsalt": "vmdedup", "svg.fonttype": "none", "font.size": 10}
 
 
-def plot_series(results: Mapping[str, Result] | Sequence[Figures], path: str | Path, title: str = "") -> Path:
-    """Draw savings over time into a file; the same results give the same file.
+def plot_series(
+    results: Mapping[str, Result] | Sequence[Figures], path: str | Path, title: str = "", force: bool = False
+) -> Path:
+    """Draw savings over time into a file; the same results give the same file. force: replace whatever is there.
 
     results: runs by the label that they shall have, or figures. path: ends in .png or .svg. UsageError: it does not,
     or there is nothing to draw. EnvironmentLacksError: matplotlib is not installed.
     """
     check_plot(Path(path))
-    return _save(draw_series(results, title), Path(path))
+    return _save(draw_series(results, title), Path(path), force)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class Line:
     style: str = "o-"
 
 
-def plot_lines(lines: Sequence[Line], path: str | Path, x: str, y: str, title: str = "") -> Path:
+def plot_lines(
+    lines: Sequence[Line], path: str | Path, x: str, y: str, title: str = "", force: bool = False
+) -> Path:
     """Draw lines of points into a file. x, y: what the axes show, with units. Errors as of plot_series()."""
     check_plot(Path(path))
     from matplotlib import rc_context
@@ -60,23 +65,25 @@ def plot_lines(lines: Sequence[Line], path: str | Path, x: str, y: str, title: s
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize="small")
-    return _save(drawing, Path(path))
+    return _save(drawing, Path(path), force)
 
 
-def _save(drawing: Figure, path: Path) -> Path:
+def _save(drawing: Figure, path: Path, force: bool) -> Path:
     from matplotlib import rc_context
 
-    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    try:
-        with rc_context(_SETTINGS):
-            drawing.savefig(path, dpi=144, metadata=metadata)
-    except OSError as error:
-        raise VmdedupError(f"the plot cannot be written to {path}: {error.strerror}; choose another file") from None
+    kind = path.suffix.removeprefix(".")
+    metadata = {"Date": None, "Creator": MARK} if kind == "svg" else {"Software": MARK}
+    with Output(path, force) as output, rc_context(_SETTINGS):
+        output.write(lambda file: drawing.savefig(file, format=kind, dpi=144, metadata=metadata))
     return path
 
 
-def check_plot(path: Path) -> None:
-    """Raise what keeps a plot from being made: a wrong ending (UsageError), no matplotlib (EnvironmentLacksError)."""
+def check_plot(path: Path, force: bool = True) -> None:
+    """Raise what keeps a plot from being made: a wrong ending (UsageError), no matplotlib (EnvironmentLacksError).
+
+    Without force also a file that must not be replaced (UsageError).
+    """
+    check_output(path, force)
     if path.suffix not in FORMATS:
         raise UsageError(f"{path} ends in neither {' nor '.join(FORMATS)}; choose one of them for --plot")
     try:

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vmdedup.report.console import print_parts
 from vmdedup.report.summary import times
 
 Document = Mapping[str, Any]
@@ -60,10 +61,7 @@ _FORMS: Sequence[Column] = (
 
 def render(document: Document, console: Console) -> None:
     """Print the tables to the console."""
-    with console.capture() as captured:
-        for part in _parts(document):
-            console.print(part, highlight=False)
-    console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    print_parts(console, _parts(document))
 
 
 def _parts(document: Document) -> Iterator[RenderableType]:

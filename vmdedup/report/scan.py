@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vmdedup.report.console import console, print_parts
 from vmdedup.scan.result import ScanResult
 
 Document = Mapping[str, Any]
@@ -22,17 +21,12 @@ FIGURES = ("pages", "absent", "zero", "distinct", "shared", "sharing")
 
 def show(result: ScanResult, no_color: bool = False) -> None:
     """Print the result on stdout."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 110
-    console = Console(file=sys.stdout, no_color=no_color or None, width=width, emoji=False, markup=False)
-    render(result.document, console)
+    render(result.document, console(no_color, to_stdout=True))
 
 
-def render(document: Document, console: Console) -> None:
+def render(document: Document, target: Console) -> None:
     """Print the document of a scan to the console."""
-    with console.capture() as captured:
-        for part in _parts(document):
-            console.print(part, highlight=False)
-    console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    print_parts(target, _parts(document))
 
 
 def _parts(document: Document) -> Iterator[RenderableType]:

@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vmdedup.report.console import print_parts
 from vmdedup.report.matrix import caption, matrix_table
 from vmdedup.units import SECOND_NS, format_duration
 
@@ -25,11 +26,7 @@ _HEADINGS = ("guest", "state", "allocated", "used", "saved", "%", "zero", "withi
 
 def render(summary: Document, console: Console) -> None:
     """Print the summary to the console."""
-    with console.capture() as captured:
-        for part in _parts(summary):
-            console.print(part, highlight=False)
-    # Tables fill their columns with blanks; what is piped into a file should not end in them.
-    console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    print_parts(console, _parts(summary))
 
 
 def _parts(summary: Document) -> Iterator[RenderableType]:

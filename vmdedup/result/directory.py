@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import UsageError, VmdedupError
+from vmdedup.shown import json_text
 
 
 def check_free(path: Path) -> None:
@@ -47,7 +48,7 @@ def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
 
 def json_bytes(document: Mapping[str, Any]) -> bytes:
     """A JSON document as this project writes them: sorted keys, two spaces, one newline at the end."""
-    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return f"{json_text(document)}\n".encode()
 
 
 def read_json(path: Path) -> dict[str, Any]:

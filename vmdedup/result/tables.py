@@ -6,10 +6,9 @@ Parquet, because it keeps names and types and every notebook reads it.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import polars as pl
@@ -67,16 +66,12 @@ def arrays(frame: Table, columns: Iterable[str]) -> dict[str, NDArray[Any]]:
     return found
 
 
-def write_marked_parquet(frame: Table, path: Path, marks: Mapping[str, str]) -> None:
-    """Write a frame with metadata of its own; the file appears whole or not at all. VmdedupError: it cannot be."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def write_marked_parquet(frame: Table, file: IO[bytes], marks: Mapping[str, str]) -> None:
+    """Write a frame, with metadata of its own, to an open file. VmdedupError: it cannot be written."""
     try:
-        frame.write_parquet(partial, compression="zstd", metadata=dict(marks))
-        os.replace(partial, path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise VmdedupError(f"{path} cannot be written: {str(error).splitlines()[0]}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        frame.write_parquet(file, compression="zstd", metadata=dict(marks))
+    except pl.exceptions.PolarsError as error:
+        raise VmdedupError(f"the fingerprints cannot be written: {str(error).splitlines()[0]}") from None
 
 
 def read_marked_parquet(path: Path, columns: Sequence[str]) -> tuple[Table, dict[str, str]]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import DumpError, UsageError
+from vmdedup.outputs import Output
 from vmdedup.result.tables import Table, arrays, named_table, read_marked_parquet, write_marked_parquet
 from vmdedup.scan.fingerprint import PAGE_SIZE, Hasher
 from vmdedup.scan.partitions import unpack
@@ -30,7 +31,7 @@ COLUMNS = ("dump", "region", "page", "hash_high", "hash_low", "zero")
 NO_EXPORT = "is a Parquet file, but no export of `vmdedup scan --hashes-only`"
 
 
-def write_export(path: Path, sources: Sequence[Source], stream: Stream, hasher: Hasher) -> None:
+def write_export(output: Output, sources: Sequence[Source], stream: Stream, hasher: Hasher) -> None:
     """Write what was read of all dumps; takes some 60 bytes of memory a page. VmdedupError: it cannot be written."""
     tables = [_table(source, stream, number, hasher) for number, source in enumerate(sources)]
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
@@ -45,7 +46,8 @@ def write_export(path: Path, sources: Sequence[Source], stream: Stream, hasher: 
         ],
     }
     frame = named_table(columns, "dump", [source.name for source in sources])
-    write_marked_parquet(frame, path, {"vmdedup": json.dumps(about, sort_keys=True)})
+    marks = {"vmdedup": json.dumps(about, sort_keys=True)}
+    output.write(lambda file: write_marked_parquet(frame, file, marks))
 
 
 def _table(source: Source, stream: Stream, number: int, hasher: Hasher) -> dict[str, NDArray[Any]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vmdedup.dump.base import Dump
+    from vmdedup.outputs import Output
     from vmdedup.scan.reading import Stop, Watch
     from vmdedup.scan.similar import Similar
     from vmdedup.scan.source import Source
@@ -33,6 +34,7 @@ def scan_dumps(
     similar: Similar | None = None,
     salt: str | None = None,
     hashes_only: Path | None = None,
+    force: bool = False,
     memory_limit: int = MEMORY_LIMIT,
     threads: int | None = None,
     watch: Watch = lambda done, total: None,
@@ -42,29 +44,48 @@ def scan_dumps(
 
     dumps: what open_dump takes, files of salted fingerprints, opened dumps (which are closed). top: how many of the
     most frequent contents are described. similar: what to look for beyond equal pages. hashes_only: write salted
-    fingerprints there; salt: else one that nobody knows is made up. memory_limit: bytes of fingerprints in memory, more
-    go to a temporary file. threads: None chooses. watch(done, total): called as pages are read. stop: asked as pages
-    are read; once it says True, the figures are of what was read. DumpError: a dump is damaged.
+    fingerprints there; force: whatever stands there. salt: else one that nobody knows is made up. memory_limit: bytes
+    of fingerprints in memory, more go to a temporary file. threads: None chooses. watch(done, total): called as pages
+    are read. stop: asked as pages are read; once it says True, the figures are of what was read. DumpError: a dump is
+    damaged.
     """
     names = [str(dump) if isinstance(dump, str | PathLike) else dump for dump in dumps]
-    if hashes_only is not None and salt is None:
-        salt = random_salt()
+    if hashes_only is None:
+        return _scan(names, None, top, similar, salt, memory_limit, threads, watch, stop)
+    from vmdedup.outputs import Output
+
+    read = [dump if isinstance(dump, str) else dump.name for dump in names]
+    with Output(hashes_only, force, read) as export:
+        return _scan(names, export, top, similar, salt or random_salt(), memory_limit, threads, watch, stop)
+
+
+def _scan(
+    names: Sequence[str | Dump],
+    export: Output | None,
+    top: int,
+    similar: Similar | None,
+    salt: str | None,
+    memory_limit: int,
+    threads: int | None,
+    watch: Watch,
+    stop: Stop,
+) -> ScanResult:
     sources = open_sources(names)
     reading: Reading | None = None
     try:
         hasher = Hasher(salt)
         zero = _agree(sources, hasher)
-        if hashes_only is not None and any(not source.has_contents for source in sources):
+        if export is not None and any(not source.has_contents for source in sources):
             raise UsageError("--hashes-only is of dumps; exported hashes need not be exported again")
         reading = Reading(sources, hasher, memory_limit, zero)
         reading.read(threads, watch, stop)
         counted = tally(reading.parts, top, halves=threads is None and reading.can_halve())
         frequent = most_frequent(counted, zero, reading.stream, sources, hasher)
         found = document(sources, counted, reading.interrupted, _salt_id(sources, hasher), frequent)
-        if hashes_only is not None:
+        if export is not None:
             from vmdedup.scan.export import write_export
 
-            write_export(hashes_only, sources, reading.stream, hasher)
+            write_export(export, sources, reading.stream, hasher)
         if similar is not None and not reading.interrupted:
             found["subpage"] = similar.look(sources, reading.stream, hasher, watch, stop)
             found["partial"] = found["subpage"] is None

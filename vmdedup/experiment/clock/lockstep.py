@@ -17,9 +17,9 @@ from vmdedup.experiment.clock.policy_share import PolicyShare
 from vmdedup.experiment.clock.share import MILLISECOND, KsmdShare
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guarded import GuardedPolicy
-from vmdedup.experiment.interrupt import Interrupt
 from vmdedup.experiment.recorder import Recorder
 from vmdedup.experiment.scenario import Scenario
+from vmdedup.signals import Interrupt
 from vmdedup.units import SECOND_NS
 
 

@@ -12,9 +12,9 @@ from multiprocessing.connection import wait
 
 from vmdedup.experiment.backend.base import Running
 from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.interrupt import Interrupt
 from vmdedup.experiment.recorder import Recorder
 from vmdedup.experiment.scenario import Scenario
+from vmdedup.signals import Interrupt
 from vmdedup.units import SECOND_NS
 
 _LOOK_S = 0.1  # how often Ctrl-C and due events are looked for

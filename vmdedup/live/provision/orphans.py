@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from vmdedup.errors import VmdedupError
+from vmdedup.shown import shown
 
 _DONE = b"done"
 
@@ -107,7 +108,7 @@ def main() -> int:
     try:
         take_away(domains)
     except VmdedupError as error:
-        sys.stderr.write(f"vmdedup: {error}; guests may be left: vmdedup live remove {' '.join(domains)}\n")
+        sys.stderr.write(f"vmdedup: {shown(error)}; guests may be left: vmdedup live remove {' '.join(domains)}\n")
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from vmdedup.report.compare.alignment import thinned
 from vmdedup.report.compare.figures import BACKENDS
+from vmdedup.report.console import print_parts
 from vmdedup.units import mib
 
 Document = Mapping[str, Any]
@@ -29,10 +30,7 @@ _HEADINGS = {
 
 def render(document: Document, console: Console) -> None:
     """Print the comparison to the console."""
-    with console.capture() as captured:
-        for part in _parts(document):
-            console.print(part, highlight=False)
-    console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    print_parts(console, _parts(document))
 
 
 def _parts(document: Document) -> Iterator[RenderableType]:
