@@ -36,9 +36,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Every process that the tests start inherits this, orphans included.
 MARK = "VMDEDUP_TESTS"
 GRACE = 15.0  # seconds that what is ending may take
-# What multiprocessing keeps until this process ends. A worker has its fork server's command line, but another
-# parent.
-SERVERS = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker")
+# What multiprocessing keeps until this process ends, and who removes its folder then. A worker has its fork server's
+# command line, but another parent.
+SERVERS = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker", b"vmdedup-janitor")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

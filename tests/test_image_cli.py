@@ -114,7 +114,7 @@ def test_no_such_image(capsys: pytest.CaptureFixture[str], command: str) -> None
 def test_a_missing_package_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("VMDEDUP_CACHE", "/nonexistent")
-    monkeypatch.setattr("vmdedup.image.tools._PATH", "/nonexistent")
+    monkeypatch.setattr("vmdedup.ours.child.search_path", lambda: "/nonexistent")
     assert run_command(["image", "build", "tiny"]) == 4
     said = capsys.readouterr().err
     assert said.startswith("vmdedup: to build images, Debian packages are missing; run: apt-get install apt cpio ")

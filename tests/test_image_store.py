@@ -186,7 +186,7 @@ def test_two_builds_take_turns(site: Site) -> None:
 
 
 def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmdedup.image.tools._PATH", "/nonexistent")
+    monkeypatch.setattr("vmdedup.ours.child.search_path", lambda: "/nonexistent")
     with pytest.raises(EnvironmentLacksError, match=r"run: apt-get install cpio kmod mmdebstrap$"):
         require_tools(["mmdebstrap", "depmod", "modprobe", "cpio"])
 

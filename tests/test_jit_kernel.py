@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-import tempfile
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ kernel = importlib.import_module("vmdedup.jit.kernel")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder and a temporary folder that nobody else uses."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
     return tmp_path
 
 
@@ -66,14 +69,44 @@ def test_the_oldest_folders_go(home: Path) -> None:
     assert {folder.name for folder in root.iterdir()} == kept | {chosen.name}
 
 
-def test_without_a_home_the_temporary_folder_serves(home: Path) -> None:
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have root find no folder of the system's, and children get nothing from this test."""
+    monkeypatch.setattr("vmdedup.ours.folder.SYSTEM_CACHE", Path("/proc/none"))
+    monkeypatch.setattr("vmdedup.ours.child._handed", {})
+
+
+def test_without_a_home_a_folder_of_this_process_serves(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch)
     (home / "cache").write_text("a file where a folder should be")
-    assert kernel.cache_root() == home / "temporary" / "vmdedup" / "kernels"
+    chosen = kernel.choose_cache()
+    assert chosen.parent == home / "temporary"
+    assert stat.S_IMODE(chosen.stat().st_mode) == 0o700
+    assert kernel.choose_cache() != chosen, "the name can be foretold"
 
 
-def test_where_nothing_can_be_kept_a_folder_of_the_moment_serves(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    (home / "temporary").mkdir()
-    last = kernel.cache_root()
-    assert last.parent == home / "temporary"
-    assert last.is_dir()
+@pytest.mark.parametrize(("mode", "is_used"), [(0o755, True), (0o777, False), (0o1777, False), (0o773, False)])
+def test_a_folder_that_others_may_write_is_not_used(
+    mode: int, is_used: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget(monkeypatch)
+    root = home / "cache" / "vmdedup" / "kernels"
+    root.mkdir(parents=True)
+    root.chmod(mode)
+    assert (kernel.choose_cache().parent == root) is is_used
+    assert list(root.iterdir()) == [root / kernel.sources_digest()][: int(is_used)]
+
+
+@pytest.mark.compiled
+def test_nothing_is_left_of_a_folder_of_a_process_and_children_use_it(home: Path) -> None:
+    (home / "cache").write_text("")
+    program = (
+        "import importlib; from vmdedup.ours import child, folder; folder.SYSTEM_CACHE = folder.Path('/proc/none');"
+        "kernel = importlib.import_module('vmdedup.jit.kernel');"
+        "print(kernel.config.CACHE_DIR, child.environment()['NUMBA_CACHE_DIR'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    ours, theirs = done.stdout.split()
+    assert ours == theirs
+    assert Path(ours).parent == home / "temporary"
+    assert not list((home / "temporary").iterdir())

@@ -32,7 +32,7 @@ from vmdedup.live.sysfs import KsmFiles
 keeper = Guardian(KsmFiles(Path(sys.argv[1])), 0)
 for knob, value in eval(sys.argv[2]).items():
     Path(sys.argv[1], knob).write_text(value)
-print(keeper._process.pid, flush=True)
+print(keeper._watcher.process.pid, flush=True)
 time.sleep(60)
 """
 
@@ -104,7 +104,7 @@ def test_restores_when_the_owner_dies(folder: Path, owner: subprocess.Popen[str]
 def test_close_restores_although_the_guardian_was_killed(folder: Path) -> None:
     keeper = Guardian(KsmFiles(folder), 0)
     change(folder)
-    keeper._process.kill()
+    keeper._watcher.process.kill()
     keeper.close()
     assert values(folder) == BEFORE
 

@@ -26,7 +26,7 @@ folder = kept.folder("vmdedup-test-")
 (folder / "inside").mkdir()
 kept.write(Path(sys.argv[2]), "never", "madvise")
 kept.write(Path(sys.argv[2]), "always", "never")
-print(kept._process.pid, folder, flush=True)
+print(kept._watcher.process.pid, folder, flush=True)
 time.sleep(60)
 """
 
@@ -108,8 +108,8 @@ def test_everything_is_done_when_the_owner_dies(
 def test_everything_is_done_although_the_keeper_was_killed(sleeper: subprocess.Popen[bytes], knob: Path) -> None:
     kept = Kept()
     kept.end(sleeper.pid)
-    kept._process.kill()
-    kept._process.wait()
+    kept._watcher.process.kill()
+    kept._watcher.process.wait()
     kept.write(knob, "never", "madvise")
     kept.close()
     assert sleeper.wait(20) == -signal.SIGKILL

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from vmdedup.live.accel import Probe, probe
+from vmdedup.ours import child
 
 KVM_GET_API_VERSION: Final = 0xAE00  # <linux/kvm.h>: _IO(KVMIO, 0x00)
 SYSTEM_FOLDERS: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -29,10 +29,8 @@ def has_module(name: str) -> bool:
 def run_program(command: Sequence[str], seconds: float) -> tuple[int, str]:
     """A program's exit status and what it printed; status -1: it could not be run, or took too long."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
+        done = child.run(command, capture_output=True, text=True, timeout=seconds, check=False, stdin=child.DEVNULL)
+    except child.TimeoutExpired:
         return -1, f"no answer within {seconds:g} s"
     except OSError as error:
         return -1, str(error.strerror)
@@ -95,7 +93,7 @@ class Machine:
         folders = [*self.environment.get("PATH", "").split(":"), *SYSTEM_FOLDERS]
         if self.root == Path("/"):
             folders.append(str(Path(sys.executable).parent))
-        paths = (self.path(folder) / name for folder in folders if folder)
+        paths = (self.path(folder) / name for folder in folders if os.path.isabs(folder))
         return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
 
     def fields(self, absolute: str) -> dict[str, int]:

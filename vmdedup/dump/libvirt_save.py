@@ -10,13 +10,13 @@ import os
 import re
 import shutil
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 
 from vmdedup.dump.codecs import bzip2_stream, gzip_stream, xz_stream, zstd_stream
 from vmdedup.dump.file import DumpFile, Source
 from vmdedup.dump.qemu import QemuDump
 from vmdedup.errors import DumpError
+from vmdedup.ours.file import nameless, temporary_root
 
 MAGIC, PARTIAL = b"LibvirtQemudSave", b"LibvirtQemudPart"
 HEADER = "16s5I56x"  # in the byte order of the host that wrote it
@@ -66,20 +66,20 @@ def most_bytes(name: str, xml: bytes) -> int:
 
 def unpacked(file: Source, stream: Iterator[bytes], most: int) -> DumpFile:
     """A stream in a temporary file. DumpError: it has more than `most` bytes, or the disk would be filled."""
-    room = shutil.disk_usage(tempfile.gettempdir()).free // 2
+    room = shutil.disk_usage(temporary_root()).free // 2
     done = 0
-    with tempfile.TemporaryFile() as whole:
+    with os.fdopen(nameless(), "r+b") as whole:
         for piece in stream:
             done += len(piece)
             if done > most:
                 raise DumpError(f"{file.name}: unpacks to more than its domain's memory: damaged; save again")
             if done > room:
-                raise DumpError(f"{file.name}: no room to unpack it in {tempfile.gettempdir()}; set TMPDIR")
+                raise DumpError(f"{file.name}: no room to unpack it in {temporary_root()}; set TMPDIR")
             try:
                 whole.write(piece)
             except OSError as error:
                 raise DumpError(
-                    f"{file.name}: cannot be unpacked in {tempfile.gettempdir()}: {error.strerror}"
+                    f"{file.name}: cannot be unpacked in {temporary_root()}: {error.strerror}"
                 ) from error
         whole.flush()
         return DumpFile.of_descriptor(os.dup(whole.fileno()), file.name)

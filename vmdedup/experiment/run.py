@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from multiprocessing import forkserver
 from typing import Final
 
 from vmdedup.errors import HostError, UsageError, WorkerDiedError
@@ -23,7 +22,7 @@ from vmdedup.experiment.scenario import Scenario
 from vmdedup.experiment.warm import warm_up
 from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.logs import LogChannel, Logs
-from vmdedup.host.workers import fork_server
+from vmdedup.host.workers import fork_server, start_server
 from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
 from vmdedup.policy.process import PRELOAD as POLICY_PRELOAD
 from vmdedup.policy.process import warm_policies
@@ -90,7 +89,7 @@ def _start_fork_server(scenario: Scenario) -> None:
     if not scenario.policy.is_plain:
         warm_policies(scenario.policy.name)
     fork_server(KSMD_PRELOAD if scenario.policy.is_plain else POLICY_PRELOAD, *GUEST_PRELOAD)
-    forkserver.ensure_running()
+    start_server()
 
 
 def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result:

@@ -21,7 +21,7 @@ from vmdedup.guest.memory import MemoryProvider
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.worker import Assignment, serve
 from vmdedup.host.logs import LogChannel
-from vmdedup.host.workers import fork_server, without_main
+from vmdedup.host.workers import fork_server, start
 
 __all__ = ["Guest", "GuestProcess", "GuestSpec", "GuestStats"]
 
@@ -67,8 +67,7 @@ class GuestProcess:
         self._process = context.Process(
             target=serve, args=(theirs, self._assignment), name=f"vmdedup-{self.spec.name}", daemon=True
         )
-        with without_main():
-            self._process.start()
+        start(self._process)
         theirs.close()
         self.state = "running"
         self._send("boot")

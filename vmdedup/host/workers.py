@@ -14,23 +14,27 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing import util
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
 from vmdedup.errors import BrokeDownError, VmdedupError, WorkerDiedError
 from vmdedup.host.breakdown import in_a_line
+from vmdedup.ours import folder
+from vmdedup.ours.child import safe_interpreters
+from vmdedup.ours.passing import Passing
 
 ORPHANED = 17
 _JOIN_SECONDS = 5.0
+_LONGEST_ROOT = 107 - len("/vmd-xxxxxxxx/listener-xxxxxxxx")  # bytes that a socket's name may have, without the rest
 # What the system sends a process for what it did itself. Any other signal comes from outside.
 _OWN_FAULTS = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
@@ -46,8 +50,34 @@ def fork_server(*modules: str) -> ForkServerContext:
     _preload.extend(module for module in modules if module not in _preload)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_preload))
-    util.get_temp_dir()  # made now, so that workers know its name
+    _give_folder()
     return context
+
+
+def start_server() -> None:
+    """Start the fork server now, if it does not run, so that it loads and compiles while this process does the same."""
+    with safe_interpreters():
+        forkserver.ensure_running()
+
+
+def start(process: BaseProcess) -> None:
+    """Start a worker. WorkerDiedError: the fork server has ended, or cannot be had."""
+    try:
+        with without_main(), safe_interpreters():
+            process.start()
+    except (EOFError, OSError) as error:
+        reason = getattr(error, "strerror", None) or "the process that starts them was killed"
+        raise WorkerDiedError(f"no worker process can be started: {reason}; run it again") from None
+
+
+def _give_folder() -> None:
+    """Have the fork server's socket in a folder that goes with this process, however it ends."""
+    configuration: dict[str, Any] = getattr(multiprocessing.current_process(), "_config")  # noqa: B009
+    if configuration.get("tempdir") is None:
+        root = folder.temporary_root()
+        if len(os.fsencode(root)) > _LONGEST_ROOT:
+            root = folder.runtime()
+        configuration["tempdir"] = str(Passing(root).path)
 
 
 @contextmanager
@@ -74,9 +104,7 @@ def _die_with_parent(patience: float | None = None) -> None:
     """End this process when its parent has ended, or after so many seconds."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        if wait([parent.sentinel], patience):
-            # The fork server's socket lies in a folder that a parent which was killed could not remove.
-            shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
+        wait([parent.sentinel], patience)
         os._exit(ORPHANED)
 
 
@@ -114,8 +142,7 @@ class Worker:
         self._broke: BrokeDownError | None = None
         arguments = (target, theirs, *arguments)
         self._process = context.Process(target=_work, args=arguments, name=f"vmdedup-{name}", daemon=True)
-        with without_main():
-            self._process.start()
+        start(self._process)
         theirs.close()
 
     def call(self, command: str, *arguments: Any) -> Any:

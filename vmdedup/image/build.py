@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from vmdedup.image.overlay import let_in, make_key
 from vmdedup.image.packages import PackageStore
 from vmdedup.image.recipe import Recipe
 from vmdedup.image.tools import require_tools
+from vmdedup.ours.folder import scratch
 
 Note = Callable[[str], None]
 _ALWAYS = ("apt-get", "cpio", "depmod", "dpkg-deb", "lz4", "modprobe", "setpriv", "ssh-keygen")
@@ -33,8 +33,8 @@ def build(recipe: Recipe, directory: Path, packages: PackageStore, note: Note) -
 
     note: told of every step. EnvironmentLacksError with the remedy; OSError, of a full disk too.
     """
-    with tempfile.TemporaryDirectory(dir=directory) as scratch:
-        _build(recipe, directory, packages, note, Path(scratch))
+    with scratch(directory) as folder:
+        _build(recipe, directory, packages, note, folder)
 
 
 def _build(recipe: Recipe, directory: Path, packages: PackageStore, note: Note, scratch: Path) -> None:

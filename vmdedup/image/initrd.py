@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from vmdedup.image.overlay import lay_over
 from vmdedup.image.packages import PackageStore, merged_folders, take
 from vmdedup.image.recipe import Recipe
 from vmdedup.image.tools import run_tool
+from vmdedup.ours import folder
 
 EPOCH = 1_700_000_000  # seconds; the date of every file, so that one recipe gives one image
 
@@ -19,10 +19,10 @@ def make_tree(recipe: Recipe, packages: PackageStore, tree: Path, scratch: Path)
     tree.mkdir()
     tree.chmod(0o755)
     merged_folders(tree)
-    with tempfile.TemporaryDirectory(dir=scratch) as unpacked:
+    with folder.scratch(scratch) as unpacked:
         for package in recipe.initrd.packages:
-            packages.unpack(package, Path(unpacked))
-        take(Path(unpacked), recipe.initrd.take, tree)
+            packages.unpack(package, unpacked)
+        take(unpacked, recipe.initrd.take, tree)
     lay_over(recipe.directory / recipe.initrd.overlay, tree)
 
 

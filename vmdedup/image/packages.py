@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.image.tools import run_tool
+from vmdedup.ours.folder import scratch
 
 _URI = re.compile(r"^'[^']+' (?P<file>\S+) (?P<size>\d+) ", re.MULTILINE)
 
@@ -23,8 +23,8 @@ class PackageStore:
 
     def fetch(self, package: str) -> Path:
         """The package's file, downloaded unless it is here. EnvironmentLacksError: what apt-get says, and a remedy."""
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".apt-") as temporary:
-            return self._fetch(package, Path(temporary))
+        with scratch(self.folder, ".apt-") as temporary:
+            return self._fetch(package, temporary)
 
     def _fetch(self, package: str, temporary: Path) -> Path:
         # apt-get run by root would rather download as a user who cannot write here, and warns of it.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from vmdedup.ours import child, folder
+from vmdedup.ours.lock import Lock
 
 # Removes what it is given when its stdin ends: when the builder is done, or dies of whatever.
 _JANITOR = 'read -r line; exec rm -rf -- "$@"'
@@ -27,9 +28,8 @@ class Site:
         if chosen := os.environ.get("VMDEDUP_CACHE"):
             return cls(Path(chosen).absolute())
         if os.geteuid() == 0:
-            return cls(Path("/var/cache/vmdedup"))
-        general = os.environ.get("XDG_CACHE_HOME", "")
-        return cls((Path(general) if os.path.isabs(general) else Path.home() / ".cache") / "vmdedup")
+            return cls(folder.SYSTEM_CACHE)
+        return cls(folder.cache_home() / "vmdedup")
 
     @property
     def images(self) -> Path:
@@ -44,18 +44,14 @@ class Site:
     @contextmanager
     def building(self, name: str, note: Callable[[str], None]) -> Iterator[Path]:
         """An empty directory to build in, for one process at a time; gone afterwards, unless it was put in place."""
-        self.images.mkdir(parents=True, exist_ok=True, mode=0o755)
-        descriptor = os.open(self.images / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            _take(descriptor, name, note)
+        folder.private(self.images, 0o755)
+        with Lock(self.images / f".{name}.lock") as lock:
+            _take(lock, name, note)
             directory = self.images / f".{name}.building"
-            with _janitor([directory, self._condemned(name)], descriptor):
+            with _janitor([directory, self._condemned(name)], lock.descriptor):
                 shutil.rmtree(directory, ignore_errors=True)
-                directory.mkdir()
-                directory.chmod(0o755)  # QEMU's own user reads what is here
+                folder.make(directory, 0o755)  # QEMU's own user reads what is here
                 yield directory
-        finally:
-            os.close(descriptor)
 
     def put(self, name: str, directory: Path) -> None:
         """Put a complete image in the place of the one that was there. Inside building()."""
@@ -72,12 +68,10 @@ class Site:
         return self.images / f".{name}.old"
 
 
-def _take(descriptor: int, name: str, note: Callable[[str], None]) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+def _take(lock: Lock, name: str, note: Callable[[str], None]) -> None:
+    if not lock.take():
         note(f"waiting for another build of {name}")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock.take(wait=True)
 
 
 @contextmanager
@@ -87,5 +81,5 @@ def _janitor(directories: list[Path], lock: int) -> Iterator[None]:
     In a session of its own: Ctrl-C is not for it.
     """
     command = ["/bin/sh", "-c", _JANITOR, "sh", *map(str, directories)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[lock], start_new_session=True):
+    with child.start(command, stdin=child.PIPE, pass_fds=[lock], start_new_session=True):
         yield

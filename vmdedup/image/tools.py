@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError
+from vmdedup.ours import child
 
 # Program to the Debian package that has it.
 PACKAGES = {
@@ -25,13 +24,11 @@ PACKAGES = {
     "ssh-keygen": "openssh-client",
     "unshare": "util-linux",
 }
-# Programs for administrators are not on everybody's path.
-_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 
 
 def require_tools(programs: Iterable[str]) -> None:
     """See that programs are there. EnvironmentLacksError names the Debian packages that are missing."""
-    missing = sorted({PACKAGES[program] for program in programs if shutil.which(program, path=_PATH) is None})
+    missing = sorted({PACKAGES[program] for program in programs if child.find(program) is None})
     if missing:
         packages = " ".join(missing)
         raise EnvironmentLacksError(f"to build images, Debian packages are missing; run: apt-get install {packages}")
@@ -47,11 +44,11 @@ def run_tool(
 
     EnvironmentLacksError carries its last complaint; OSError (ENOSPC) if that is a full disk.
     """
-    done = subprocess.run(
+    done = child.run(
         ["setpriv", "--pdeathsig", "KILL", *map(str, command)],
         cwd=cwd,
         # Messages of all programs as on any other machine.
-        env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(variables or {})},
+        variables={"LC_ALL": "C.UTF-8", **(variables or {})},
         input=stdin or b"",
         capture_output=True,
     )
@@ -61,7 +58,8 @@ def run_tool(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         program = next((word for word in command if word in PACKAGES and word != "unshare"), command[0])
         raise EnvironmentLacksError(f"{program} failed with exit status {done.returncode}: {_complaint(said)}")
-    return done.stdout
+    said_out: bytes = done.stdout
+    return said_out
 
 
 def _complaint(said: str) -> str:

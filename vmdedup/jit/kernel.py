@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba.core import config as numba_config
+
+from vmdedup.errors import EnvironmentLacksError
+from vmdedup.ours import folder
+from vmdedup.ours.child import hand_on
+from vmdedup.ours.passing import Passing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,6 +26,7 @@ config: Any = numba_config
 PYTHON_MODE: bool = bool(config.DISABLE_JIT)
 BOUNDSCHECK: bool = bool(config.BOUNDSCHECK)
 KEPT_CACHES = 6
+EXPLICIT = "NUMBA_CACHE_DIR"  # the user's own choice of a folder
 
 
 def kernel(function: F) -> F:
@@ -45,31 +50,43 @@ def sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def cache_root() -> Path:
-    """The folder that holds one cache folder for each state of the sources."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for candidate in (Path(home), Path(tempfile.gettempdir())):
-        root = candidate / "vmdedup" / "kernels"
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(root, os.W_OK):
-            return root
-    return Path(tempfile.mkdtemp(prefix="vmdedup-kernels-"))
+def cache_root() -> Path | None:
+    """The folder that holds one cache folder for each state of the sources; None: there is none that is ours alone.
+
+    Numba's indexes are pickles: whoever can write there runs code in our name.
+    """
+    try:
+        return folder.private(folder.cache() / "kernels", 0o755)
+    except EnvironmentLacksError:
+        return None
 
 
 def choose_cache() -> Path:
-    """Name this source state's cache folder, and drop the oldest of the others."""
+    """Name this source state's cache folder, and drop the oldest of the others.
+
+    Where nothing can be kept it is one that goes with this process, and that its children use too.
+    """
     root = cache_root()
-    folder = root / sources_digest()
-    folder.mkdir(exist_ok=True)
-    os.utime(folder)
-    others = sorted((p for p in root.iterdir() if p != folder), key=lambda p: p.stat().st_mtime, reverse=True)
+    try:
+        if root is not None:
+            return _chosen(root)
+    except (OSError, EnvironmentLacksError):
+        pass  # a full disk, or a file system that is read-only
+    passing = Passing().path
+    hand_on(EXPLICIT, str(passing))
+    return passing
+
+
+def _chosen(root: Path) -> Path:
+    chosen = folder.private(root / sources_digest(), 0o755)
+    os.utime(chosen)
+    others = sorted((p for p in root.iterdir() if p != chosen), key=lambda p: p.stat().st_mtime, reverse=True)
     for stale in others[KEPT_CACHES:]:
         shutil.rmtree(stale, ignore_errors=True)
-    return folder
+    if not os.access(chosen, os.W_OK):
+        raise EnvironmentLacksError(f"{chosen} cannot be written")
+    return chosen
 
 
-if not PYTHON_MODE and "NUMBA_CACHE_DIR" not in os.environ:
+if not PYTHON_MODE and EXPLICIT not in os.environ:
     config.CACHE_DIR = str(choose_cache())

@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.image.store import Image
+from vmdedup.ours import child, file
+from vmdedup.ours.folder import private, runtime, scratch
 
 EMULATOR = "qemu-system-x86_64"
 DEVICE = Path("/dev/kvm")
@@ -58,18 +59,14 @@ def choose(wanted: str, images: Iterable[Image], note: Callable[[str], None] = l
 
 def probe(image: Image | None = None, cache: Path | None = None) -> Probe:
     """Whether KVM boots a boot sector, and the image's kernel. cache: folder for the answer."""
-    folder = cache if cache is not None else _cache_folder()
-    kept = folder / f"kvm-{_key(image)}.json"
+    name = f"kvm-{_key(image)}.json"
     try:
+        kept = private(cache or runtime()) / name
         return Probe(**json.loads(kept.read_text()))
-    except (OSError, ValueError, TypeError):
-        pass
-    found = _probe(image)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(asdict(found)) + "\n")
-    except OSError:
-        pass  # it will be found out again
+    except (OSError, ValueError, TypeError, EnvironmentLacksError):
+        found = _probe(image)
+    with suppress(OSError, EnvironmentLacksError):  # or it will be found out again
+        file.write(private(cache or runtime()) / name, json.dumps(asdict(found)) + "\n")
     return found
 
 
@@ -78,9 +75,9 @@ def _probe(image: Image | None) -> Probe:
         return Probe(False, f"{DEVICE} is missing: no virtualisation, or its module is not loaded")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return Probe(False, f"{DEVICE} may not be opened; be root, or join group kvm")
-    with tempfile.TemporaryDirectory(prefix="vmdedup-kvm-") as folder:
-        found = _boot_sector(Path(folder))
-        return found if image is None or not found.works else _boot_kernel(image, Path(folder))
+    with scratch(prefix="vmdedup-kvm-") as folder:
+        found = _boot_sector(folder)
+        return found if image is None or not found.works else _boot_kernel(image, folder)
 
 
 def _boot_sector(folder: Path) -> Probe:
@@ -89,10 +86,10 @@ def _boot_sector(folder: Path) -> Probe:
     command = [EMULATOR, *_COMMON, "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
     command += ["-drive", f"file={disk},format=raw,if=floppy", "-device", "VGA"]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECTOR_LIMIT)
+        done = child.run(command, stdin=child.DEVNULL, capture_output=True, timeout=SECTOR_LIMIT)
     except FileNotFoundError:
         return Probe(False, f"{EMULATOR} is missing; apt install qemu-system-x86")
-    except subprocess.TimeoutExpired:
+    except child.TimeoutExpired:
         return Probe(False, f"a boot sector under KVM does not run within {SECTOR_LIMIT:g} s")
     if done.returncode != _EXIT_STATUS:
         said = " ".join(done.stderr.decode(errors="replace").split())[:200]
@@ -109,7 +106,7 @@ def _boot_kernel(image: Image, folder: Path) -> Probe:
 
     command = [EMULATOR, *_COMMON, "-kernel", str(image.kernel), "-serial", f"file:{console}", "-no-reboot"]
     command += ["-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with child.start(command, stdin=child.DEVNULL, stderr=child.DEVNULL) as process:
         try:
             deadline = time.monotonic() + KERNEL_LIMIT
             while time.monotonic() < deadline and process.poll() is None and not has_spoken():
@@ -125,9 +122,3 @@ def _key(image: Image | None) -> str:
     """What an answer holds for: this boot of the machine, and this image."""
     what = f"{_BOOT_ID.read_text()} {os.geteuid()} {image.digest if image else ''}"
     return hashlib.sha256(what.encode()).hexdigest()[:16]
-
-
-def _cache_folder() -> Path:
-    if os.geteuid() == 0:
-        return Path("/run/vmdedup")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"vmdedup-{os.geteuid()}"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from vmdedup.errors import VmdedupError
 from vmdedup.live import keeper
+from vmdedup.ours import folder
+from vmdedup.ours.watcher import Watcher
 
 
 class Kept:
@@ -21,18 +19,7 @@ class Kept:
     def __init__(self) -> None:
         """Start the keeper. VmdedupError: it does not start."""
         self._charge = keeper.Charge()  # in case the keeper itself is killed
-        owner = os.pidfd_open(os.getpid())
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(keeper.__file__).resolve()), str(owner)],
-                pass_fds=(owner,),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-                bufsize=0,
-            )
-        finally:
-            os.close(owner)
+        self._watcher = Watcher(keeper.__file__)
 
     def end(self, pid: int) -> None:
         """That process shall be killed in the end."""
@@ -44,9 +31,9 @@ class Kept:
 
     def folder(self, prefix: str) -> Path:
         """A new temporary folder that goes in the end, with all that is in it. Others may look into it."""
-        path = Path(tempfile.mkdtemp(prefix=prefix))
+        path = folder.temporary_root() / folder.random_name(prefix)
         self._order("remove", str(path))
-        path.chmod(0o755)
+        folder.make(path, 0o755)
         return path
 
     def write(self, path: Path, text: str, before: str) -> None:
@@ -59,25 +46,18 @@ class Kept:
 
     def close(self) -> None:
         """Do all that was ordered. VmdedupError: what could not be done."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        status = self._watcher.end()
         failures: list[str] = []
-        if self._process.wait() < 0:
+        if status < 0:
             failures = self._charge.settle()
-        if self._process.returncode > 0 or failures:
+        if status > 0 or failures:
             raise VmdedupError("; ".join(failures) or "something was left behind, see the messages above")
 
     def _order(self, *order: str | int) -> None:
-        """Tell the keeper, and wait until it has heard."""
+        """Tell the keeper, and wait until it has heard; if somebody has killed it, close() does its work."""
         self._charge.take(list(order))
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            self._process.stdout.read(1)
-        except BrokenPipeError:
-            pass  # somebody killed it; close() does its work
+        self._watcher.tell(json.dumps(order).encode() + b"\n")
+        self._watcher.hear(1)
 
     def __enter__(self) -> Self:
         return self

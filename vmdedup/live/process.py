@@ -10,10 +10,7 @@ import mmap
 import os
 import select
 import socket
-import subprocess
-import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,7 @@ from numpy.typing import NDArray
 from vmdedup.errors import GuestError, HostError
 from vmdedup.live import worker as protocol
 from vmdedup.live.worker import PAGE, REPLY, REQUEST
+from vmdedup.ours import child
 
 WINDOW_PAGES = 1024
 _PATIENCE = 120.0  # seconds for one answer; unmerging gigabytes takes a few
@@ -137,17 +135,16 @@ class Nursery:
         self._process.wait()
 
 
-def _launch(memfd: int, size: int) -> tuple[subprocess.Popen[Any], socket.socket]:
+def _launch(memfd: int, size: int) -> tuple[child.Process[Any], socket.socket]:
     """Start the nursery process, lean and in a session of its own; return it and the socket to it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     owner = os.pidfd_open(os.getpid())
     descriptors = (theirs.fileno(), owner, memfd)
-    script = str(Path(protocol.__file__).resolve())
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", script, *map(str, descriptors), str(size)],
+        process = child.start(
+            child.python_script(protocol.__file__, *map(str, descriptors), str(size)),
             pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
+            stdin=child.DEVNULL,
             start_new_session=True,
         )
     finally:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Collection
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +15,7 @@ from vmdedup.live.ksmd import Ksmd
 from vmdedup.live.lock import KsmLock
 from vmdedup.live.process import Nursery
 from vmdedup.live.sysfs import KSM, KsmFiles
+from vmdedup.ours.watcher import Watcher
 
 START_STATE = {
     "smart_scan": "0",
@@ -103,33 +100,17 @@ class Guardian:
     def __init__(self, files: KsmFiles, lock: int) -> None:
         """Save all tunables and start the guardian, which keeps the lock's descriptor open."""
         self._root, self._saved = str(files.root), files.save()
-        owner = os.pidfd_open(os.getpid())
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(guardian.__file__).resolve()), str(owner)],
-                pass_fds=(owner, lock),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-                bufsize=0,
-            )
-        finally:
-            os.close(owner)
-        pipes = self._process.stdin, self._process.stdout
-        assert pipes[0] is not None
-        assert pipes[1] is not None
-        pipes[0].write(json.dumps([self._root, self._saved]).encode() + b"\n")
-        if pipes[1].read(5) != b"ready":
+        self._watcher = Watcher(guardian.__file__, keep=(lock,))
+        self._watcher.tell(json.dumps([self._root, self._saved]).encode() + b"\n")
+        if self._watcher.hear(5) != b"ready":
             raise VmdedupError("the guardian of the KSM tunables did not start; nothing was changed")
 
     def close(self) -> None:
         """Have everything restored. VmdedupError: a tunable was refused."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        status = self._watcher.end()
         failures: list[str] = []
-        if self._process.wait() < 0:  # somebody killed it
+        if status < 0:  # somebody killed it
             failures = guardian.restore(self._root, self._saved)
-        if self._process.returncode > 0 or failures:
+        if status > 0 or failures:
             listed = ", ".join(failures) or "see the messages above"
             raise VmdedupError(f"{self._root} could not be restored: {listed}; write its files by hand")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from vmdedup.errors import EnvironmentLacksError, VmdedupError
+from vmdedup.ours import child
 
 _PATIENCE = 10.0  # seconds for all threads to stop; one that waits for a disk may take its time
 # It waits until its standard input ends, which is when we do, however that comes about.
@@ -26,10 +26,10 @@ class Pauses:
         self._pids = [pid for pid in pids if not _is_stopped(pid)]
 
     def __enter__(self) -> Self:
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: child.Process[bytes] | None = None
         if self._pids:
             command = ["/bin/sh", "-c", _GUARD, "sh", *map(str, self._pids)]
-            self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+            self._guard = child.start(command, stdin=child.PIPE, start_new_session=True, cwd="/")
         return self
 
     def __exit__(

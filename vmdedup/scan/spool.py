@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from vmdedup.errors import VmdedupError
+from vmdedup.ours.file import nameless, temporary_root
 
 
 class Spool:
@@ -36,7 +37,7 @@ class Spool:
         """Make the file, if there is none yet; processes forked from now on share it. VmdedupError: it cannot be."""
         try:
             if self._descriptor < 0:
-                self._descriptor = _nameless(_folder())
+                self._descriptor = nameless()
         except OSError as error:
             raise _no_room(error) from None
 
@@ -57,22 +58,6 @@ class Spool:
             self._descriptor = -1
 
 
-def _nameless(folder: str) -> int:
-    """A file that nobody can see, and that is gone with its descriptor."""
-    try:
-        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError:
-        from tempfile import mkstemp  # for file systems without O_TMPFILE
-
-        descriptor, path = mkstemp(dir=folder)
-        os.unlink(path)
-        return descriptor
-
-
-def _folder() -> str:
-    return os.environ.get("TMPDIR") or "/tmp"
-
-
 def _no_room(error: OSError) -> VmdedupError:
     remedy = "free some room there, set TMPDIR to another folder, or raise --memory-limit"
-    return VmdedupError(f"cannot write a temporary file in {_folder()}: {error.strerror}; {remedy}")
+    return VmdedupError(f"cannot write a temporary file in {temporary_root()}: {error.strerror}; {remedy}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError, GuestError
+from vmdedup.ours import child
 
 
 def make_overlay(base: Path, overlay: Path) -> Path:
@@ -15,7 +15,7 @@ def make_overlay(base: Path, overlay: Path) -> Path:
     """
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base.resolve()), "-F", "raw", str(overlay)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = child.run(command, capture_output=True, text=True)
     except FileNotFoundError:
         raise EnvironmentLacksError("qemu-img is missing; apt install qemu-utils") from None
     if done.returncode:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
+from vmdedup.ours import child
 
 FILE = "inventory.json"
-_SELF = [sys.executable, "-m", "vmdedup"]
+_SELF = child.python_module("vmdedup")
 
 
 def inventory(plan: RunPlan, directory: Path, images: Path, owner: tuple[int, int] = (0, 0)) -> dict[str, Any]:

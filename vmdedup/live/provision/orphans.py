@@ -13,7 +13,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from vmdedup.errors import VmdedupError
+from vmdedup.ours.watcher import Watcher
 from vmdedup.shown import shown
 
 _DONE = b"done"
@@ -32,20 +32,8 @@ class Watch:
 
     def __init__(self, word: str, folder: Path, domains: Sequence[str]) -> None:
         """word: NAME=VALUE in the environment of what the run starts. VmdedupError: the watch does not start."""
-        owner = os.pidfd_open(os.getpid())
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "vmdedup.live.provision.orphans", str(owner), word, str(folder), *domains],
-                pass_fds=(owner,),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-                bufsize=0,
-            )
-        finally:
-            os.close(owner)
-        assert self._process.stdout is not None
-        if self._process.stdout.read(5) != b"ready":
+        self._watcher = Watcher(__file__, word, str(folder), *domains, bare=False)
+        if self._watcher.hear(5) != b"ready":
             raise VmdedupError("the process that watches over the guests did not start; nothing was done")
 
     def __enter__(self) -> Self:
@@ -54,8 +42,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(BrokenPipeError):
-            self._process.communicate(_DONE)
+        self._watcher.tell(_DONE)
+        self._watcher.end()
 
 
 def take_away(domains: Sequence[str]) -> None:

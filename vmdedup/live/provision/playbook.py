@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 import uuid
@@ -17,6 +14,7 @@ from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
 from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.lines import lines_of
 from vmdedup.live.provision.orphans import end_marked
+from vmdedup.ours import child
 
 MARK = "VMDEDUP_ANSIBLE"  # in the environment of everything that a run starts
 _PATIENCE = 15.0  # seconds for an interrupted run to end by itself
@@ -35,7 +33,7 @@ def playbook_folder() -> Path:
 def find_ansible() -> str:
     """The program ansible-playbook, of this Python's environment first. EnvironmentLacksError: it is not there."""
     beside = Path(sys.executable).parent / "ansible-playbook"
-    found = str(beside) if beside.is_file() else shutil.which("ansible-playbook")
+    found = str(beside) if beside.is_file() else child.find("ansible-playbook")
     if found is None:
         raise EnvironmentLacksError("ansible-playbook is missing; pip install 'vmdedup[ansible]', or use --direct")
     return found
@@ -82,10 +80,9 @@ class Ansible:
         end_marked(self.word)
 
     def environment(self) -> Mapping[str, str]:
-        """The environment of ansible-playbook: everything that it writes goes into the directory."""
+        """What ansible-playbook has more in its environment: everything that it writes goes into the directory."""
         home = self.directory / "ansible"
         return {
-            **os.environ,
             MARK: self._mark,
             "LC_ALL": "C.UTF-8",
             "PYTHONWARNINGS": "ignore",
@@ -97,20 +94,20 @@ class Ansible:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / "cp"),
         }
 
-    def _start(self, command: Sequence[str], folder: Path, log: IO[str]) -> subprocess.Popen[str]:
+    def _start(self, command: Sequence[str], folder: Path, log: IO[str]) -> child.Process[str]:
         """In a session of its own, so that Ctrl-C comes to us alone."""
-        return subprocess.Popen(
+        return child.start(
             command,
             cwd=folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            variables=self.environment(),
+            stdin=child.DEVNULL,
+            stdout=child.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,
         )
 
-    def _follow(self, process: subprocess.Popen[str], record: Record, log: IO[str], wanted: Callable[[], bool]) -> None:
+    def _follow(self, process: child.Process[str], record: Record, log: IO[str], wanted: Callable[[], bool]) -> None:
         assert process.stdout is not None
         for line in lines_of(process.stdout):
             if not wanted():
@@ -121,13 +118,13 @@ class Ansible:
                 self._heard(text)
         process.wait()
 
-    def _end(self, process: subprocess.Popen[str]) -> None:
+    def _end(self, process: child.Process[str]) -> None:
         """Have a run that still goes on end: politely first, then all of it."""
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
+            except child.TimeoutExpired:
                 process.kill()
             self.end_leftovers()
         process.wait()

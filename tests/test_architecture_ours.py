@@ -1,0 +1,101 @@
+"""Folders, files, locks and children of ours are made in vmdedup/ours alone: what goes round it fails here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "vmdedup"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# What is left to ours, and by whom else each may be used: there, with the reason.
+MODULES = {
+    "subprocess": set(),
+    "tempfile": {"live/lock.py", "result/directory.py"},
+    "pty": set(),
+    "multiprocessing.shared_memory": set(),
+}
+CALLS = {
+    "os.system": set(),
+    "os.popen": set(),
+    "os.execv": set(),
+    "os.execve": set(),
+    "os.execvp": set(),
+    "os.posix_spawn": set(),
+    "os.spawnv": set(),
+    "os.mkfifo": set(),
+    # Forks that run on in our own code, of a process that has no thread.
+    "os.fork": {"scan/child.py", "live/worker.py"},
+    "fcntl.flock": {"live/lock.py"},
+    "multiprocessing.get_context": {"host/workers.py"},
+    "forkserver.ensure_running": {"host/workers.py"},
+    "tempfile.gettempdir": {"live/lock.py"},
+    "shutil.which": set(),
+}
+# A process of multiprocessing's is started by host.workers.start(); these `start` other things.
+NAMES = {"O_CREAT": {"recording/writer.py"}, "O_TMPFILE": set()}
+# Folders made elsewhere are outputs, whose place the user names, or lie in a folder of ours.
+FOLDERS = {
+    "cli/experiment.py",
+    "experiment/realrun.py",
+    "image/initrd.py",
+    "image/kernel.py",
+    "image/overlay.py",
+    "image/packages.py",
+    "live/provision/course.py",
+    "report/literature.py",
+    "result/directory.py",
+}
+
+
+def place(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+OTHERS = [path for path in SOURCES if not place(path).startswith("ours/")]
+
+
+def used(tree: ast.AST) -> Iterator[str]:
+    """Modules imported, also `from` which; dotted names and attributes as they are written."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=place)
+def test_nobody_goes_round_ours(path: Path) -> None:
+    words = set(used(ast.parse(path.read_text())))
+    for table in (MODULES, CALLS):
+        for name, others in table.items():
+            assert name not in words or place(path) in others, f"{place(path)} uses {name}; vmdedup/ours has it"
+    for name, others in NAMES.items():
+        assert f"os.{name}" not in words or place(path) in others, f"{place(path)}: {name}; see ours/file.py"
+    makes = any(word.endswith((".mkdir", "os.makedirs", ".mkdtemp")) for word in words)
+    assert not makes or place(path) in FOLDERS, f"{place(path)} makes folders; vmdedup/ours/folder.py does"
+
+
+def test_what_is_allowed_is_used() -> None:
+    """So that no exception stays when its reason has gone."""
+    words = {place(path): set(used(ast.parse(path.read_text()))) for path in OTHERS}
+    for table in (MODULES, CALLS, {f"os.{name}": others for name, others in NAMES.items()}):
+        for name, others in table.items():
+            assert all(name in words.get(other, set()) for other in others), f"{name}: {others}"
+    for other in FOLDERS:
+        assert any(word.endswith(".mkdir") for word in words[other]), other
+
+
+def test_workers_are_started_in_one_place() -> None:
+    """multiprocessing's children: .start() of a Process would go round the safe environment."""
+    for path in OTHERS:
+        tree = ast.parse(path.read_text())
+        makes = {"context.Process", "multiprocessing.Process"} & set(used(tree))
+        starts = {word for word in used(tree) if word in ("self._process.start", "process.start")}
+        assert not (makes and starts) or place(path) == "host/workers.py", place(path)
