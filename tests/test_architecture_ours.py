@@ -36,7 +36,7 @@ CALLS = {
     "shutil.which": set(),
 }
 # A process of multiprocessing's is started by host.workers.start(); these `start` other things.
-NAMES = {"O_CREAT": {"recording/writer.py"}, "O_TMPFILE": set()}
+NAMES = {"O_CREAT": {"live/lock.py", "recording/writer.py"}, "O_TMPFILE": set()}
 # Folders made elsewhere are outputs, whose place the user names, or lie in a folder of ours.
 FOLDERS = {
     "cli/experiment.py",
