@@ -151,6 +151,7 @@ PRINTERS = {
 # Who writes files otherwise than through `outputs`, and why no file of a user's can be lost by it.
 WRITERS = {
     "outputs": "the one place",
+    "ours": "in folders of ours",
     "recording.writer": "asks outputs first; grows step by step, under its name",
     "live.export": "the caller has asked outputs",
     "result.directory": "in a folder that it has made",

@@ -36,16 +36,16 @@ CALLS = {
     "shutil.which": set(),
 }
 # A process of multiprocessing's is started by host.workers.start(); these `start` other things.
-NAMES = {"O_CREAT": {"live/lock.py", "recording/writer.py"}, "O_TMPFILE": set()}
+NAMES = {"O_CREAT": {"live/lock.py", "recording/writer.py"}, "O_TMPFILE": {"outputs.py"}}
 # Folders made elsewhere are outputs, whose place the user names, or lie in a folder of ours.
 FOLDERS = {
-    "cli/experiment.py",
     "experiment/realrun.py",
     "image/initrd.py",
     "image/kernel.py",
     "image/overlay.py",
     "image/packages.py",
     "live/provision/course.py",
+    "outputs.py",
     "report/literature.py",
     "result/directory.py",
 }
