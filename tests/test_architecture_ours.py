@@ -39,14 +39,12 @@ CALLS = {
 NAMES = {"O_CREAT": {"live/lock.py", "recording/writer.py"}, "O_TMPFILE": {"outputs.py"}}
 # Folders made elsewhere are outputs, whose place the user names, or lie in a folder of ours.
 FOLDERS = {
-    "experiment/realrun.py",
     "image/initrd.py",
     "image/kernel.py",
     "image/overlay.py",
     "image/packages.py",
     "live/provision/course.py",
     "outputs.py",
-    "report/literature.py",
     "result/directory.py",
 }
 
