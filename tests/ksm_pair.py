@@ -29,7 +29,7 @@ class Pair:
 
     def __init__(self, script: Script, force_rebase: bool = False) -> None:
         self.now = 0
-        self.engine = EmulatedMachine(script, workers=False)
+        self.engine = EmulatedMachine(script)
         self.oracle = OracleMachine(lambda: self.now)
         self.force_rebase = force_rebase
         self.has_scanned = False

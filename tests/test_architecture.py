@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vmdedup"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 OURS = [*SOURCES, *sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("benchmarks/**/*.py"))]
-FREE_FOR_ALL = {"errors", "ours", "outputs", "shown", "signals", "units", ""}  # "": the version in vmdedup/__init__.py
+FREE_FOR_ALL = {"errors", "inputs", "limits", "ours", "outputs", "shown", "signals", "units", ""}  # "": the version
 MOST_LINES, MOST_LINES_OF_FUNCTION = 400, 60
 # What compiled code is made of: intrinsics, and their stand-ins for Python mode.
 MIXED = {"jit/atomic.py", "jit/page.py", "jit/prefetch.py", "jit/kernel.py"}
@@ -158,7 +158,6 @@ WRITERS = {
     "result.policies": "in a folder that it has made",
     "image": "in the store of images",
     "live": "in folders of a run's own, and the kernel's files",
-    "replay.generate": "scripts for tests",
 }
 WRITING = re.compile(r"open\(.*['\"][wax]b?\+?['\"]|O_CREAT|\.write_text\(|os\.(replace|rename|link)\(|\.savefig\(")
 

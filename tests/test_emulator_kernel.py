@@ -7,13 +7,13 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from script_generator import generate_into
+from script_workers import machine_of
 
 from vmdedup.live.kernel import KernelMachine
 from vmdedup.live.session import KsmSession
 from vmdedup.replay.compare import Comparison
 from vmdedup.replay.content import file_pages
-from vmdedup.replay.emulated import EmulatedMachine
-from vmdedup.replay.generate import generate_into
 from vmdedup.replay.play import play
 from vmdedup.replay.script import Script, parse
 
@@ -23,7 +23,7 @@ MOST_PAGES = 4096
 
 def agree(script: Script, session: KsmSession, workers: bool = False) -> int:
     """How many lines both print; fails at the first that differs."""
-    with EmulatedMachine(script, workers=workers) as emulator, KernelMachine(session) as kernel:
+    with machine_of(script, workers) as emulator, KernelMachine(session) as kernel:
         comparison = Comparison(play(script, emulator), play(script, kernel))
         lines = sum(1 for _ in comparison)
         assert comparison.difference is None

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from script_generator import FILE_PAGES, SIZES, generate, generate_into, sample_file
 
 from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.replay import steps
 from vmdedup.replay.content import FilePages, Key, Seed, Zero
-from vmdedup.replay.generate import FILE_PAGES, SIZES, generate, generate_into, sample_file
 from vmdedup.replay.script import Script, parse, parse_text
 
 

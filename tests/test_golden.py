@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from script_workers import machine_of
 
-from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse
 
@@ -17,7 +17,7 @@ IN_PROCESSES = [path for path in GOLDEN if path.stem.startswith(("everything", "
 def printed(path: Path, workers: bool) -> str:
     """What the emulator prints for a script."""
     script = parse(path)
-    with EmulatedMachine(script, workers) as machine:
+    with machine_of(script, workers) as machine:
         lines = "".join(f"{line}\n" for line in play(script, machine))
         machine.host.check()
         machine.ksmd.check()

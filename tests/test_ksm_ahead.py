@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ksm_host import KsmHost
 from ksm_pair import Pair
+from script_generator import generate
 
 from vmdedup.ksm import ahead
-from vmdedup.replay.generate import generate
 from vmdedup.replay.script import parse_text
 
 

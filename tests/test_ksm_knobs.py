@@ -145,7 +145,7 @@ SCRIPT = "vm a 4\nvm b 4\n"
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Both machines that scripts are played on."""
     if request.param == "emulator":
-        with EmulatedMachine(parse_text(SCRIPT, request.path.parent), workers=False) as emulated:
+        with EmulatedMachine(parse_text(SCRIPT, request.path.parent)) as emulated:
             yield emulated
         return
     session = request.getfixturevalue("require_kernel_ksm")

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ksm_pair import Pair
+from script_generator import generate, generate_into
 
 from vmdedup.jit import PYTHON_MODE
 from vmdedup.replay.content import Content, Key, Seed, Zero
-from vmdedup.replay.generate import generate, generate_into
 from vmdedup.replay.script import parse, parse_text
 
 PROCESSES = 7

@@ -13,12 +13,12 @@ from oracle import OracleMachine, counters, item_states, stable_shape, unstable_
 from oracle.objects import Chain, Frame, StableNode
 from oracle.process import ZERO_CHECKSUM
 from oracle.rbtree import Node, Tree
+from script_generator import generate, generate_into
 
 from vmdedup.errors import KnobError
 from vmdedup.live.kernel import KernelMachine
 from vmdedup.live.session import KsmSession
 from vmdedup.replay.content import Key, Seed
-from vmdedup.replay.generate import generate, generate_into
 from vmdedup.replay.play import perform, play
 from vmdedup.replay.script import Counters, Digest, Script, Sharing, Step, parse, parse_text
 

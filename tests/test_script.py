@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from vmdedup.errors import ScriptError
 from vmdedup.ksm.sysfs import TUNABLES
-from vmdedup.replay import steps
+from vmdedup.replay import source, steps
 from vmdedup.replay.content import FilePages, Key, Seed, Zero
 from vmdedup.replay.script import parse, parse_text
 
@@ -108,8 +109,8 @@ def test_mistakes(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("none.bin", "none.bin: No such file or directory; give a readable file"),
-        ("folder", "folder: not a regular file; give a readable file"),
+        ("none.bin", "none.bin: cannot be opened: No such file or directory; give a readable file"),
+        ("folder", "folder: is a folder; name a file in it; give a readable file"),
         ("empty.bin", "empty.bin has 0 pages, page 0 is wanted; shorten the range"),
         ("three.bin 3", "three.bin has 3 pages, page 3 is wanted; shorten the range"),
         ("three.bin 1+", "file page '1+' is no number; "),
@@ -143,13 +144,72 @@ def test_files_are_found_from_the_scripts_folder(tmp_path: Path) -> None:
 
 
 def test_scripts_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ScriptError, match="No such file or directory; give a readable KSM script"):
+    with pytest.raises(ScriptError, match=r"none\.ksm: cannot be opened: No such file or dir.*; give a KSM script's"):
         parse(tmp_path / "none.ksm")
-    with pytest.raises(ScriptError, match="Is a directory; give a readable KSM script"):
+    with pytest.raises(
+        ScriptError, match="is a folder; name a file in it; give a KSM script's file, or - for standard input"
+    ):
         parse(tmp_path)
     (tmp_path / "binary.ksm").write_bytes(b"vm a 1\n\xff\xfe")
     with pytest.raises(ScriptError, match=r"not text \(byte 7 is no UTF-8\)"):
         parse(tmp_path / "binary.ksm")
+
+
+def test_a_byte_order_mark_is_skipped_and_lines_end_as_on_any_system(tmp_path: Path) -> None:
+    script = tmp_path / "s.ksm"
+    script.write_bytes(b"\xef\xbb\xbfvm a 4\r\nread a 0\rread a 1\n")
+    assert parse(script).steps == (steps.Vm(1, "a", 4), steps.Read(2, "a", 0, 0), steps.Read(3, "a", 1, 1))
+    script.write_text("vm a 4\n", encoding="utf-16")
+    with pytest.raises(ScriptError, match=r"not text \(byte 0 is no UTF-8\); save it as UTF-8"):
+        parse(script)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ScriptError, match="pipe: is a pipe and no file"):
+        parse(tmp_path / "pipe")
+    with pytest.raises(ScriptError, match="pipe: is a pipe and no file"):
+        parse_text("vm a 1\nfill a 0 file pipe", tmp_path)
+
+
+def test_a_script_longer_than_any_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "MOST_BYTES", 1 << 20)
+    (tmp_path / "long.ksm").write_bytes(b"#" * (1 << 20))
+    assert parse(tmp_path / "long.ksm").steps == ()
+    (tmp_path / "long.ksm").write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(ScriptError, match="longer than 1 MiB; split it"):
+        parse(tmp_path / "long.ksm")
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "vm {} 0", "read {} 0", "vm a {}", "fill a 0 {}", "fill a 0 file {}", "set {} 1", "fill a 0 seed {}"]
+)
+def test_no_error_repeats_more_than_a_line_holds(text: str) -> None:
+    with pytest.raises(ScriptError) as refused:
+        parse_text("vm a 1\n" + text.format("9" * 5000), HERE)
+    assert len(str(refused.value)) < 1000
+
+
+def test_holes_of_any_number_and_order_are_found() -> None:
+    holes = [9, 3, 7, 1, 5]
+    before = "vm a 11\n" + "".join(f"unmap a {page}\n" for page in holes)
+    for page in range(11):
+        if page in holes:
+            with pytest.raises(
+                ScriptError, match=f"page {page} of 'a' is unmapped since line {holes.index(page) + 2};"
+            ):
+                parse_text(f"{before}read a {page}", HERE)
+        else:
+            assert parse_text(f"{before}read a {page}", HERE).steps[-1] == steps.Read(7, "a", page, page)
+    with pytest.raises(ScriptError, match="is unmapped since"):
+        parse_text(f"{before}read a 2..4", HERE)
+
+
+def test_lines_and_lives_are_known() -> None:
+    script = parse_text("vm a 1\nfork a b  # two\nexit a\nvm c 1\nfork b d", HERE)
+    assert [script.line(number) for number in (1, 2, 5, 6)] == ["vm a 1", "fork a b  # two", "fork b d", ""]
+    assert script.most_alive() == 3
+    assert parse_text("# \u2028 \x0c\nvm a 1", HERE).line(2) == "vm a 1"
 
 
 def test_sizes_count_forks_and_the_dead() -> None:

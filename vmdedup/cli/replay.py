@@ -6,21 +6,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmdedup.cli.say import Progress, say
+from vmdedup.replay.grammar import SHORT
 
 if TYPE_CHECKING:
     from vmdedup.replay.machine import Machine
     from vmdedup.replay.script import Script
 
 DIFFERENT = 3
+DESCRIPTORS = 2  # that a process of a script takes here while it lives, on the kernel
 Watch = Callable[[int], None]
 
-HELP = """Play a KSM script and print its lines of JSON, and nothing else, on stdout.
+HELP = f"""Play a KSM script and print its lines of JSON, and nothing else, on stdout.
 
 With --on both, the first line that differs is shown side by side on stderr, with exit status 3. The kernel's
 side needs root and an idle KSM.
@@ -29,6 +30,9 @@ side needs root and an idle KSM.
   vmdedup replay script.ksm
   vmdedup replay script.ksm --on kernel
   vmdedup replay script.ksm --on both
+  make-script | vmdedup replay -
+
+{SHORT}
 """
 
 
@@ -41,7 +45,7 @@ class On(StrEnum):
 
 
 def replay(
-    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A KSM script.")],
+    script: Annotated[str, typer.Argument(metavar="SCRIPT", help="A KSM script; - for standard input.")],
     on: Annotated[On, typer.Option("--on", help="Where to play it.")] = On.emulator,
 ) -> int:
     """Returns the exit status."""
@@ -53,7 +57,7 @@ def replay(
         machines = [stack.enter_context(_machine(name, parsed)) for name in _names(on)]
         if len(machines) == 1:
             return _play(parsed, machines[0], watch)
-        return _compare(parsed, script, machines[0], machines[1], watch)
+        return _compare(parsed, machines[0], machines[1], watch)
 
 
 def _names(on: On) -> list[On]:
@@ -66,8 +70,10 @@ def _machine(on: On, script: Script) -> AbstractContextManager[Machine]:
         from vmdedup.replay.emulated import EmulatedMachine
 
         return EmulatedMachine(script)
+    from vmdedup.limits import need_descriptors
     from vmdedup.live.kernel import KernelMachine
 
+    need_descriptors(DESCRIPTORS * script.most_alive(), f"{script.most_alive()} processes")
     return KernelMachine()
 
 
@@ -89,7 +95,7 @@ def _play(script: Script, machine: Machine, watch: Watch) -> int:
     return 0
 
 
-def _compare(script: Script, path: Path, emulator: Machine, kernel: Machine, watch: Watch) -> int:
+def _compare(script: Script, emulator: Machine, kernel: Machine, watch: Watch) -> int:
     """Print what both sides agree on, then the first difference, if there is one."""
     from vmdedup.replay.compare import Comparison, render
     from vmdedup.replay.play import play
@@ -98,7 +104,7 @@ def _compare(script: Script, path: Path, emulator: Machine, kernel: Machine, wat
     _print(iter(comparison))
     if comparison.difference is None:
         return 0
-    step = path.read_text(encoding="utf-8").splitlines()[comparison.difference.line - 1].strip()
+    step = script.line(comparison.difference.line)
     say(render(comparison.difference, step=step), err=True)
     return DIFFERENT
 

@@ -133,7 +133,7 @@ class Host:
         if mm < 0:
             what = "page table entries" if mm == NO_ENTRIES else "address spaces"
             raise HostError(f"no {what} left for guest {name!r} of {pages} pages; make the host larger")
-        self.arrays.mms[mm]["name"] = name.encode()[:48]
+        self.arrays.mms[mm]["name"] = name.encode(errors="replace")[:48]
         self.arrays.mms[mm]["domain"] = domain
         self.arrays.areas[mm] = 0
         return Memory(self, mm)
@@ -247,7 +247,7 @@ class Memory:
     @property
     def name(self) -> str:
         """The name it was given."""
-        return str(self._h.mms[self.mm]["name"].decode())
+        return str(self._h.mms[self.mm]["name"].decode(errors="ignore"))
 
     @property
     def entries(self) -> NDArray[np.int64]:

@@ -14,6 +14,8 @@ from vmdedup.errors import KnobError
 U32 = 2**32 - 1
 I32 = 2**31 - 1
 U64 = 2**64 - 1
+_MOST_FIGURES = 20  # of any value that a tunable can have
+_HUGE = 2**70  # stands for every longer number: it is out of all ranges
 ADVISOR_MODES = ("none", "scan-time")
 
 
@@ -53,7 +55,9 @@ class Tunable:
         digits = word[1:] if word[:1] == "+" or (word[:1] == "-" and signed) else word
         if not digits.isascii() or not digits.isdigit():
             raise KnobError(self.name, word, "EINVAL")
-        value = -int(digits) if word[:1] == "-" else int(digits)
+        figures = digits.lstrip("0") or "0"
+        number = int(figures) if len(figures) <= _MOST_FIGURES else _HUGE
+        value = -number if word[:1] == "-" else number
         if (signed and not -I32 - 1 <= value <= I32) or (self.kind == "long" and value > U64):
             raise KnobError(self.name, word, "ERANGE")
         if not self.low <= value <= self.high:

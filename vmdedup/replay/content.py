@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from errno import EINVAL
 from io import SEEK_END, FileIO
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import ScriptError
+from vmdedup.inputs import open_input
 
 PAGE_SIZE = 4096
 BLOCK_PAGES = 1024
@@ -76,11 +76,12 @@ def pages_of(content: Content, lo: int, hi: int, block: int = BLOCK_PAGES) -> It
         yield first, _block(content, first - lo, min(block, hi + 1 - first))
 
 
-def file_pages(path: Path) -> int:
-    """Return how many pages a readable file holds, a short last one included. OSError: it cannot be read."""
-    if path.exists() and not path.is_file():
-        raise OSError(EINVAL, "not a regular file")
-    with path.open("rb") as file:
+def file_pages(path: Path, name: str | None = None) -> int:
+    """Return how many pages a readable file holds, a short last one included. ScriptError: it cannot be read.
+
+    name: as the error calls it.
+    """
+    with FileIO(open_input(path, name, ScriptError)) as file:
         return -(-file.seek(0, SEEK_END) // PAGE_SIZE)
 
 
@@ -125,9 +126,11 @@ def _file_pages(path: Path, first: int, count: int) -> Pages:
     """Return pages first..first+count-1 of a file, the short last one filled up with zeros."""
     pages = np.zeros(count * PAGE_SIZE, np.uint8)
     try:
-        with path.open("rb", buffering=0) as file:
+        with FileIO(open_input(path, error=ScriptError)) as file:
             file.seek(first * PAGE_SIZE)
             got = _read_into(file, pages.data)
+    except ScriptError as error:
+        raise ScriptError(f"{error}; give a file that stays readable") from None
     except OSError as error:
         raise ScriptError(f"{path}: {error.strerror}; give a file that stays readable") from None
     if -(-got // PAGE_SIZE) < count:

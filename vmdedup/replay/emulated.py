@@ -1,34 +1,49 @@
-"""KSM scripts on the emulator: a host, a ksmd, and a process for each vm."""
+"""KSM scripts on the emulator: a host, a ksmd, and an address space for each process of the script.
+
+The steps of a script come one after another, so all of them are played in this process: no process of its own could do
+anything meanwhile. What happens when guests and ksmd do run at once is for scenarios, and for tests, which give other
+kinds of process here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from vmdedup.errors import HostError
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
-from vmdedup.host.memory import Host
+from vmdedup.host.memory import MAX_MMS, Host, Memory
 from vmdedup.ksm.daemon import KsmdProcess
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.replay.content import Content
-from vmdedup.replay.process import LocalProcess, Process, WorkerProcess
+from vmdedup.replay.process import LocalProcess, Process
 from vmdedup.replay.script import Script
 
 # The start state of a script, where it differs from the kernel's defaults.
 START = {"run": "1", "smart_scan": "0"}
+MOST_PROCESSES = MAX_MMS - 2
 
 
 class EmulatedMachine:
-    """Fills replay.machine.Machine. workers: each process of the script, and ksmd, in a process of its own.
+    """Fills replay.machine.Machine. start: what plays a process, given its memory. ksmd: what scans a host."""
 
-    Without workers everything is played in this process: the same engine, for tests and for many small scripts.
-    """
-
-    def __init__(self, script: Script, workers: bool = True) -> None:
+    def __init__(
+        self,
+        script: Script,
+        start: Callable[[Memory], Process] = LocalProcess,
+        ksmd: Callable[[Host], Ksmd | KsmdProcess] = Ksmd,
+    ) -> None:
+        """HostError: the script is larger than the emulator can be."""
+        if script.mms() > MOST_PROCESSES:
+            raise HostError(
+                f"{script.name} has {script.mms()} processes, the emulator at most {MOST_PROCESSES}; split the script"
+            )
         self.host = Host.create(max(1, script.pages()), mms=script.mms() + 1)
-        self.ksmd: Ksmd | KsmdProcess = KsmdProcess(self.host) if workers else Ksmd(self.host)
-        self._kind: type[LocalProcess | WorkerProcess] = WorkerProcess if workers else LocalProcess
+        self.ksmd = ksmd(self.host)
+        self._start = start
         self._processes: dict[str, Process] = {}
         for knob, value in START.items():
             self.ksmd.set(knob, value)
@@ -36,7 +51,7 @@ class EmulatedMachine:
     def vm(self, name: str, pages: int) -> None:
         """Start a process; see replay.machine."""
         memory = self.host.add(pages, name)
-        self._processes[name] = self._kind(memory)
+        self._processes[name] = self._start(memory)
         self.ksmd.enter(memory.mm)
 
     def fork(self, name: str, child: str) -> None:

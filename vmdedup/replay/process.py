@@ -1,17 +1,14 @@
-"""A process of a KSM script on the emulator: played in this process, or in a worker process of its own."""
+"""A process of a KSM script on the emulator."""
 
 from __future__ import annotations
 
-from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 import numpy as np
 
-from vmdedup.host.memory import Host, Memory
-from vmdedup.host.workers import Worker, serve, settle
+from vmdedup.host.memory import Memory
 from vmdedup.replay.content import Content, pages_of
 
-PRELOAD = "vmdedup.replay.preload"
 DEEDS = ("fill", "poke", "read", "discard", "unmap", "mergeable", "unmergeable", "digest", "exit")
 
 
@@ -83,31 +80,3 @@ class LocalProcess:
     def exit(self) -> None:
         """End; the memory is given back."""
         self.memory.exit()
-
-
-def play_process(pipe: Connection, host: Host, mm: int) -> None:
-    """The whole life of a worker process: do what the parent says with one address space."""
-    settle()
-    process = LocalProcess(host.memory(mm))
-    deeds = {deed: getattr(process, deed) for deed in DEEDS}
-    serve(pipe, {**deeds, "fork": lambda child: process.memory.fork(child).mm})
-
-
-class WorkerProcess:
-    """A script's process, played in a worker process."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-        self._worker = Worker(memory.name, play_process, memory.host, memory.mm, preload=PRELOAD)
-
-    def do(self, deed: str, *arguments: Any) -> Any:
-        """Do one of DEEDS."""
-        return self._worker.call(deed, *arguments)
-
-    def fork(self, child: str) -> WorkerProcess:
-        """fork(2)."""
-        return WorkerProcess(self.memory.host.memory(self._worker.call("fork", child)))
-
-    def close(self) -> None:
-        """End the worker."""
-        self._worker.close()

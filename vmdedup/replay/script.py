@@ -1,29 +1,22 @@
-"""KSM scripts: text in, checked steps out. The grammar, one step a line, `#` starts a comment:
+"""KSM scripts: text in, checked steps out. docs/scripts.md has the grammar, replay.grammar has it in short.
 
-    vm NAME PAGES                     fork NAME CHILD                exit NAME
-    fill NAME RANGE CONTENT           poke NAME PAGE OFFSET BYTE     read NAME RANGE
-    discard NAME RANGE                unmap NAME RANGE
-    mergeable NAME RANGE              unmergeable NAME RANGE
-    set KNOB VALUE                    scan N                         pass [N]
-    counters                          sharing                        digest
-
-RANGE is LO..HI, both ends included, or one page number. CONTENT is zero, key K[+], seed S[+] or
-file PATH [PAGE]. Numbers are decimal or 0x-hexadecimal. A name belongs to one process for the whole script,
-dead or alive. Everything that can be known without running the script is checked here, so that a script that
-parses can be played: only a tunable's value is left to the machine, because a refused write is part of what
-a script may show.
+Everything that can be known without running the script is checked here, so that a script that parses can be played:
+only a tunable's value is left to the machine, because a refused write is part of what a script may show.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmdedup.errors import ScriptError
 from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.replay.content import PAGE_SIZE, Content, FilePages, Key, Seed, Zero, file_pages
+from vmdedup.replay.grammar import USAGES
+from vmdedup.replay.source import Source, read_source
 from vmdedup.replay.steps import (
     Counters,
     Digest,
@@ -69,15 +62,17 @@ __all__ = [
 
 MOST_PAGES = (1 << 47) // PAGE_SIZE  # a process's address space on x86-64
 MOST_SCAN = (1 << 32) - 1  # what pages_to_scan can hold
+MOST_SAID = 100  # characters of a word that an error repeats
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,99}|[0-9]{1,99}")
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A checked script: its steps in order, and the file they came from."""
+    """A checked script: its steps in order, and the text that they came from."""
 
     name: str
+    text: str
     steps: tuple[Step, ...]
     sizes: tuple[int, ...]  # pages of each address space, forks included, in order of creation
 
@@ -89,33 +84,58 @@ class Script:
         """Return the number of address spaces that the script creates, dead ones included."""
         return len(self.sizes)
 
+    def most_alive(self) -> int:
+        """Return how many processes live at one time, at most."""
+        alive = most = 0
+        for step in self.steps:
+            alive += isinstance(step, Vm | Fork) - isinstance(step, Exit)
+            most = max(most, alive)
+        return most
+
+    def line(self, number: int) -> str:
+        """The text of a line, counted from 1."""
+        return next((line.strip() for at, line in _numbered(self.text) if at == number), "")
+
 
 @dataclass(slots=True)
 class _Space:
-    """What the parser knows of one process. holes: unmapped (lo, hi, line of the unmap step)."""
+    """What the parser knows of one process. holes: unmapped (lo, hi, line of the unmap step), in order, disjoint."""
 
     pages: int
     exited: int = 0
     holes: list[tuple[int, int, int]] = field(default_factory=list)
 
 
-def parse(path: Path) -> Script:
-    """Read and check a script file. ScriptError: one line that says where, what and what to do."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ScriptError(f"{path}: {error.strerror}; give a readable KSM script") from None
-    except UnicodeDecodeError as error:
-        raise ScriptError(f"{path}: not text (byte {error.start} is no UTF-8); give a KSM script") from None
-    return parse_text(text, path.parent, str(path))
+def parse(path: str | Path) -> Script:
+    """Read and check a script file; "-" is standard input. ScriptError: one line that says where, what, what to do."""
+    return _parsed(read_source(path))
 
 
 def parse_text(text: str, folder: Path, name: str = "<script>") -> Script:
     """Check a script given as text; paths of contents start at `folder`. ScriptError as parse()."""
-    parser = _Parser(folder, name)
-    for number, line in enumerate(text.split("\n"), start=1):
+    return _parsed(Source(name, text, folder))
+
+
+def _parsed(source: Source) -> Script:
+    parser = _Parser(source.folder, source.name)
+    for number, line in _numbered(source.text):
         parser.feed(number, line)
-    return Script(name, tuple(parser.steps), tuple(space.pages for space in parser.spaces.values()))
+    sizes = tuple(space.pages for space in parser.spaces.values())
+    return Script(source.name, source.text, tuple(parser.steps), sizes)
+
+
+def _numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Each line and its number, from 1, one at a time: of a large script there is one copy."""
+    start, number = 0, 1
+    while (end := text.find("\n", start)) >= 0:
+        yield number, text[start:end]
+        start, number = end + 1, number + 1
+    yield number, text[start:]
+
+
+def _clipped(word: str) -> str:
+    """A word of the script as messages have it: not longer than a line can be."""
+    return word if len(word) <= MOST_SAID else f"{word[:MOST_SAID]}…"
 
 
 class _Parser:
@@ -136,10 +156,10 @@ class _Parser:
             return
         known = _STEPS.get(words[0])
         if known is None:
-            raise self.error(f"unknown step {words[0]!r}", f"use one of {', '.join(_STEPS)}")
-        usage, least, most, read = known
+            raise self.error(f"unknown step {_clipped(words[0])!r}", f"use one of {', '.join(_STEPS)}")
+        least, most, read = known
         if not least <= len(words) - 1 <= most:
-            raise self.error(f"{words[0]!r} with {len(words) - 1} words after it", f"write: {usage}")
+            raise self.error(f"{words[0]!r} with {len(words) - 1} words after it", f"write: {USAGES[words[0]]}")
         self.steps.append(read(self, words[1:]))
 
     def error(self, what: str, remedy: str) -> ScriptError:
@@ -151,7 +171,7 @@ class _Parser:
     def number(self, word: str, what: str, most: int, least: int = 0) -> int:
         """Return a number between least and most."""
         if not _NUMBER.fullmatch(word):
-            raise self.error(f"{what} {word!r} is no number", "write it in decimal or as 0x-hexadecimal")
+            raise self.error(f"{what} {_clipped(word)!r} is no number", "write it in decimal or as 0x-hexadecimal")
         value = int(word, 16 if word[:2] in ("0x", "0X") else 10)
         if not least <= value <= most:
             raise self.error(f"{what} {word} is out of range", f"give {least} to {most}")
@@ -160,7 +180,7 @@ class _Parser:
     def new(self, name: str, space: _Space) -> str:
         """Enter a new process."""
         if name in self.spaces:
-            raise self.error(f"name {name!r} is used twice", "give each process a name of its own")
+            raise self.error(f"name {_clipped(name)!r} is used twice", "give each process a name of its own")
         self.spaces[name] = space
         return name
 
@@ -168,9 +188,10 @@ class _Parser:
         """Return a living process."""
         space = self.spaces.get(name)
         if space is None:
-            raise self.error(f"no process {name!r}", f"start it before with: vm {name} PAGES")
+            called = _clipped(name)
+            raise self.error(f"no process {called!r}", f"start it before with: vm {called} PAGES")
         if space.exited:
-            raise self.error(f"process {name!r} has exited in line {space.exited}", "name a living process")
+            raise self.error(f"process {_clipped(name)!r} has exited in line {space.exited}", "name a living process")
         return space
 
     def range(self, name: str, word: str) -> tuple[str, int, int]:
@@ -181,10 +202,11 @@ class _Parser:
         hi = self.page(space, high) if dots else lo
         if hi < lo:
             raise self.error(f"range {word} is empty", f"write the lower page first: {hi}..{lo}")
-        for first, last, line in space.holes:
-            if lo <= last and first <= hi:
+        after = bisect_right(space.holes, hi, key=lambda hole: hole[0])  # the first hole that begins behind hi
+        for first, last, line in space.holes[max(after - 1, 0) : after]:
+            if lo <= last:
                 page = max(lo, first)
-                raise self.error(f"page {page} of {name!r} is unmapped since line {line}", "leave it out")
+                raise self.error(f"page {page} of {_clipped(name)!r} is unmapped since line {line}", "leave it out")
         return name, lo, hi
 
     def page(self, space: _Space, word: str) -> int:
@@ -208,7 +230,7 @@ class _Parser:
             case ["file", path, *rest] if len(rest) < 2:
                 return self.file(path, self.number(rest[0], "file page", 1 << 52) if rest else 0, count)
             case _:
-                said = " ".join(words)
+                said = _clipped(" ".join(words))
                 raise self.error(f"no content {said!r}", "use zero, key K[+], seed S[+] or file PATH [PAGE]")
 
     def stepped(self, word: str, most: int) -> tuple[int, int]:
@@ -219,14 +241,14 @@ class _Parser:
     def file(self, word: str, page: int, count: int) -> FilePages:
         """Return pages page..page+count-1 of a readable file that has them all."""
         path = self.folder / word
-        remedy = "give a readable file, its path from the script's folder"
+        name = _clipped(str(path))
         try:
-            held = file_pages(path)
-        except OSError as error:
-            raise self.error(f"file {path}: {error.strerror}", remedy) from None
+            held = file_pages(path, name)
+        except ScriptError as error:
+            raise self.error(f"file {error}", "give a readable file, its path from the script's folder") from None
         if page + count > held:
             last = page + count - 1
-            raise self.error(f"file {path} has {held} pages, page {last} is wanted", "shorten the range")
+            raise self.error(f"file {name} has {held} pages, page {last} is wanted", "shorten the range")
         return FilePages(path, page)
 
     # Steps
@@ -262,13 +284,13 @@ class _Parser:
     def unmap(self, words: list[str]) -> Step:
         """unmap NAME RANGE"""
         name, lo, hi = self.range(words[0], words[1])
-        self.spaces[name].holes.append((lo, hi, self.line))
+        insort(self.spaces[name].holes, (lo, hi, self.line))
         return Unmap(self.line, name, lo, hi)
 
     def set(self, words: list[str]) -> Step:
         """set KNOB VALUE"""
         if words[0] not in TUNABLES:
-            raise self.error(f"unknown knob {words[0]!r}", f"use one of {', '.join(TUNABLES)}")
+            raise self.error(f"unknown knob {_clipped(words[0])!r}", f"use one of {', '.join(TUNABLES)}")
         return Set(self.line, words[0], words[1])
 
     def scan(self, words: list[str]) -> Step:
@@ -293,21 +315,21 @@ def _bare(kind: type[Counters | Sharing | Digest]) -> _Step:
     return lambda parser, words: kind(parser.line)
 
 
-_STEPS: dict[str, tuple[str, int, int, _Step]] = {
-    "vm": ("vm NAME PAGES", 2, 2, _Parser.vm),
-    "fork": ("fork NAME CHILD", 2, 2, _Parser.fork),
-    "exit": ("exit NAME", 1, 1, _Parser.exit),
-    "fill": ("fill NAME RANGE CONTENT", 3, 5, _Parser.fill),
-    "poke": ("poke NAME PAGE OFFSET BYTE", 4, 4, _Parser.poke),
-    "read": ("read NAME RANGE", 2, 2, _ranged(Read)),
-    "discard": ("discard NAME RANGE", 2, 2, _ranged(Discard)),
-    "unmap": ("unmap NAME RANGE", 2, 2, _Parser.unmap),
-    "mergeable": ("mergeable NAME RANGE", 2, 2, _ranged(Mergeable)),
-    "unmergeable": ("unmergeable NAME RANGE", 2, 2, _ranged(Unmergeable)),
-    "set": ("set KNOB VALUE", 2, 2, _Parser.set),
-    "scan": ("scan N", 1, 1, _Parser.scan),
-    "pass": ("pass [N]", 0, 1, _Parser.passes),
-    "counters": ("counters", 0, 0, _bare(Counters)),
-    "sharing": ("sharing", 0, 0, _bare(Sharing)),
-    "digest": ("digest", 0, 0, _bare(Digest)),
+_STEPS: dict[str, tuple[int, int, _Step]] = {
+    "vm": (2, 2, _Parser.vm),
+    "fork": (2, 2, _Parser.fork),
+    "exit": (1, 1, _Parser.exit),
+    "fill": (3, 5, _Parser.fill),
+    "poke": (4, 4, _Parser.poke),
+    "read": (2, 2, _ranged(Read)),
+    "discard": (2, 2, _ranged(Discard)),
+    "unmap": (2, 2, _Parser.unmap),
+    "mergeable": (2, 2, _ranged(Mergeable)),
+    "unmergeable": (2, 2, _ranged(Unmergeable)),
+    "set": (2, 2, _Parser.set),
+    "scan": (1, 1, _Parser.scan),
+    "pass": (0, 1, _Parser.passes),
+    "counters": (0, 0, _bare(Counters)),
+    "sharing": (0, 0, _bare(Sharing)),
+    "digest": (0, 0, _bare(Digest)),
 }

@@ -3,17 +3,21 @@
 A script is drawn step by step with a small model beside it (who lives, what is still mapped), so that each
 step is one that the grammar allows; what ksmd makes of it is not looked at. None makes use of time: pruning
 of chains by age is always due or never. The same arguments give the same text.
+
+    python tests/script_generator.py SEED SIZE     writes SIZE-SEED.ksm, and what it reads, into the current folder
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from script_stores import PRUNES, REFUSED, TAKEN
+
 from vmdedup.replay.content import PAGE_SIZE
-from vmdedup.replay.stores import PRUNES, REFUSED, TAKEN
 
 FILE = "pages.bin"
 FILE_PAGES = 24
@@ -378,3 +382,7 @@ class _Writer:
     def digest(self) -> None:
         """What everybody reads, which maps the zero page where nothing was."""
         self.say("digest")
+
+
+if __name__ == "__main__":
+    print(generate_into(Path(), int(sys.argv[1]), sys.argv[2]))
