@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +16,10 @@ import pytest
 
 from vmdedup.cli import replay as command
 from vmdedup.cli import run_command
+from vmdedup.errors import EnvironmentLacksError
 from vmdedup.replay.emulated import EmulatedMachine
-from vmdedup.replay.script import Script
+from vmdedup.replay.play import play
+from vmdedup.replay.script import Script, parse_text
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -90,3 +99,81 @@ def test_both_and_different(
     assert "line 5 differs: counters" in captured.err
     assert "* pages_shared" in captured.err
     assert "99" in captured.err
+
+
+def test_a_script_comes_from_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = io.TextIOWrapper(io.BytesIO((GOLDEN / "basic-1.ksm").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", given)
+    assert run_command(["replay", "-"]) == 0
+    assert capsys.readouterr().out == (GOLDEN / "basic-1.jsonl").read_text()
+
+
+def test_what_differs_is_shown_of_standard_input_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_machines(monkeypatch, Forgetful)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(SCRIPT.encode())))
+    assert run_command(["replay", "-", "--on", "both"]) == 3
+    assert "line 5 differs: counters" in capsys.readouterr().err
+
+
+def test_closed_standard_input_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run_command(["replay", "-"]) == 2
+    assert capsys.readouterr().err == "vmdedup: standard input is closed; give a KSM script's file\n"
+
+
+def test_numbers_of_any_length_are_refused_as_the_kernel_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nines = "9" * 5000
+    text = f"set pages_to_scan {nines}\nset max_page_sharing -{nines}\nset pages_to_scan {'0' * 5000}7\n"
+    assert run_command(["replay", write(tmp_path, text)]) == 0
+    assert capsys.readouterr().out == '{"line": 1, "error": "EINVAL"}\n{"line": 2, "error": "ERANGE"}\n'
+
+
+def test_two_thousand_processes_take_neither_processes_nor_descriptors() -> None:
+    """A limit that leaves room for a few files, where each process of the script would need one."""
+    text = "".join(f"vm p{n} 2\nfill p{n} 0..1 seed {n % 5}+\n" for n in range(2000)) + "pass 2\ncounters\n"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(map(int, os.listdir("/proc/self/fd")))
+    children = active_children()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 16, hard))
+    try:
+        script = parse_text(text, Path())
+        with EmulatedMachine(script) as machine:
+            (line,) = play(script, machine)
+            assert active_children() == children
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    counters = json.loads(line)
+    assert len(counters["vms"]) == 2000
+    assert counters["pages_shared"] + counters["pages_sharing"] == 4000
+
+
+def test_more_processes_than_the_emulator_holds_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "".join(f"vm p{n} 1\nexit p{n}\n" for n in range(65534))
+    assert run_command(["replay", write(tmp_path, text)]) == 1
+    said = capsys.readouterr().err
+    assert said.endswith("has 65534 processes, the emulator at most 65533; split the script\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.kernel
+def test_on_the_kernel_the_limit_of_open_files_is_raised(tmp_path: Path) -> None:
+    """Two descriptors for each living process of the script."""
+    script = write(tmp_path, "".join(f"vm p{n} 1\n" for n in range(40)) + "counters\n")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 4096))
+
+    command = [sys.executable, "-m", "vmdedup", "replay", script, "--on", "kernel"]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=300)
+    if done.returncode == EnvironmentLacksError.exit_status:
+        pytest.skip(done.stderr)
+    assert done.stderr == ""
+    assert len(json.loads(done.stdout)["vms"]) == 40
