@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmdedup.report.plot import Line, plot_lines
+from vmdedup.report.plot import Frame, Kind, Line, plot_lines
 from vmdedup.result.run import open_result
 
 SCENARIO = "alike"
@@ -128,13 +128,14 @@ def main() -> int:
     plot = options.document.with_suffix(".svg")
     options.document.write_text(document(real, emulated, plot.name))
     common, own = fit(real)
+    fitted = [esx(common, own, n) for n in numbers]
     lines = [
         Line("real guests (QEMU, Linux's KSM)", list(numbers), [one.percent for one in real]),
-        Line("emulated guests, same image as disk", list(numbers), [one.percent for one in emulated], "s-"),
-        Line("ESX's line, fitted to the real ones", list(numbers), [esx(common, own, n) for n in numbers], "--"),
-        Line("ESX's line, f = 2/3, s = 0", list(numbers), [esx(ESX_COMMON, 0.0, n) for n in numbers], ":"),
+        Line("emulated guests, same image as disk", list(numbers), [one.percent for one in emulated]),
+        Line("ESX's line, fitted to the real ones", list(numbers), fitted, marked=False),
+        Line("ESX's line, f = 2/3, s = 0", list(numbers), [esx(ESX_COMMON, 0.0, n) for n in numbers], kind=Kind.PAPER),
     ]
-    plot_lines(lines, plot, "identical guests", "saved, % of what they hold", "Guests from one image")
+    plot_lines(lines, plot, Frame("identical guests", "saved, % of what they hold", "Guests from one image"))
     print(f"{options.document} and {plot} are written", file=sys.stderr)
     return 0
 

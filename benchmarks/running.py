@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from vmdedup.report.plot import plot_series
+from vmdedup.report.savings import plot_series
 from vmdedup.result.run import Result, open_result
 from vmdedup.units import SECOND_NS, exact_duration, parse_duration
 

@@ -199,7 +199,7 @@ def test_runs_that_are_alike_have_no_reason(tmp_path: Path, capsys: pytest.Captu
         (["--fail-above", "much"], 2, "is not a number"),
         (["--at", "0"], 2, "give whole per cents from 1 to 100"),
         (["--at", "50,x"], 2, "--at x: give whole per cents"),
-        (["--plot", "x.pdf"], 2, "ends in neither .png nor .svg"),
+        (["--plot", "x.gif"], 2, "ends in none of .png, .svg, .pdf"),
     ],
 )
 def test_the_gate_and_bad_options(

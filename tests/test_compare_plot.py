@@ -13,7 +13,7 @@ from compared import SERIES, figures, result
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
 from vmdedup.report.compare.figures import Figures
-from vmdedup.report.plot import draw_series, plot_series
+from vmdedup.report.savings import draw_series, plot_series
 
 MIB_PER_PAGE = 4096 / 2**20
 
@@ -28,15 +28,15 @@ def test_savings_and_what_was_possible_are_drawn_in_mib_and_seconds() -> None:
     rows = [dict(one, possible_pages=None) for one in SERIES[:3]]
     drawing = draw_series([figures("ours"), figures("theirs", backend="qemu", rows=rows)], title="both")
     drawn = lines(drawing)
-    assert set(drawn) == {"ours (emulated)", "ours: possible", "theirs (measured on QEMU guests)"}
+    assert set(drawn) == {"ours (emulated)", "ours (emulated), possible", "theirs (measured on QEMU guests)"}
     times, saved = drawn["ours (emulated)"]
     assert times == [0, 1, 2, 3, 4]
     assert saved == pytest.approx([pages * MIB_PER_PAGE for pages in (0, 500, 900, 1000, 1000)])
-    assert drawn["ours: possible"][1] == pytest.approx([1000 * MIB_PER_PAGE] * 5)
+    assert drawn["ours (emulated), possible"][1] == pytest.approx([1000 * MIB_PER_PAGE] * 5)
     assert drawn["theirs (measured on QEMU guests)"][0] == [0, 1, 2]
     (axes,) = drawing.axes
-    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("time, s", "saved, MiB", "both")
-    assert axes.get_legend() is not None
+    assert (axes.get_xlabel(), axes.get_ylabel(), drawing.get_suptitle()) == ("time, s", "saved, MiB", "both")
+    assert {text.get_text() for text in drawing.legends[0].texts} == set(drawn)
 
 
 def test_a_run_has_one_colour_and_what_was_possible_is_dashed() -> None:
@@ -48,7 +48,7 @@ def test_a_run_has_one_colour_and_what_was_possible_is_dashed() -> None:
 
 def test_a_level_without_a_series_is_a_line_across() -> None:
     drawing = draw_series([figures("ours"), Figures("paper", "published", levels={"saved_pages": 950})])
-    level = lines(drawing)["paper (published, level)"][1]
+    level = lines(drawing)["paper (published), paper"][1]
     assert level == pytest.approx([950 * MIB_PER_PAGE] * 2)
 
 
@@ -57,12 +57,14 @@ def test_nothing_to_draw_is_said() -> None:
         draw_series([Figures("paper", "published", levels={"used_pages": 1})])
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_results_by_label_give_the_same_file_twice(suffix: str, tmp_path: Path) -> None:
     paths = [plot_series({"run": result()}, tmp_path / f"{name}{suffix}") for name in "ab"]
     one, two = (path.read_bytes() for path in paths)
     assert one == two
-    assert one[:8] == b"\x89PNG\r\n\x1a\n" if suffix == ".png" else b"run (emulated)" in one
+    begins = {".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
+    assert one.startswith(begins[suffix])
+    assert suffix != ".svg" or b"run (emulated)" in one
 
 
 def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

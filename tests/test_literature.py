@@ -126,4 +126,5 @@ def test_a_page_without_curves_has_no_pictures(tmp_path: Path) -> None:
     assert published.source in text
     assert "| a | s | 2 | 3 | +1 | agrees | level within 2 s |" in text
     assert "1 × agrees" in text
-    assert [path.name for path in (tmp_path / "docs").iterdir()] == ["results.md"]
+    written = {str(path.relative_to(tmp_path / "docs")) for path in (tmp_path / "docs").rglob("*")}
+    assert written == {"results.md", "results", "results/experiments.json"}

@@ -66,7 +66,7 @@ def compare(
     figures = read_figures(runs)
     document = compare_runs(figures, _by(by), percents)
     if plot is not None:
-        from vmdedup.report.plot import plot_series
+        from vmdedup.report.savings import plot_series
 
         plot_series(figures, plot, force=force)
     _show(document, as_json, no_color)

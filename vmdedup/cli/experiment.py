@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmdedup.cli import experiment_show
 from vmdedup.cli.say import Progress, say, say_document
 from vmdedup.signals import interrupted_status
 
@@ -20,11 +21,15 @@ app = typer.Typer(
     help="Published experiments, run again: paper, ours, difference, verdict.\n\n\b\n"
     "  vmdedup experiment list\n"
     "  vmdedup experiment run de-figure2\n"
-    "  vmdedup experiment run all",
+    "  vmdedup experiment run all\n"
+    "  vmdedup experiment show docs/results/experiments.json --docs docs/",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
+app.command("show", help=experiment_show.HELP, short_help="Show, and draw again, what was kept of experiments.")(
+    experiment_show.show
+)
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")]
 SCHEMA_VERSION = 1
 _progress = Progress(patience=0.0)
@@ -60,6 +65,7 @@ def run(
     quick: Annotated[bool, typer.Option("--quick", help="Smaller guests, on generated disks only.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for experiments.json.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Folder for results.md and its pictures (all: docs).")] = None,
+    pictures: experiment_show.Pictures = "svg",
     dumps: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,11 +85,12 @@ def run(
     from vmdedup.cli.dumped import read_dumps
     from vmdedup.experiment.literature.table import ALL, choose
 
+    experiment_show.check_ending(pictures)
     chosen = choose(names)
     dumped = read_dumps(dumps, chosen, _progress.show) if dumps else None
     if docs is None and ALL in names and not quick:
         docs = Path("docs")
-    places = Places(output, docs, force)
+    places = Places(output, docs, force, pictures)
     places.check(chosen)
     given = [*names, *(["--quick"] if quick else []), *(f"--dumps {dump}" for dump in dumps or [])]
     found: list[dict[str, Any]] = []
@@ -131,13 +138,15 @@ class Places:
     output: Path | None
     docs: Path | None
     force: bool
+    pictures: str
 
     def check(self, chosen: Sequence[Experiment]) -> None:
         """UsageError: a file stands there that must not be replaced. Before any work is done."""
         from vmdedup.outputs import check_output
         from vmdedup.report.literature import page_files
 
-        for path in page_files(self.docs, [each.name for each in chosen]) if self.docs is not None else ():
+        names = [each.name for each in chosen]
+        for path in page_files(self.docs, names, self.pictures) if self.docs is not None else ():
             check_output(path, self.force)
         if self.output is not None:
             check_output(self.output / FILE, self.force)
@@ -157,7 +166,7 @@ class Places:
         from vmdedup.report.literature import write_page
 
         if self.docs is not None:
-            write_page(document, self.docs, self.force)
+            write_page(document, self.docs, self.force, self.pictures)
 
 
 def _print(document: dict[str, Any]) -> None:

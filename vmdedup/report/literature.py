@@ -8,11 +8,13 @@ from typing import Any
 
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.outputs import MARK, Output, make_folder
-from vmdedup.report.plot import Line, plot_lines
+from vmdedup.report.plot import Frame, Kind, Line, plot_lines
+from vmdedup.shown import json_text
 
 Document = Mapping[str, Any]
 PAGE = "results.md"
 PICTURES = "results"
+KEPT = "experiments.json"  # all figures: what pictures can be drawn from again
 _HEADINGS = ("figure", "unit", "paper", "ours", "difference", "verdict", "rule")
 
 
@@ -34,40 +36,55 @@ def as_text(experiment: Document) -> str:
     return "\n".join([*lines, "", *(f"  {experiment[key]}" for key in ("stand_in", "note") if experiment[key])])
 
 
-def page_files(folder: Path, experiments: Iterable[str]) -> Iterator[Path]:
+def page_files(folder: Path, experiments: Iterable[str], ending: str = "svg") -> Iterator[Path]:
     """Every file that write_page() may write for these experiments."""
     yield folder / PAGE
-    yield from (folder / PICTURES / f"{name}.svg" for name in experiments)
+    yield folder / PICTURES / KEPT
+    yield from (folder / PICTURES / f"{name}.{ending}" for name in experiments)
 
 
-def write_page(document: Document, folder: Path, force: bool = False) -> Path:
-    """Write results.md into a folder, with pictures if matplotlib is there. VmdedupError: it cannot be written.
+def write_page(document: Document, folder: Path, force: bool = False, ending: str = "svg") -> Path:
+    """Write results.md into a folder, with all figures, and with pictures if matplotlib is there.
 
-    force: replace files there, whatever they are.
+    force: replace files there, whatever they are. ending: of the pictures, as report.plot has them. VmdedupError: it
+    cannot be written.
     """
-    make_folder(folder)
-    pictures = _draw(document["experiments"], folder, force)
+    make_folder(folder / PICTURES)
+    with Output(folder / PICTURES / KEPT, force) as kept:
+        kept.write_bytes(f"{json_text({**document, 'made_by': MARK})}\n".encode())
+    pictures = _draw(document["experiments"], folder, force, ending)
     with Output(folder / PAGE, force) as page:
         page.write_bytes(("\n".join(_page(document, pictures)) + "\n").encode())
     return folder / PAGE
 
 
-def _draw(experiments: Sequence[Document], folder: Path, force: bool) -> dict[str, str]:
+def _draw(experiments: Sequence[Document], folder: Path, force: bool, ending: str) -> dict[str, str]:
     """Pictures by experiment, as paths from the folder."""
     pictures = {}
     for experiment in experiments:
         if not experiment["curves"]:
             continue
-        place = f"{PICTURES}/{experiment['name']}.svg"
-        make_folder(folder / PICTURES)
-        lines = [Line(curve["label"], curve["x"], curve["y"]) for curve in experiment["curves"]]
-        x, y = experiment["axes"]
+        place = f"{PICTURES}/{experiment['name']}.{ending}"
         try:
-            plot_lines(lines, folder / place, x, y, experiment["title"], force)
+            plot_lines(lines_of(experiment), folder / place, frame_of(experiment), force)
         except EnvironmentLacksError:
             return {}
         pictures[experiment["name"]] = place
     return pictures
+
+
+def lines_of(experiment: Document) -> list[Line]:
+    """What is drawn of an experiment."""
+    return [
+        Line(curve["label"], curve["x"], curve["y"], curve["panel"], Kind(curve["kind"] or Kind.OURS))
+        for curve in experiment["curves"]
+    ]
+
+
+def frame_of(experiment: Document) -> Frame:
+    """What stands around it."""
+    x, y = experiment["axes"]
+    return Frame(x, y, experiment["title"], experiment["log"])
 
 
 def _page(document: Document, pictures: Mapping[str, str]) -> Iterator[str]:
@@ -82,6 +99,9 @@ def _page(document: Document, pictures: Mapping[str, str]) -> Iterator[str]:
     yield "*Same ordering, other level*: the ordering holds, the level does not, or cannot be compared."
     yield "Else *disagrees*."
     yield "Times and CPU are virtual and modelled."
+    yield ""
+    yield f"In pictures, what a paper says is dotted. All figures are in [{KEPT}]({PICTURES}/{KEPT}), of which"
+    yield f"`vmdedup experiment show {PICTURES}/{KEPT} --docs FOLDER` makes this page and its pictures again."
     for experiment in document["experiments"]:
         yield from _section(experiment, pictures.get(experiment["name"]))
 

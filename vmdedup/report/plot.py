@@ -1,81 +1,89 @@
-"""Savings over time of several runs in one picture, as PNG or SVG. The only importer of matplotlib.
+"""Pictures as PNG, SVG or PDF, all in one style. The only importer of matplotlib.
 
-A run's savings are a line, what was possible in it a dashed one in the same colour; published figures of which only
-the level is known are a dotted line across. Units: MiB and seconds.
+A picture has one panel or several beside each other, with the same axes. A line has the same look in all of them, and
+stands in the legend once; the legend is below the panels, never on them. What a paper says is dotted, what was possible
+is dashed, both in the colour of the line that they belong to. Where x is words there are bars.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vmdedup.errors import EnvironmentLacksError, UsageError
 from vmdedup.outputs import MARK, Output, check_output
-from vmdedup.report.compare.figures import BACKENDS, Figures, from_result, number
-from vmdedup.result.run import Result
+from vmdedup.shown import shown, shown_lines
+from vmdedup.report.style import Style, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS: Final = (".png", ".svg")
-_MARKERS: Final = {"kernel": "o", "qemu": "o", "published": "s"}  # what was measured is seen to consist of samples
-_MOST_MARKS: Final = 25
-_SETTINGS: Final[Any] = {"svg.hashsalt": "vmdedup", "svg.fonttype": "none", "font.size": 10}
+FORMATS: Final = (".png", ".svg", ".pdf")
+# Names of runs are anybody's: a dollar sign in them begins no formula.
+_SETTINGS: Final[Any] = {
+    "svg.hashsalt": "vmdedup",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "text.parse_math": False,
+    "font.size": 10,
+}
+# Without a date, so that the same lines give the same file; with the mark by which a file is ours to replace.
+_METADATA: Final[Mapping[str, dict[str, Any]]] = {
+    ".svg": {"Date": None, "Creator": MARK},
+    ".png": {"Software": MARK},
+    ".pdf": {"CreationDate": None, "Creator": MARK},
+}
+_FEW: Final = 20  # points that are all marked; of more, about as many as _MARKS
+_MARKS: Final = 8
+_WIDTH: Final = 9.0  # inches
+_BELOW: Final = 0.02  # of the height: a line at 0 does not lie on the axis
+_BAR_ROOM: Final = 0.8  # of the distance between two words
 
 
-def plot_series(
-    results: Mapping[str, Result] | Sequence[Figures], path: str | Path, title: str = "", force: bool = False
-) -> Path:
-    """Draw savings over time into a file; the same results give the same file. force: replace whatever is there.
+class Kind(StrEnum):
+    """What a line shows."""
 
-    results: runs by the label that they shall have, or figures. path: ends in .png or .svg. UsageError: it does not,
-    or there is nothing to draw. EnvironmentLacksError: matplotlib is not installed.
-    """
-    check_plot(Path(path))
-    return _save(draw_series(results, title), Path(path), force)
+    OURS = "ours"
+    PAPER = "paper"
+    POSSIBLE = "possible"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of points. style: of matplotlib's format strings, such as "o-" for what was measured, "--" for a law."""
+    """A line of points in a panel, or bars where x is words.
+
+    label: lines with the same one have the same look. No x at all: the only y is a level, from one side to the other.
+    marked: its points were measured, and are seen.
+    """
 
     label: str
-    x: Sequence[float]
+    x: Sequence[float] | Sequence[str]
     y: Sequence[float]
-    style: str = "o-"
+    panel: str = ""
+    kind: Kind = Kind.OURS
+    marked: bool = True
+
+    @property
+    def caption(self) -> str:
+        """What stands in the legend."""
+        name = shown(self.label)
+        return name if self.kind is Kind.OURS else f"{name}, {self.kind.value}"
 
 
-def plot_lines(
-    lines: Sequence[Line], path: str | Path, x: str, y: str, title: str = "", force: bool = False
-) -> Path:
-    """Draw lines of points into a file. x, y: what the axes show, with units. Errors as of plot_series()."""
-    check_plot(Path(path))
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure as Drawing
+@dataclass(frozen=True)
+class Frame:
+    """What stands around the lines. x, y: what the axes show, with units. log: axes by powers of ten, "", "x", "xy"."""
 
-    with rc_context(_SETTINGS):
-        drawing = Drawing(figsize=(9, 5), layout="constrained")
-        axes = drawing.add_subplot()
-        for line in lines:
-            axes.plot(line.x, line.y, line.style, label=line.label, markersize=5)
-        axes.set(xlabel=x, ylabel=y, title=title)
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        axes.grid(alpha=0.3)
-        axes.legend(loc="best", fontsize="small")
-    return _save(drawing, Path(path), force)
-
-
-def _save(drawing: Figure, path: Path, force: bool) -> Path:
-    from matplotlib import rc_context
-
-    kind = path.suffix.removeprefix(".")
-    metadata = {"Date": None, "Creator": MARK} if kind == "svg" else {"Software": MARK}
-    with Output(path, force) as output, rc_context(_SETTINGS):
-        output.write(lambda file: drawing.savefig(file, format=kind, dpi=144, metadata=metadata))
-    return path
+    x: str
+    y: str
+    title: str = ""
+    log: str = ""
 
 
 def check_plot(path: Path, force: bool = True) -> None:
@@ -85,61 +93,152 @@ def check_plot(path: Path, force: bool = True) -> None:
     """
     check_output(path, force)
     if path.suffix not in FORMATS:
-        raise UsageError(f"{path} ends in neither {' nor '.join(FORMATS)}; choose one of them for --plot")
+        raise UsageError(f"{path} ends in none of {', '.join(FORMATS)}; choose one of them for the plot")
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise EnvironmentLacksError("plots need matplotlib; install it: pip install 'vmdedup[plot]'") from None
 
 
-def draw_series(results: Mapping[str, Result] | Sequence[Figures], title: str = "") -> Figure:
-    """The picture as a matplotlib figure with one pair of axes. UsageError: no run has savings to draw."""
+def check_ending(ending: str) -> None:
+    """UsageError: no picture can have this ending (which is told without the dot)."""
+    if f".{ending}" not in FORMATS:
+        raise UsageError(f"--pictures {ending}: there are {', '.join(each.removeprefix('.') for each in FORMATS)}")
+
+
+def plot_lines(lines: Sequence[Line], path: str | Path, frame: Frame, force: bool = False) -> Path:
+    """Draw lines into a file; the same lines give the same file. force: replace whatever is there.
+
+    path: ends in one of FORMATS. UsageError: it does not, or must not be written. EnvironmentLacksError: matplotlib is
+    not installed. VmdedupError: it cannot be written.
+    """
+    path = Path(path)
+    check_plot(path, force)
+    from matplotlib import rc_context
+
+    kind, metadata = path.suffix.removeprefix("."), _METADATA[path.suffix]
+    with Output(path, force) as output, rc_context(_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")  # a name in letters that the font has not
+        drawing = draw_lines(lines, frame)
+        output.write(lambda file: drawing.savefig(file, format=kind, dpi=144, metadata=metadata))
+    return path
+
+
+def draw_lines(lines: Sequence[Line], frame: Frame) -> Figure:
+    """The picture as a matplotlib figure: a pair of axes for each panel, in the order in which lines name them."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Drawing
 
-    runs = _figures(results)
+    panels = list(dict.fromkeys(line.panel for line in lines))
+    columns = len(panels) if len(panels) <= 3 else 2
+    rows = ceil(len(panels) / columns)
+    styles = _styles(lines)
     with rc_context(_SETTINGS):
-        drawing = Drawing(figsize=(9, 5), layout="constrained")
-        axes = drawing.add_subplot()
-        drawn = sum(_draw(axes, figures, f"C{position}") for position, figures in enumerate(runs))
-        if not drawn:
-            raise UsageError("no run has savings to draw; give results directories with saved_pages in their series")
-        axes.set_xlabel("time, s")
-        axes.set_ylabel("saved, MiB")
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        axes.grid(alpha=0.3)
-        axes.legend(loc="best", fontsize="small")
-        if title:
-            axes.set_title(title)
+        drawing = Drawing(figsize=(_WIDTH, 1.6 + 3.2 * rows), layout="constrained")
+        grid = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        everywhere = [axes for row in grid for axes in row]
+        entries: dict[str, Any] = {}  # of the legend: what stands in several panels once
+        for axes, panel in zip(everywhere, panels, strict=False):
+            for caption, drawn in _draw_panel(axes, [line for line in lines if line.panel == panel], styles):
+                entries.setdefault(caption, drawn)
+            axes.set_title(shown(panel), fontsize="medium")
+        for axes in everywhere[len(panels) :]:
+            axes.remove()
+        _frame(drawing, lines, frame)
+        drawing.suptitle(shown(frame.title), fontsize="large")
+        _legend(drawing, entries)
     return drawing
 
 
-def _figures(results: Mapping[str, Result] | Sequence[Figures]) -> list[Figures]:
-    if isinstance(results, Mapping):
-        return [from_result(result, label) for label, result in results.items()]
-    return list(results)
+def _frame(drawing: Figure, lines: Sequence[Line], frame: Frame) -> None:
+    """What the panels' axes show. All panels have the same; names stand at the outer ones."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    for axes in drawing.axes:
+        for name in frame.log:
+            getattr(axes, f"set_{name}scale")("log")
+            axis = getattr(axes, f"{name}axis")
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+        place = axes.get_subplotspec()
+        if place is not None and place.is_last_row():
+            axes.set_xlabel(frame.x)
+        if place is not None and place.is_first_col():
+            axes.set_ylabel(frame.y)
+    if "y" not in frame.log and min((value for line in lines for value in line.y), default=0.0) >= 0:
+        below = 0.0 if any(map(_is_bars, lines)) else _BELOW * drawing.axes[0].get_ylim()[1]
+        drawing.axes[0].set_ylim(bottom=-below)
 
 
-def _draw(axes: Axes, figures: Figures, colour: str) -> int:
-    """Draw one run. Returns how many lines."""
-    kind = BACKENDS.get(figures.backend, figures.backend)
-    saved, possible = _points(figures, "saved_pages"), _points(figures, "possible_pages")
-    level = figures.end("saved_pages")
-    if len(saved[0]) > 1:
-        marker, every = _MARKERS.get(figures.backend, ""), max(1, len(saved[0]) // _MOST_MARKS)
-        label = f"{figures.label} ({kind})"
-        axes.plot(*saved, color=colour, label=label, marker=marker, markersize=4, markevery=every)
-    elif level is not None:
-        axes.axhline(figures.mib(level), color=colour, linestyle=":", label=f"{figures.label} ({kind}, level)")
+def _styles(lines: Sequence[Line]) -> dict[str, Style]:
+    """By label. Who only has a paper's figure comes last, so that others keep their look without it."""
+    ours = [line.label for line in lines if line.kind is not Kind.PAPER]
+    return {label: style_of(number) for number, label in enumerate(dict.fromkeys([*ours, *(x.label for x in lines)]))}
+
+
+def _draw_panel(axes: Axes, lines: Sequence[Line], styles: Mapping[str, Style]) -> Iterator[tuple[str, Any]]:
+    """Draw it. Returns what was drawn, by what it is called."""
+    bars = [line for line in lines if _is_bars(line)]
+    for number, line in enumerate(bars):
+        yield line.caption, _draw_bars(axes, line, styles[line.label], number, len(bars))
+    for line in lines:
+        if not _is_bars(line):
+            yield line.caption, _draw_line(axes, line, styles[line.label], list(styles).index(line.label))
+    axes.grid(alpha=0.3, axis="y" if bars else "both")
+    axes.set_axisbelow(True)
+
+
+def _is_bars(line: Line) -> bool:
+    return bool(line.x) and isinstance(line.x[0], str)
+
+
+def _draw_bars(axes: Axes, line: Line, style: Style, number: int, count: int) -> Any:
+    """The bars of one label, beside those of the others at each word, with their numbers above them."""
+    width = _BAR_ROOM / count
+    places = [place + width * (number - (count - 1) / 2) for place in range(len(line.x))]
+    hatch = "///" if line.kind is Kind.PAPER else ""
+    bars = axes.bar(
+        places, line.y, width, color="white" if hatch else style.colour, edgecolor=style.colour, hatch=hatch,
+        label=line.caption,
+    )  # fmt: skip
+    axes.bar_label(bars, fmt="%.3g", padding=2, fontsize="x-small")
+    axes.set_xticks(range(len(line.x)), [shown_lines(word) for word in line.x])
+    axes.margins(y=0.1)
+    return bars
+
+
+def _draw_line(axes: Axes, line: Line, style: Style, number: int) -> Any:
+    look: dict[str, Any] = {"color": style.colour, "label": line.caption}
+    if line.kind is Kind.PAPER:
+        look |= {"linestyle": (0, (1, 1.2)), "linewidth": 1.8, "zorder": 3}
+        look |= {"marker": "x", "markersize": 8, "markeredgewidth": 2.2}
+    elif line.kind is Kind.POSSIBLE:
+        look |= {"linestyle": (0, (3, 2)), "linewidth": 1.0, "alpha": 0.7}
     else:
-        return 0
-    if len(possible[0]) > 1:
-        axes.plot(*possible, color=colour, linestyle="--", linewidth=1, alpha=0.6, label=f"{figures.label}: possible")
-    return 1
+        look |= {"linestyle": (0, style.dashes) if style.dashes else "-", "linewidth": style.width}
+        if line.marked:
+            look |= {"marker": style.mark, "markersize": style.size, "markerfacecolor": "none", "markeredgewidth": 1.2}
+    if not line.x:
+        (level,) = line.y
+        return axes.axhline(level, **{key: value for key, value in look.items() if "marker" not in key})
+    (drawn,) = axes.plot(line.x, line.y, markevery=_every(len(line.x), number), **look)
+    return drawn
 
 
-def _points(figures: Figures, column: str) -> tuple[list[float], list[float]]:
-    """Times and MiB of the samples that have the column."""
-    pairs = [(float(row["time_s"]), value) for row in figures.rows if (value := number(row.get(column))) is not None]
-    return [time for time, _ in pairs], [figures.mib(value) for _, value in pairs]
+def _every(points: int, number: int) -> int | tuple[int, int]:
+    """Which points are marked: of many only some, and of each line others, so that marks do not hide each other."""
+    if points <= _FEW:
+        return 1
+    step = points // _MARKS
+    return (number * step // 3) % step, step
+
+
+def _legend(drawing: Figure, entries: Mapping[str, Any]) -> None:
+    """Below all panels, in as many columns as there is room for."""
+    if entries:
+        longest = max(map(len, entries))
+        columns = max(1, min(len(entries), 110 // (longest + 8)))
+        drawing.legend(
+            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, fontsize="small",
+            handlelength=4.5, frameon=False,
+        )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, last, scenario
 from vmdedup.experiment.literature.verdict import Row
@@ -58,6 +58,7 @@ def advisor(bench: Bench, published: Published) -> Finding:
         "which is on in both, skips so much: that is the CPU time that a fixed number wastes."
     )
     curves = [Curve(name, column(run, "time_s"), column(run, "pages_to_scan")) for name, run in _named(advised, fixed)]
+    curves.append(Curve("advised", (), [levels["settled_percent"] / 100 * max(steps)], kind=PAPER))
     return Finding(rows, note, ("time, s", "pages_to_scan"), curves)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.loads import ESX, MIB, alike, engine
 from vmdedup.experiment.literature.runs import PAGES_PER_MIB, column, last, scenario
@@ -32,8 +32,10 @@ def rubis(bench: Bench, published: Published) -> Finding:
             paper = published.levels[f"vms_{count}_{name}_percent"]
             rows.append(Row(f"{who}: {name}", "%", paper, value, 10.0, *claims[name]))
         rows.append(Row(f"{who}: ESX", "%", None, esx, None, *claims["saved"]))
-        curves.append(Curve(f"{count}, Difference Engine", times, found["saved"]))
-        curves.append(Curve(f"{count}, ESX", times, by_esx["saved"]))
+        curves.append(Curve("Difference Engine", times, found["saved"], who))
+        curves.append(Curve("ESX", times, by_esx["saved"], who))
+        level = published.levels[f"vms_{count}_saved_percent"]
+        curves.append(Curve("Difference Engine", times[:: len(times) - 1], [level, level], who, PAPER))
     return Finding(rows, _NOTE, ("time of the paper, s", "saved, % of memory"), curves)
 
 
@@ -56,6 +58,7 @@ def compile_kernel(bench: Bench, published: Published) -> Finding:
     ]
     curves = [Curve(name, times, values) for name, values in found.items()]
     curves.append(Curve("saved, ESX", times, by_esx["saved"]))
+    curves.append(Curve("saved", (), [saved], kind=PAPER))
     return Finding(rows, _NOTE + _PAID, ("time of the paper, s", "saved, % of memory"), curves)
 
 

@@ -21,25 +21,45 @@ from vmdedup.experiment.scenario import Scenario, validate
 from vmdedup.result.run import Result
 
 Say = Callable[[str], None]
+PAPER, POSSIBLE = "paper", "possible"  # kinds of curves
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of points for the plot."""
+    """A line of points for the picture, or bars where x is words. No x: the only y is a level all the way.
+
+    panel: which of the pictures beside each other it is in. kind: "" for ours, PAPER, POSSIBLE; those have the label of
+    what they belong to.
+    """
 
     label: str
-    x: Sequence[float]
+    x: Sequence[float] | Sequence[str]
     y: Sequence[float]
+    panel: str = ""
+    kind: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The curve as --json has it: six digits, which no picture shows."""
+        named = {"label": self.label, "panel": self.panel, "kind": self.kind}
+        return named | {"x": [_digits(value) for value in self.x], "y": [_digits(value) for value in self.y]}
+
+
+def _digits(value: float | str) -> float | str:
+    return value if isinstance(value, str) else float(f"{value:.6g}")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What an experiment found. axes: what x and y of the curves are. note: what has to be known to read it."""
+    """What an experiment found. axes: what x and y of the curves are. note: what has to be known to read it.
+
+    log: axes that go by powers of ten, "x" or nothing.
+    """
 
     rows: Sequence[Row]
     note: str = ""
     axes: tuple[str, str] = ("", "")
     curves: Sequence[Curve] = ()
+    log: str = ""
 
 
 class _Quiet:
@@ -121,7 +141,8 @@ class Experiment:
             "note": found.note,
             "rows": [row.document() for row in found.rows],
             "axes": list(found.axes),
-            "curves": [{"label": c.label, "x": list(c.x), "y": list(c.y)} for c in found.curves],
+            "log": found.log,
+            "curves": [curve.document() for curve in found.curves],
         }
 
 

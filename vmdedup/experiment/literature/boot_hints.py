@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import POSSIBLE, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.hints import found, hinted, pages_of
 from vmdedup.experiment.literature.runs import Data, column, generated, mib
@@ -35,7 +35,7 @@ def boots(bench: Bench, published: Published) -> Finding:
     rows = [Row("KSM's merges of XLH's", "%", published.levels["merged_percent"], share, 10.0, claim, share < 100)]
     names = {"KSM": ksm, "XLH": xlh}
     curves = [Curve(name, column(run, "time_s"), mib(column(run, "saved_pages"))) for name, run in names.items()]
-    curves.append(Curve("possible", column(xlh, "time_s"), mib(column(xlh, "possible_pages"))))
+    curves.append(Curve("XLH", column(xlh, "time_s"), mib(column(xlh, "possible_pages")), kind=POSSIBLE))
     merged = f"KSM merged {found(ksm):,.0f} pages, XLH {found(xlh):,.0f}"
     note = f"{guests} guests, {group['delay']} apart, {seconds} s: {merged}."
     return Finding(rows, note, ("time, s", "saved, MiB"), curves)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, POSSIBLE, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.hints import (
     PAPERS_SCAN,
@@ -13,11 +13,12 @@ from vmdedup.experiment.literature.hints import (
     found,
     full_scan,
     hinted,
+    pages_of,
     percent_at,
     visits,
     wait,
 )
-from vmdedup.experiment.literature.runs import Data, column, generated, last, mib, scenario
+from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, generated, last, mib, scenario
 from vmdedup.experiment.literature.verdict import Row
 from vmdedup.result.run import Result
 
@@ -50,13 +51,22 @@ def build(bench: Bench, published: Published) -> Finding:
     lives = [] if bench.quick else [_lives(bench, published)]
     levels = published.levels
     rows = lives + _ratios(runs, levels) + _levels(runs, levels) + _costs(runs, levels)
-    curves = [
-        Curve(f"{name}, {ms} ms", column(run, "time_s"), mib(column(run, "saved_pages")))
-        for (name, ms), run in runs.items()
-    ]
+    return Finding(rows, _note(runs), ("time, s", "saved, MiB"), _curves(runs, levels))
+
+
+def _curves(runs: Runs, levels: dict[str, float]) -> list[Curve]:
+    """A panel for each wake-up, with the paper's levels at its moments."""
+    curves = []
+    for (name, ms), run in runs.items():
+        panel = f"a wake-up every {ms} ms"
+        curves.append(Curve(name, column(run, "time_s"), mib(column(run, "saved_pages")), panel))
+        if f"{name[:3].lower()}_{ms}ms_percent" in levels and name != "XLH HT":
+            level = levels[f"{name[:3].lower()}_{ms}ms_percent"] / 100 * pages_of(BUILDERS) / PAGES_PER_MIB
+            when = levels[f"read_{ms}ms_s"] * full_scan(BUILDERS) / PAPERS_SCAN
+            curves.append(Curve(name, [when], [level], panel, PAPER))
     ksm = runs["KSM", 20]
-    curves.append(Curve("opportunity", column(ksm, "time_s"), mib(column(ksm, "possible_pages"))))
-    return Finding(rows, _note(runs), ("time, s", "saved, MiB"), curves)
+    possible = mib(column(ksm, "possible_pages"))
+    return [*curves, Curve("KSM", column(ksm, "time_s"), possible, "a wake-up every 20 ms", POSSIBLE)]
 
 
 def _lives(bench: Bench, published: Published) -> Row:

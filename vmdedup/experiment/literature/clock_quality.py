@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log10
 from typing import Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.lives import Lives, estimated_within, share_within
 from vmdedup.experiment.literature.loads import ALIKE_SCALE, BATCH, UNLIKE_SCALE, alike, engine, unlike
@@ -50,8 +49,8 @@ def clock_quality(bench: Bench, published: Published) -> Finding:
         all_stored = estimated_within(used, unused, [times[last]])[0]
         rows.append(Row(f"{kind}: within {last}, of all stored", "%", None, all_stored))
         curves += [
-            _curve(f"{kind}, ours", points, share_within(used, points)),
-            _curve(f"{kind}, paper", list(_TIMES.values()), _published(published, kind)),
+            _curve(kind, "", points, share_within(used, points)),
+            _curve(kind, PAPER, list(_TIMES.values()), _published(published, kind)),
         ]
         notes.append(f"{kind.capitalize()}: {len(used):,} were used again, {len(unused):,} were not until the end.")
     notes.append(
@@ -59,7 +58,7 @@ def clock_quality(bench: Bench, published: Published) -> Finding:
         "high at long times, and there is no figure for 1,000 s. The rows without a figure of the paper's count in, "
         "by Kaplan and Meier, pages that were not used again; the paper does not say what it did with those."
     )
-    return Finding(rows, " ".join(notes), ("time to next use, log10 of s", "used again by then, %"), curves)
+    return Finding(rows, " ".join(notes), ("time to next use, s", "used again by then, %"), curves, log="x")
 
 
 def _watched(bench: Bench, data: Data, seconds: int) -> tuple[Lives, int]:
@@ -76,8 +75,8 @@ def _watched(bench: Bench, data: Data, seconds: int) -> tuple[Lives, int]:
         return lives, stage.now_ms
 
 
-def _curve(label: str, times_ms: Sequence[float], percent: Sequence[float]) -> Curve:
-    return Curve(label, [log10(time / 1000) for time in times_ms], percent)
+def _curve(panel: str, kind: str, times_ms: Sequence[float], percent: Sequence[float]) -> Curve:
+    return Curve("used again", [time / 1000 for time in times_ms], percent, panel, kind)
 
 
 def _published(published: Published, kind: str) -> list[float]:

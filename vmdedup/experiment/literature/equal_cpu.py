@@ -20,7 +20,7 @@ def equal_cpu(bench: Bench, published: Published) -> Finding:
             data = scenario(f"equal-{kind}", 8 if bench.quick else 20, {"name": name, "cpu": CPU}, _groups(workload))
             result = bench.run(data)
             saved[name] = column(result, "saved_pages")
-            curves.append(Curve(f"{name}, {kind}", column(result, "time_s"), mib(saved[name])))
+            curves.append(Curve(name, column(result, "time_s"), mib(saved[name]), kind))
         pairs = list(zip(saved["uksm"], saved["ksm"], strict=True))
         most = max((ours / theirs for ours, theirs in pairs if theirs >= 100), default=0.0)
         mean = sum(saved["uksm"]) / max(1.0, sum(saved["ksm"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.runs import PAGES_PER_MIB, generated, percent_of, scenario
 from vmdedup.experiment.literature.verdict import Row
@@ -31,7 +31,8 @@ def identical(bench: Bench, published: Published) -> Finding:
         Row("esx of ideal", "%", published.levels["esx_of_ideal_percent"], 100 * esx[-1] / ideal[-1], 5.0),
     ]
     numbers = [float(count) for count in counts]
-    curves = (Curve("esx", numbers, esx), Curve("ideal", numbers, ideal), Curve("law", numbers, law))
+    papers = Curve("esx", [10.0], [level], kind=PAPER)
+    curves = (Curve("ideal", numbers, ideal), Curve("esx", numbers, esx), Curve("law", numbers, law), papers)
     note = f"The law with f = {common:.1f} % and s = {alone:.1f} %, from the runs with 1 and {most} guests."
     return Finding(rows, note, ("guests", "reclaimed, % of memory"), curves)
 

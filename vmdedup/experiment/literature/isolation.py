@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, generated, scenario
 from vmdedup.experiment.literature.verdict import Row
@@ -27,11 +27,12 @@ def isolation(bench: Bench, published: Published) -> Finding:
     """Nine runs; saved when the pages have been allocated and have rested."""
     curves = {(kind, technique): _saved(bench, kind, technique) for kind in KINDS for technique in TECHNIQUES}
     ours = {both: curve.y[-1] for both, curve in curves.items()}
-    rows = []
+    rows, papers = [], []
     for (kind, technique), value in ours.items():
         paper = published.levels[f"{kind}_{technique}_percent"]
         rows.append(Row(f"{kind} pages: {technique}", "%", paper, value, 10.0, *_claim(kind, technique, ours)))
-    return Finding(rows, _NOTE, ("time, s", "saved, % of memory"), list(curves.values()))
+        papers.append(Curve(technique, (), [paper], f"{kind} pages", PAPER))
+    return Finding(rows, _NOTE, ("time, s", "saved, % of memory"), [*curves.values(), *papers])
 
 
 def _claim(kind: str, technique: str, ours: dict[tuple[str, str], float]) -> tuple[str, bool]:
@@ -51,7 +52,7 @@ def _saved(bench: Bench, kind: str, technique: str) -> Curve:
     result = bench.run(scenario(f"{kind}-{technique}", 60 if bench.quick else 75, policy, [_guest(kind)]))
     pages = MIB * PAGES_PER_MIB
     saved = [100 * value / pages for value in column(result, "saved_pages")]
-    return Curve(f"{kind}, {technique}", column(result, "time_s"), saved)
+    return Curve(technique, column(result, "time_s"), saved, f"{kind} pages")
 
 
 def _guest(kind: str) -> Data:

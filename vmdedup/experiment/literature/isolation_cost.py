@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
-from vmdedup.experiment.literature.runs import Data, column, generated, last, mib, scenario
+from vmdedup.experiment.literature.runs import Data, generated, last, mib, scenario
 from vmdedup.experiment.literature.verdict import Row
 from vmdedup.result.run import Result
 
@@ -23,12 +23,14 @@ POLICIES: Final[dict[str, dict[str, Any]]] = {
 
 def isolation_cost(bench: Bench, published: Published) -> Finding:
     """Savings at the end by who may share, on tenants alike and unlike; then VUsion's price where guests work."""
-    saved, curves = {}, []
+    saved = {}
     for kind in ("alike", "unlike"):
         for label, policy in POLICIES.items():
             result = bench.run(_scenario(bench, kind, "idle", policy))
             saved[kind, label] = last(result, "saved_pages")
-            curves.append(Curve(f"{label}, {kind}", column(result, "time_s"), mib(column(result, "saved_pages"))))
+    curves = [
+        Curve(f"{k} tenants", list(POLICIES), mib([saved[k, at] for at in POLICIES])) for k in ("alike", "unlike")
+    ]
     lost = {at: 100 * (1 - pages / max(1.0, saved[at[0], GLOBAL])) for at, pages in saved.items()}
     rows = [*_tenant_rows(lost, published), *_order_rows(lost), *_vusion_rows(bench, lost)]
     alike, unlike = mib([saved["alike", GLOBAL], saved["unlike", GLOBAL]])
@@ -36,7 +38,7 @@ def isolation_cost(bench: Bench, published: Published) -> Finding:
         f"Where all guests share: {alike:.1f} MiB saved if they are alike, {unlike:.1f} if not. Time for copies: per "
         "cent of the guests' time; KSM merges pages in use, too, which VUsion leaves alone."
     )
-    return Finding(rows, note, ("time, s", "saved, MiB"), curves)
+    return Finding(rows, note, ("who may share", "saved at the end, MiB"), curves)
 
 
 def _scenario(bench: Bench, kind: str, workload: str, policy: Data) -> Data:

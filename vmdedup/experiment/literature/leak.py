@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.verdict import Row
 from vmdedup.policy.leak.attack import Attack, Leak
@@ -40,13 +40,16 @@ def leak(bench: Bench, published: Published) -> Finding:
         bench.say(f"leak: {label}")
         found[label] = measure_leak(name, replace(attack, together=together), tunables)
     curves = [
-        Curve(f"{label}, {kind}", [each / 1000 for each in times], PERCENTILES)
+        Curve(kind, [each / 1000 for each in times], PERCENTILES, label)
         for label in ("KSM", "VUsion")
         for kind, times in (
             ("merged", found[label].right_percentiles_ns),
             ("private", found[label].wrong_percentiles_ns),
         )
     ]
+    for where, key in (("natively", "native"), ("in a KVM guest", "guest")):
+        time = published.levels[f"first_write_{key}_us"]
+        curves.append(Curve(f"merged, {where}", [time, time], [0, 50], "KSM", PAPER))
     axes = ("first write to an idle page takes at most, µs", "% of writes")
     rates = _rates(found, published, 4 * attack.guesses)
     return Finding([*_times(found, published), *_areas(found, published), *rates], _NOTE, axes, curves)

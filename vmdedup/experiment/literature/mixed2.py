@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.identical_guests import NO_LIMIT
 from vmdedup.experiment.literature.loads import ESX, MIB, engine, unlike
@@ -35,9 +35,17 @@ def mixed2(bench: Bench, published: Published) -> Finding:
         ours = {name: mean_between(times, values, start, end) for name, values in engine_saves.items()}
         theirs = {rate: mean_between(times, values, start, end) for rate, values in esx.items()}
         rows += _rows(phase, published, ours, theirs)
-    curves = [Curve(name, times, values) for name, values in engine_saves.items()]
-    curves += [Curve(f"saved, ESX at {rate}", times, values) for rate, values in esx.items()]
+    curves = [Curve(name, times, values, _panel(name)) for name, values in engine_saves.items()]
+    curves += [Curve(f"ESX at {rate}", times, values, _panel("saved")) for rate, values in esx.items()]
+    for phase, span in PHASES.items():
+        level = {name: published.levels[f"{phase}_{name}_percent"] for name in (*engine_saves, "esx")}
+        level["ESX at 450"] = level.pop("esx")
+        curves += [Curve(name, span, [at, at], _panel(name), PAPER) for name, at in level.items()]
     return Finding(rows, _NOTE, ("time of the paper, s", "saved, % of memory"), curves)
+
+
+def _panel(name: str) -> str:
+    return "Difference Engine by technique" if name in ("shared", "patched", "compressed") else "in all"
 
 
 def _rows(phase: str, published: Published, ours: dict[str, float], esx: dict[str, float]) -> list[Row]:

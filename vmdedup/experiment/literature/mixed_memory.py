@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from vmdedup.experiment.literature.base import Bench, Curve, Dumped, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Dumped, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.loads import HEAP
 from vmdedup.experiment.literature.memories import guest_memory
@@ -123,18 +123,17 @@ def figure_2(bench: Bench, published: Published) -> Finding:
         Row(_shown(name), "%", published.levels[f"{name}_percent"], ours[name], 3.0, _ORDERS[name], holds[name])
         for name in _ORDERS
     ]
-    names = list(range(1, len(_ORDERS) + 1))
-    paper = Curve("paper", names, [published.levels[f"{name}_percent"] for name in _ORDERS])
-    shown = ", ".join(f"{number} {_shown(name)}" for number, name in zip(names, _ORDERS, strict=True))
+    names = [_shown(name).replace(" ", "\n", 1) for name in _ORDERS]
+    levels = [published.levels[f"{name}_percent"] for name in _ORDERS]
+    curves = (Curve("patching", names, levels, kind=PAPER), Curve("patching", names, list(ours.values())))
     found = memory.savings(bits=BITS)
     alone = 100 * found.alone / max(1, found.patchable)
     note = (
         f"The mean of {len(seeds)} choice(s) of places. {alone:.0f} % of the patches by (2,1),1 would be small enough "
         "without their reference: where pages repeat themselves a candidate by chance will do, and more candidates and "
-        f"shorter signatures find more of them. In the picture: {shown}."
+        "shorter signatures find more of them."
     )
-    axes = "detector", "saved by patching, % of pages"
-    return Finding(rows, note, axes, (paper, Curve("ours", names, list(ours.values()))))
+    return Finding(rows, note, ("detector, (k,s),c", "saved by patching, % of pages"), curves)
 
 
 def _orders_hold(ours: dict[str, float]) -> dict[str, bool]:

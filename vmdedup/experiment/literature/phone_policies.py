@@ -36,7 +36,7 @@ def phone_policies(bench: Bench, published: Published) -> Finding:
         for rate, outcomes in found.items():
             rows += _against_all(f"{name}, {rate} pages", outcomes)
             rows.append(_compressing(bench, name, rate, outcomes))
-        curves += [_curve(name, policy, found) for policy in (*OTHERS, OURS)]
+        curves += [_curve(name, policy, found) for policy in (OURS, *OTHERS)]
     if not bench.quick:
         rows += [row for share in SHARES for row in _equal_cpu(bench, share)]
         rows += _like_with_like(bench)
@@ -45,7 +45,7 @@ def phone_policies(bench: Bench, published: Published) -> Finding:
         "that. Apps that are started and killed are the same under all policies, since the phone counts as if nothing "
         "were saved. The curves go from one rate to the next."
     )
-    return Finding(rows, note, ("CPU, ms", "saved on average, MiB"), curves)
+    return Finding(rows, note, ("CPU, ms", "saved on average, MiB"), curves, log="x")
 
 
 def _all(bench: Bench, name: str, rate: int, share: float = 0) -> dict[str, Outcome]:
@@ -109,7 +109,7 @@ def _like_with_like(bench: Bench) -> list[Row]:
 
 def _curve(name: str, policy: str, found: Mapping[int, Mapping[str, Outcome]]) -> Curve:
     points = sorted((outcomes[policy].work, outcomes[policy].saved) for outcomes in found.values())
-    return Curve(f"{policy}, {name}", [work for work, _ in points], [saved for _, saved in points])
+    return Curve(policy, [work for work, _ in points], [saved for _, saved in points], name)
 
 
 EXPERIMENTS = (

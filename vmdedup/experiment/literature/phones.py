@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.phone_memory import phone_shares
 from vmdedup.experiment.literature.phone_trial import Outcome, Phone, trial
@@ -69,6 +69,8 @@ def phones(bench: Bench, published: Published) -> Finding:
     )
     lines = {"equal pages": everything, "and similar ones": default}
     curves = [Curve(name, run.times, run.series) for name, run in lines.items()]
+    as_much_more = [(1 + level / 100) * saved for saved in everything.series]
+    curves.append(Curve("and similar ones", everything.times, as_much_more, kind=PAPER))
     return Finding(rows, note, ("time, s", "saved, MiB"), curves)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.build_hints import BUILDERS
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.hints import hinted
@@ -27,6 +27,8 @@ def reachable(bench: Bench, published: Published) -> Finding:
         Row("XLH RO", "%", levels["ro_percent"], ours["XLH RO"], 5.0, "more than both others", most),
     ]
     curves = [Curve(name, times, shares) for name, (times, shares) in series.items()]
+    papers = {"KSM": (low, high), "XLH RW": (levels["rw_percent"],), "XLH RO": (levels["ro_percent"],)}
+    curves += [Curve(name, (), [level], kind=PAPER) for name, found in papers.items() for level in found]
     return Finding(rows, _note(runs), ("time, s", "reachable, %"), curves)
 
 

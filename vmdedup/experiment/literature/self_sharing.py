@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
-from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, generated, last, mib, scenario
+from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, generated, last, scenario
 from vmdedup.experiment.literature.verdict import Row
 from vmdedup.result.run import Result
 
@@ -46,14 +46,16 @@ def self_sharing(bench: Bench, published: Published) -> Finding:
     }
     found = {key: _read(result) for key, result in results.items()}
     real, levels = results["bytes", False], published.levels
-    curves = [
-        Curve(name, column(real, "time_s"), mib(column(real, f"{name.replace(' ', '_')}_pages")))
-        for name in ("within guest", "between guests")
-    ]
+    curves = []
+    for name in ("within", "between"):
+        pages = column(real, f"{name}_guest{'s' * (name == 'between')}_pages")
+        shares = [100 * count / (MACHINES * MIB * PAGES_PER_MIB) for count in pages]
+        curves.append(Curve(f"{name} machines", column(real, "time_s"), shares))
+        curves.append(Curve(f"{name} machines", (), [levels[f"{name}_percent"]], kind=PAPER))
     return Finding(_main(found["bytes", False], levels) + _variants(found, levels), _note(found), _AXES, curves)
 
 
-_AXES = ("time, s", "saved by exact sharing, MiB")
+_AXES = ("time, s", "saved by exact sharing, % of memory")
 
 
 def _main(real: Sharing, levels: dict[str, float]) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.runs import column, last
 from vmdedup.experiment.literature.verdict import Row
@@ -30,7 +30,9 @@ def smart_scan(bench: Bench, published: Published) -> Finding:
     ]
     course = _course(without, smart)
     note = f"{guests} guests. {_note(without, smart, course, mail)}"
-    return Finding(rows, note, ("full scans with it", "fewer pages so far, %"), [Curve("ours", *course)])
+    curves = [Curve("fewer pages", *course)]
+    curves += [Curve(name, (), [share], kind=PAPER) for name, share in (("patches' mail", mail), ("later blog", blog))]
+    return Finding(rows, note, ("full scans with it", "fewer pages so far, %"), curves)
 
 
 def _memory(without: Result, guests: int, levels: dict[str, float]) -> list[Row]:

@@ -7,10 +7,11 @@ settled: they rest, and the engine has had several cycles of its five passes.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.loads import ESX, HEAP
 from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, generated, last, scenario
@@ -54,9 +55,19 @@ def settled(bench: Bench, published: Published) -> Finding:
         times, found = column(engine, "time_s"), split(engine, pages) | {"esx": split(esx, pages)["saved"]}
         rows += _rows(load, published, times, found, _scale(bench))
         for name, saved in (("Difference Engine", found["saved"]), ("ESX", found["esx"])):
-            curves.append(Curve(f"{load.kind}, {name}", times, saved))
+            curves.append(Curve(name, times, saved, load.kind))
+        curves += _papers(load, published, times[-1], _scale(bench))
         notes.append(_keeps_from_more(load.kind, engine, pages))
     return Finding(rows, " ".join(notes), ("time, s", "saved, % of memory"), curves)
+
+
+def _papers(load: Load, published: Published, end: float, scale: float) -> Iterator[Curve]:
+    """While guests work, and at the end."""
+    working = [second / scale for second in load.working]
+    for name, key in (("Difference Engine", "saved"), ("ESX", "esx")):
+        at_work, at_end = (published.levels[f"{load.kind}_{phase}_{key}_percent"] for phase in ("working", "settled"))
+        yield Curve(name, working, [at_work, at_work], load.kind, PAPER)
+        yield Curve(name, [end], [at_end], load.kind, PAPER)
 
 
 def _rows(load: Load, published: Published, times: list[float], found: Split, scale: float) -> list[Row]:

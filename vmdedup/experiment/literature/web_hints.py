@@ -35,7 +35,7 @@ def apache(bench: Bench, published: Published) -> Finding:
         rows += _ratios(load, ksm, xlh, levels)
         notes.append(_note(load, ksm, xlh))
         for name, run in (("KSM", ksm), ("XLH", xlh)):
-            curves.append(Curve(f"{load}: {name}", column(run, "time_s"), mib(column(run, "saved_pages"))))
+            curves.append(Curve(name, column(run, "time_s"), mib(column(run, "saved_pages")), load))
     return Finding(rows, " ".join(notes), ("time, s", "saved, MiB"), curves)
 
 

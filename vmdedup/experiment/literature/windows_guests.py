@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmdedup.experiment.literature.base import Bench, Curve, Experiment, Finding
+from vmdedup.experiment.literature.base import PAPER, Bench, Curve, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.runs import PAGES_PER_MIB, Data, column, generated, last, mib, scenario
 from vmdedup.experiment.literature.verdict import Row
@@ -33,8 +33,11 @@ def windows(bench: Bench, published: Published) -> Finding:
         f"{guests} guests. {100 * (1 - touched / pages):.0f} % of memory was never touched and costs the host nothing, "
         f"as zeroed memory does; of the rest KSM saves {100 * (1 - used / touched):.0f} %."
     )
-    curve = Curve("used", column(result, "time_s"), mib(column(result, "used_pages")))
-    return Finding(rows, note, ("time, s", "used, MiB"), [curve])
+    curves = [
+        Curve("used", column(result, "time_s"), mib(column(result, "used_pages"))),
+        Curve("used at most", (), mib([pages * (1 - least / 100)]), kind=PAPER),
+    ]
+    return Finding(rows, note, ("time, s", "used, MiB"), curves)
 
 
 EXPERIMENTS = (

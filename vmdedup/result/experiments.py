@@ -1,0 +1,19 @@
+"""What `vmdedup experiment run` keeps of published experiments, read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vmdedup.errors import UsageError
+from vmdedup.result.reading import read_document
+from vmdedup.result.schema import Experiments, checked
+
+
+def read_experiments(path: Path) -> dict[str, Any]:
+    """The document. UsageError: there is none, or it is not what `experiment run` writes."""
+    try:
+        document = read_document(path)
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; vmdedup experiment run … --output FOLDER writes one") from None
+    return checked(Experiments, document, path)
