@@ -142,14 +142,15 @@ class Places:
 
     def check(self, chosen: Sequence[Experiment]) -> None:
         """UsageError: a file stands there that must not be replaced. Before any work is done."""
-        from vmdedup.outputs import check_output
+        from vmdedup.outputs import check_output, make_folder
         from vmdedup.report.literature import page_files
 
-        names = [each.name for each in chosen]
-        for path in page_files(self.docs, names, self.pictures) if self.docs is not None else ():
+        files = [self.output / FILE] if self.output is not None else []
+        if self.docs is not None:
+            files += page_files(self.docs, [each.name for each in chosen], self.pictures)
+        for path in files:
+            make_folder(path.parent)
             check_output(path, self.force)
-        if self.output is not None:
-            check_output(self.output / FILE, self.force)
 
     def keep(self, document: dict[str, Any]) -> None:
         """Have what was found so far on disk."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vmdedup.errors import EnvironmentLacksError, UsageError
 from vmdedup.outputs import MARK, Output, check_output
-from vmdedup.shown import shown, shown_lines
 from vmdedup.report.style import Style, style_of
+from vmdedup.shown import shown, shown_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
