@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from vmdedup.errors import UsageError
 from vmdedup.report.compare.figures import BACKENDS, Figures, from_result, number
 from vmdedup.report.plot import Frame, Kind, Line, check_plot, draw_lines, plot_lines
 from vmdedup.result.run import Result
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _MEASURED = ("kernel", "qemu", "published")  # what was measured is seen to consist of samples
 
@@ -33,7 +30,7 @@ def plot_series(
     return plot_lines(_lines(results), path, _frame(title), force)
 
 
-def draw_series(results: Mapping[str, Result] | Sequence[Figures], title: str = "") -> Figure:
+def draw_series(results: Mapping[str, Result] | Sequence[Figures], title: str = "") -> Any:
     """The picture as a matplotlib figure with one pair of axes. UsageError: no run has savings to draw."""
     return draw_lines(_lines(results), _frame(title))
 
