@@ -36,7 +36,7 @@ app.command("doctor", help=doctor.HELP, short_help="What can this machine do, an
     doctor.doctor
 )
 app.command("compare", help=compare.HELP, short_help="Lay results side by side.")(compare.compare)
-app.command("leak", help=leak.HELP, short_help="What do guests learn from the time of their writes?")(leak.leak)
+app.command("leak", help=leak.HELP, short_help="What do guests learn of each other, by which channel?")(leak.leak)
 app.command("scan", help=scan.HELP, short_help="What do memory dumps hold?")(scan.scan)
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(image.app, name="image")

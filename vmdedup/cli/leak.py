@@ -1,4 +1,4 @@
-"""vmdedup leak: what a guest learns of another from the time of its own writes and reads, under each policy."""
+"""vmdedup leak: what a guest learns of another under each policy, by four channels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ from vmdedup.cli.say import Progress, say, say_document
 if TYPE_CHECKING:
     from vmdedup.policy.leak.attack import Leak
 
-HELP = """What can a guest learn of another from the time of its own writes?
+HELP = """What can a guest learn of another: by the time of its accesses, by room left, by pace of merging?
 
 An attacker fills pages with guesses of what a victim has, half of them right. Once the policy has had time to merge, it
 writes to each, and reads as many others: a slow access was to a merged page. Times are of first accesses, in µs, to
 pages that were merged and to idle ones of its own. All are modelled, and virtual; nothing is measured here.
+
+Room left: the attacker plants guesses, waits, and counts how many pages more fit before the host refuses: more if more
+guesses are right. Pace of merging: it waits until two equal pages of its own are merged: the longer, the more memory
+the victim has. Both are tried --trials times on guests of at most 8 MiB, each time with a secret drawn anew and seed
+1 more; nobody else is on the host.
+
+For each channel: AUC, of two secrets how often the attacker says rightly which is the larger (0.5 is a coin's toss: it
+learns nothing; 1: everything); and bits, what one attempt tells, 0 where chance alone shows as much in one of a
+thousand times. Under the tables is what the other words mean.
+
+--json: one document. Of "policies" each has the figures of writes and reads, times in ns; and "channels", room and
+pace: secret_unit and seen_unit (of what is secret, and of what is seen), auc, chance (how often chance shows as much),
+bits of bits_possible, error (root mean square of what guesses are off, in secret_unit), seen_per_secret (slope), and
+secrets, seen, guessed of each trial. Where nothing is told, error, seen_per_secret and guessed are null.
 
 \b
   vmdedup leak
@@ -24,11 +38,9 @@ pages that were merged and to idle ones of its own. All are modelled, and virtua
   vmdedup leak --policy ksm --noise 20us --json
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PAGE = 4096
 _DEFAULT = "ksm,ksm_domains,zero_only,vusion"
-_COLUMNS = ("policy", "AUC", "right found", "wrong taken", "merged", "s to merge", "s waited", "bytes/hour")
-_TIMES = ("policy", "write merged", "write private", "read merged", "read private", "AUC of reads", "copies")
 
 
 def leak(
@@ -41,6 +53,7 @@ def leak(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of contents, noise, and the policy's choices.")] = 1,
     together: Annotated[bool, typer.Option("--together", help="Attacker and victim are of one domain.")] = False,
+    trials: Annotated[int, typer.Option(help="How often room left and pace of merging are tried each.")] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
 ) -> int:
     """Returns the exit status."""
@@ -49,9 +62,10 @@ def leak(
     from vmdedup.cli.several import knobs_by_policy, split_policies
     from vmdedup.policy.leak.attack import Attack
     from vmdedup.policy.leak.meter import measure_leak
+    from vmdedup.report.leak import render
     from vmdedup.units import parse_duration, parse_size
 
-    attack = Attack(parse_size(memory) // _PAGE, guesses, parse_duration(noise), seed, together)
+    attack = Attack(parse_size(memory) // _PAGE, guesses, parse_duration(noise), seed, together, trials)
     names = split_policies(policy)
     knobs = {name: _knobs(name, said) for name, said in knobs_by_policy(names, policy_set or ()).items()}
     found: list[Leak] = []
@@ -64,7 +78,7 @@ def leak(
         results = [asdict(each) for each in found]
         say_document({"schema_version": SCHEMA_VERSION, "attack": asdict(attack), "policies": results})
     else:
-        _print_table(found)
+        say(render(found))
     return 0
 
 
@@ -84,34 +98,3 @@ def _knobs(name: str, said: list[str]) -> dict[str, str]:
         known[knob].parse(value)
         found[knob] = value
     return found
-
-
-def _print_table(found: list[Leak]) -> None:
-    _print_rows([_COLUMNS, *(_row(each) for each in found)])
-    say()
-    _print_rows([_TIMES, *(_times(each) for each in found)])
-
-
-def _print_rows(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        say("  ".join(cells))
-
-
-def _row(found: Leak) -> tuple[str, ...]:
-    return (
-        found.policy,
-        f"{found.auc:.3f}",
-        f"{found.true_positives:.1%}",
-        f"{found.false_positives:.1%}",
-        str(found.merged),
-        "-" if found.seconds_to_merge is None else f"{found.seconds_to_merge:.1f}",
-        f"{found.waited:.1f}",
-        f"{found.bytes_per_hour:.1f}",
-    )
-
-
-def _times(found: Leak) -> tuple[str, ...]:
-    times = (found.right_ns, found.wrong_ns, found.read_right_ns, found.read_wrong_ns)
-    return found.policy, *(f"{each / 1000:.3g}" for each in times), f"{found.read_auc:.3f}", str(found.copies)

@@ -59,6 +59,8 @@ def show(name: _NAME, as_json: _JSON = False) -> None:
         return
     say(f"{policy['name']}: {policy['meaning']}")
     say(f"Source: {policy['source']}.")
+    if policy["leaks"]:
+        say(f"Leaks: {policy['leaks']}")
     for tunable in policy["tunables"]:
         value = f"{tunable['default']} {tunable['unit']}".strip()
         say(f"  {tunable['name']:<34} {value:<14} {tunable['meaning']}")
@@ -97,6 +99,7 @@ def _described(policy: type[Policy]) -> dict[str, Any]:
         "name": policy.name,
         "meaning": text[0] if text else "",
         "source": policy.source.rstrip("."),
+        "leaks": policy.leaks,
         "below_page": policy.below_page,
         "is_bound": policy.is_bound,
         "tunables": [

@@ -33,13 +33,15 @@ SCHEDULE: Mapping[str, Tunable] = {
 class Policy(ABC):
     """One policy on one host. One of them may work on a host at a time.
 
-    name: as users write it. source: the paper, and where in it. tunables: its own, besides SCHEDULE.
+    name: as users write it. source: the paper, and where in it. tunables: its own, besides SCHEDULE. leaks: what guests
+    can learn of others under it, and what not, where that is what it is for; with what `vmdedup leak` says.
     below_page: patches or compression are among its means. needs_swap, wants_hints: what a run gets ready for it.
     host: whose memory it scans. seed: of all its random choices.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
+    leaks: ClassVar[str] = ""
     tunables: ClassVar[Mapping[str, Tunable]] = {}
     below_page: ClassVar[bool] = False  # whether it also keeps pages in other forms than whole
     needs_swap: ClassVar[bool] = False  # whether its host is to have a swap area (Host.create(swap=True))

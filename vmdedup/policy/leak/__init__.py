@@ -1,1 +1,1 @@
-"""The leak meter: what a guest can learn of another from the time of its own writes and reads."""
+"""The leak meter: what a guest can learn of another by the time of its own accesses, by room left, by pace."""

@@ -3,7 +3,8 @@
     attacker plants guesses ─► policy scans, in virtual time ─► attacker uses each once ─► slow: it was merged
 
 Half of the guesses are pages of the victim, half are nobody's. Half of each are written to, half are read: a policy
-that takes away access for reading too might be told by either. Attack: Suzaki and others, EuroSec 2011.
+that takes away access for reading too might be told by either. Attack: Suzaki and others, EuroSec 2011. What can be
+told otherwise than by the time of accesses is measured beside it: leak.channels.
 """
 
 from __future__ import annotations
@@ -13,20 +14,15 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.host.layout import CTL_HINTS
-from vmdedup.host.memory import Host, Memory
 from vmdedup.host.rebuild import frames_behind
-from vmdedup.policy.base import Policy
-from vmdedup.policy.leak.attack import Attack, Leak
+from vmdedup.policy.leak.attack import Attack, Channel, Leak
+from vmdedup.policy.leak.channels import measure_channels
+from vmdedup.policy.leak.scene import ATTACKER, VICTIM, Scene, scene
 from vmdedup.policy.leak.timing import PRIVATE_NS, AccessTimer
 from vmdedup.policy.leak.verdict import Times, area_under_roc, beyond_chance, bits_per_probe, percentiles
-from vmdedup.policy.table import load_policy, policy_label
+from vmdedup.policy.table import policy_label
 from vmdedup.policy.work import GUEST_PRICES_NS
 
-VICTIM, ATTACKER = 1, 2  # their domains
-FULL_SCANS = 6  # after so many, what has not been merged is not going to be
-MOST_SECONDS = 24 * 3600
-_MS = 1_000_000
 _HOUR_S = 3600
 # Times above this are taken for merged pages: halfway from a page of one's own to a copy, which errs least under noise.
 THRESHOLD_NS = PRIVATE_NS + GUEST_PRICES_NS["cow_break"] / 2
@@ -35,18 +31,11 @@ THRESHOLD_NS = PRIVATE_NS + GUEST_PRICES_NS["cow_break"] / 2
 def measure_leak(name: str, attack: Attack, tunables: Mapping[str, str] | None = None) -> Leak:
     """Try the attack under a policy, by its name or as FILE.py. The same attack gives the same result.
 
-    tunables: what is written to the policy before anybody is there. Raises KnobError.
+    tunables: what is written to the policy before anybody is there. Raises what leak.scene.scene does.
     """
-    kind = load_policy(name)
-    host = Host.create(2 * attack.pages, mms=2, swap=kind.needs_swap)
-    host.arrays.ctl[CTL_HINTS] = int(kind.wants_hints)
-    try:
-        policy = kind(host, attack.seed)
-        for knob, text in (tunables or {}).items():
-            policy.set(knob, text)
-        return _Trial(host, policy, attack).run(policy_label(name))
-    finally:
-        host.close()
+    channels = measure_channels(name, attack, tunables or {})
+    with scene(name, tunables or {}, 2 * attack.pages, attack.seed) as here:
+        return _Trial(here, attack).run(policy_label(name), channels)
 
 
 class _Trial:
@@ -55,15 +44,12 @@ class _Trial:
     They lie among the attacker's first pages in any order, so that how far a scan has come tells nothing of them.
     """
 
-    def __init__(self, host: Host, policy: Policy, attack: Attack) -> None:
-        self._host = host
-        self._policy = policy
+    def __init__(self, here: Scene, attack: Attack) -> None:
+        self._here = here
         self._attack = attack
-        self._random = np.random.default_rng(attack.seed)
-        self._now = 0  # ns
-        self._victim = self._admit("victim", VICTIM)
-        self._attacker = self._admit("attacker", VICTIM if attack.together else ATTACKER)
-        self._places = self._random.permutation(4 * attack.guesses)  # the page of each guess
+        self._victim = here.admit("victim", attack.pages, VICTIM)
+        self._attacker = here.admit("attacker", attack.pages, VICTIM if attack.together else ATTACKER)
+        self._places = here.random.permutation(4 * attack.guesses)  # the page of each guess
         secrets = self._victim.read_pages(self._secret)
         self._attacker.write_pages(self._right, secrets)
         self._merged_at = np.full(2 * attack.guesses, -1, np.int64)
@@ -78,64 +64,45 @@ class _Trial:
         """Pages of the victim that are guessed rightly: from a quarter of its memory on."""
         return np.arange(2 * self._attack.guesses) + self._attack.pages // 4
 
-    def _admit(self, name: str, domain: int) -> Memory:
-        memory = self._host.add(self._attack.pages, name, domain=domain)
-        rows = self._random.integers(0, 256, (self._attack.pages, self._host.page_size), dtype=np.uint8)
-        memory.write_pages(np.arange(self._attack.pages), rows)
-        self._policy.enter(memory.mm)
-        return memory
-
-    def run(self, label: str) -> Leak:
+    def run(self, label: str, channels: tuple[Channel, ...]) -> Leak:
         """Wait, write, read, judge."""
-        self._wait()
-        saved = int(self._host.allocated()[0].sum()) - self._host.frames_in_use()
-        timer = AccessTimer(self._attacker, self._attack.noise, self._random)
+        self._here.wait(self._all_merged)
+        host = self._here.host
+        saved = int(host.allocated()[0].sum()) - host.frames_in_use()
+        timer = AccessTimer(self._attacker, self._attack.noise, self._here.random)
         written, read = self._times(timer.write, 0), self._times(timer.read, 1)
-        return self._judge(label, written, read, saved, timer.caused)
+        return self._judge(label, written, read, (saved, timer.caused), channels)
 
     def _times(self, access: Callable[[int], float], part: int) -> tuple[Times, Times]:
         """Use that part of the guesses, in any order. Returns the times of right and wrong ones."""
         n = self._attack.guesses
         pages = self._places.reshape(4, n)[[part, 2 + part]].ravel()
         times = np.zeros(2 * n)
-        for place in self._random.permutation(2 * n).tolist():
+        for place in self._here.random.permutation(2 * n).tolist():
             times[place] = access(int(pages[place]))
         return times[:n], times[n:]
 
-    def _wait(self) -> None:
-        """Let the policy scan to the end of the round in which all right guesses are merged, or it had its chance.
-
-        Nobody tells an attacker when that is: it waits for so long that a round more or less does not matter.
-        """
-        merged_in = FULL_SCANS
-        while self._now < MOST_SECONDS * 1000 * _MS:
-            self._policy.charge(self._now // _MS, self._policy.work_ns() // _MS)
-            looked, before = 0, self._policy.work_ns()
-            if self._policy.get("run") == 1:
-                looked = self._policy.scan(self._policy.get("pages_to_scan"))
-            self._now += self._policy.work_ns() - before + max(1, self._policy.get("sleep_millisecs")) * _MS
-            self._note_merged()
-            rounds = self._policy.counters()["full_scans"]
-            if (self._merged_at >= 0).all():
-                merged_in = min(merged_in, rounds)
-            idle = looked == 0 and rounds == 0 and self._now > _HOUR_S * 1000 * _MS
-            if idle or rounds >= FULL_SCANS or rounds > merged_in:
-                return
-
-    def _note_merged(self) -> None:
+    def _all_merged(self) -> bool:
+        """Whether all right guesses have been merged by now; when each was is noted."""
         mine = frames_behind(self._attacker.entries[self._right])
         theirs = frames_behind(self._victim.entries[self._secret])
-        self._merged_at[(self._merged_at < 0) & (mine == theirs) & (mine != 0)] = self._now
+        self._merged_at[(self._merged_at < 0) & (mine == theirs) & (mine != 0)] = self._here.now
+        return bool((self._merged_at >= 0).all())
 
     def _judge(
-        self, label: str, written: tuple[Times, Times], read: tuple[Times, Times], saved: int, caused: int
+        self,
+        label: str,
+        written: tuple[Times, Times],
+        read: tuple[Times, Times],
+        counts: tuple[int, int],
+        channels: tuple[Channel, ...],
     ) -> Leak:
+        """counts: pages saved before, and what accesses caused."""
         right, wrong = written
-        hits, misses = float((right > THRESHOLD_NS).mean()), float((wrong > THRESHOLD_NS).mean())
+        hits, misses, bits = _told(written)
         merged_at = self._merged_at[: self._attack.guesses]
         merged = merged_at[merged_at >= 0]
-        bits = beyond_chance(bits_per_probe(hits, misses), 2 * self._attack.guesses)
-        seconds = max((self._now + float(right.sum() + wrong.sum())) / 1e9, 1e-9)
+        seconds = max((self._here.now + float(right.sum() + wrong.sum())) / 1e9, 1e-9)
         return Leak(
             policy=label,
             auc=area_under_roc(right, wrong),
@@ -143,7 +110,7 @@ class _Trial:
             false_positives=misses,
             merged=len(merged),
             seconds_to_merge=float(merged.mean()) / 1e9 if len(merged) else None,
-            waited=self._now / 1e9,
+            waited=self._here.now / 1e9,
             bits_per_guess=bits,
             bytes_per_hour=bits / 8 * 2 * self._attack.guesses * _HOUR_S / seconds,
             right_ns=float(np.median(right)),
@@ -151,8 +118,16 @@ class _Trial:
             right_percentiles_ns=percentiles(right),
             wrong_percentiles_ns=percentiles(wrong),
             read_auc=area_under_roc(*read),
+            read_bits_per_guess=_told(read)[2],
             read_right_ns=float(np.median(read[0])),
             read_wrong_ns=float(np.median(read[1])),
-            copies=caused,
-            saved_pages=saved,
+            copies=counts[1],
+            saved_pages=counts[0],
+            channels=channels,
         )
+
+
+def _told(times: tuple[Times, Times]) -> tuple[float, float, float]:
+    """Of right guesses and of wrong ones, what part is taken for merged; and bits a guess, 0 by chance."""
+    hits, misses = (float((each > THRESHOLD_NS).mean()) for each in times)
+    return hits, misses, beyond_chance(bits_per_probe(hits, misses), len(times[0]) + len(times[1]))

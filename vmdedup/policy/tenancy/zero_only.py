@@ -20,6 +20,10 @@ class ZeroOnly(Policy):
 
     name: ClassVar[str] = "zero_only"
     source: ClassVar[str] = "Linux 6.18, mm/ksm.c, use_zero_pages, without the rest"
+    leaks: ClassVar[str] = (
+        "nothing by the time of writes and reads, nor by room left. By pace of merging, of empty pages, how much "
+        "memory others have (4.04 of 10.81 bits). `vmdedup leak --policy zero_only`"
+    )
 
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)
