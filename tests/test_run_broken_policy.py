@@ -141,9 +141,9 @@ def test_a_process_that_broke_down_says_so_again_and_is_no_more(tmp_path: Path) 
 
 def test_the_place_is_where_its_author_can_mend_it(tmp_path: Path) -> None:
     """What is called from there may be ours, or a library's; errors of ours alone have their own place."""
-    path = policy(tmp_path, "self.host.memory(0).write_pages(1, 2)", when="True")
+    path = policy(tmp_path, "self.host.memory(0).write(0, None)", when="True")
     host = Host.create(8)
-    with pytest.raises(IndexError) as raised:
+    with pytest.raises(TypeError) as raised:
         load_policy(path)(host).scan(1)
     assert in_a_line(raised.value).endswith(f"({path}:{LINE})")
     host.close()
