@@ -59,10 +59,10 @@ def leak(
     """Returns the exit status."""
     from dataclasses import asdict
 
+    from vmdedup.cli.leaked import render
     from vmdedup.cli.several import knobs_by_policy, split_policies
     from vmdedup.policy.leak.attack import Attack
     from vmdedup.policy.leak.meter import measure_leak
-    from vmdedup.report.leak import render
     from vmdedup.units import parse_duration, parse_size
 
     attack = Attack(parse_size(memory) // _PAGE, guesses, parse_duration(noise), seed, together, trials)
