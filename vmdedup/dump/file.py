@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.errors import DumpError
+from vmdedup.inputs import open_input
 
 MOST_PAGES = 1 << 32  # of one dump; 16 TiB. More is a damaged header or a file that is all hole.
 
@@ -43,16 +43,8 @@ class DumpFile:
 
     def __init__(self, path: str | Path, name: str | None = None) -> None:
         self.name = str(path) if name is None else name
-        self.descriptor = -1
-        try:
-            mode = os.stat(path).st_mode
-            if not stat.S_ISREG(mode):
-                raise DumpError(f"{self.name}: is no regular file; name a file that holds a dump")
-            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self.size = os.fstat(self.descriptor).st_size
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise DumpError(f"{self.name}: cannot be opened: {reason}") from error
+        self.descriptor = open_input(path, self.name)
+        self.size = os.fstat(self.descriptor).st_size
 
     @classmethod
     def of_descriptor(cls, descriptor: int, name: str) -> DumpFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -17,29 +17,15 @@ from vmdedup.dump import (
     libvirt_save,
     lime,
     qemu,
-    qemu_stream,
     raw,
 )
-from vmdedup.dump.base import Dump
+from vmdedup.dump.base import PAGE_SIZE, Dump
 from vmdedup.dump.file import DumpFile
+from vmdedup.dump.formats import Format, recognise
 from vmdedup.dump.process import Only, ProcessDump
 from vmdedup.errors import DumpError
 
-HEAD = 4096
-UNREADABLE = (
-    (b"\x1f\x8b", "is compressed; unpack it first: gunzip -k FILE"),
-    (b"\x28\xb5\x2f\xfd", "is compressed; unpack it first: zstd -d FILE"),
-    (b"\xfd7zXZ\0", "is compressed; unpack it first: unxz -k FILE"),
-    (b"BZh", "is compressed; unpack it first: bunzip2 -k FILE"),
-    (b"\x04\x22\x4d\x18", "is compressed; unpack it first: lz4 -d FILE"),
-    (b"QFI\xfb", "is a qcow2 disk; dump memory with: virsh dump --memory-only, or virsh save"),
-    (b"PAGEDU", "is a Windows crash dump; dump as ELF instead: virsh dump --memory-only --format elf"),
-    (b"DISKDUMP", "is a diskdump of an old kernel; convert it with makedumpfile"),
-    (b"\xd0\xbe\xd2\xbe", "is a VMware suspend state; name the .vmem file beside it"),
-    (b"\xd2\xbe\xd2\xbe", "is a VMware suspend state; name the .vmem file beside it"),
-    (b"\xd1\xba\xd1\xba", "is a VMware suspend state; name the .vmem file beside it"),
-    *((magic, "is the state of a Firecracker snapshot; name its memory file") for magic in firecracker.STATE_MAGICS),
-)
+OVERRIDE = "(if it is raw memory all the same, name it raw:{})"
 
 
 def open_dump(path: str | Path) -> Dump:
@@ -69,7 +55,7 @@ def open_named(name: str) -> Dump:
         if scheme == "pid":
             return open_process(rest)
         if scheme == "diff":
-            return closing(firecracker.open_diff, DumpFile(rest, name))
+            return closing(open_diff, DumpFile(rest, name))
         if scheme == "raw":
             return closing(raw.open_raw, DumpFile(rest, name))
     if "+" in name and not os.path.exists(name):
@@ -101,6 +87,8 @@ def open_chain(name: str) -> Dump:
     files: list[DumpFile] = []
     try:
         files.extend(DumpFile(part) for part in name.split("+"))  # one by one, so that those opened can be closed
+        for file in files:
+            check_raw(file)
         return firecracker.open_chain(name, files)
     except BaseException:
         for file in files:
@@ -116,42 +104,92 @@ def open_directory(path: Path, name: str) -> Dump:
         return cloud_hypervisor.open_snapshot(path, name)
     memory = firecracker.memory_file(path)
     if memory is not None:
-        return closing(raw.open_raw, DumpFile(memory, name))
+        return closing(open_memory, DumpFile(memory, name))
     raise DumpError(
         f"{name}: is a directory without images of CRIU, Firecracker or Cloud Hypervisor; name a dump's file"
     )
 
 
+def is_snapshot(path: Path) -> bool:
+    """Whether a directory holds one dump in several files."""
+    return criu.is_directory(path) or cloud_hypervisor.is_directory(path) or firecracker.memory_file(path) is not None
+
+
+def open_descriptor(descriptor: int, name: str) -> Dump:
+    """The dump in a regular file that is open, and that is closed with it. name: as errors call it."""
+    return closing(open_file, DumpFile.of_descriptor(descriptor, name))
+
+
 def open_file(file: DumpFile) -> Dump:
-    """The dump that a file holds."""
-    head = file.read(0, min(HEAD, file.size))
-    if head.startswith(elf.MAGIC):
-        return elf.open_elf(file)
-    if head.startswith((lime.LIME_MAGIC, lime.AVML_MAGIC)):
-        return lime.open_lime(file)
-    if head.startswith(kdump.MAGIC):
-        return kdump.KdumpDump(file)
-    if head.startswith(flattened.MAGIC):
-        return open_flattened(file)
-    if head.startswith(qemu_stream.MAGIC):
-        return qemu.QemuDump(file)
-    if head.startswith((libvirt_save.MAGIC, libvirt_save.PARTIAL)):
-        return libvirt_save.open_save(file)
-    if head.startswith(criu.HEADS):
-        file.close()
-        return criu.open_criu(Path(file.name), file.name)
-    for magic, what in UNREADABLE:
-        if head.startswith(magic):
-            raise DumpError(f"{file.name}: {what} (if it is raw memory all the same, name it raw:{file.name})")
+    """The dump that a file holds. DumpError: it is of a kind that is no memory dump, or that is not read."""
+    kind = recognised(file)
+    if kind is None:
+        return raw.open_raw(file)
+    if kind.reader:
+        return READERS[kind.reader](file)
+    override = "" if file.size % PAGE_SIZE else f" {OVERRIDE.format(file.name)}"
+    raise DumpError(refusal(file, kind) + override)
+
+
+def recognised(file: DumpFile) -> Format | None:
+    """What a file is, by the table of formats."""
+    return recognise(lambda offset, length: file.read(offset, max(min(length, file.size - offset), 0)), file.size)
+
+
+def refusal(file: DumpFile, kind: Format) -> str:
+    """Why a file of this kind is not read, and what to do."""
+    return f"{file.name}: is {kind.what}; {kind.remedy}"
+
+
+def check_raw(file: DumpFile) -> None:
+    """DumpError if a file that should be raw memory begins as something else does."""
+    kind = recognised(file)
+    if kind is not None:
+        raise DumpError(refusal(file, kind) if kind.remedy else f"{file.name}: is {kind.what} and no raw memory")
+
+
+def open_memory(file: DumpFile) -> Dump:
+    """Raw memory, of a snapshot that says so."""
+    check_raw(file)
     return raw.open_raw(file)
+
+
+def open_diff(file: DumpFile) -> Dump:
+    """A diff snapshot alone."""
+    check_raw(file)
+    return firecracker.open_diff(file)
+
+
+def open_image(file: DumpFile) -> Dump:
+    """One image of CRIU, whose pages stand in other files of its folder."""
+    file.close()
+    return criu.open_criu(Path(file.name), file.name)
+
+
+def refuse_export(file: DumpFile) -> Dump:
+    """Fingerprints are no memory."""
+    raise DumpError(f"{file.name}: is a Parquet table; what --hashes-only wrote can be scanned, but has no contents")
 
 
 def open_flattened(file: DumpFile) -> Dump:
     """The dump that a flattened file stands for."""
     whole = flattened.FlattenedFile(file)
-    head = whole.read(0, min(HEAD, whole.size))
+    head = whole.read(0, min(4096, whole.size))
     if head.startswith(kdump.MAGIC):
         return kdump.KdumpDump(whole)
     if head.startswith(elf.MAGIC):
         return elf.open_elf(whole)
     raise DumpError(f"{file.name}: is a flattened file of no dump; make it anew with makedumpfile -F")
+
+
+# By the names that the table of formats has for them.
+READERS: Mapping[str, Callable[[DumpFile], Dump]] = {
+    "elf": elf.open_elf,
+    "lime": lime.open_lime,
+    "kdump": kdump.KdumpDump,
+    "flattened": open_flattened,
+    "qemu": qemu.QemuDump,
+    "libvirt-save": libvirt_save.open_save,
+    "criu": open_image,
+    "export": refuse_export,
+}

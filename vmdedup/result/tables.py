@@ -6,11 +6,11 @@ Parquet, because it keeps names and types and every notebook reads it.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
@@ -18,6 +18,7 @@ from vmdedup.errors import UsageError, VmdedupError
 
 Row = Mapping[str, Any]  # int, float or str; None where nobody can know
 Table = pl.DataFrame
+MOST_ROWS_A_BYTE = 2  # of a file: an export of nothing but zeros, which packs best, has one
 
 
 def table(rows: Sequence[Row], columns: Iterable[str] = ()) -> Table:
@@ -58,14 +59,6 @@ def named_table(columns: Mapping[str, NDArray[Any]], key: str, names: Sequence[s
     return pl.DataFrame(made)
 
 
-def arrays(frame: Table, columns: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Columns of a frame as arrays. ValueError: one holds nothing in some row, or no plain numbers."""
-    found = {name: frame[name].to_numpy() for name in columns}
-    if any(frame[name].null_count() or array.dtype == np.object_ for name, array in found.items()):
-        raise ValueError("rows lack values")
-    return found
-
-
 def write_marked_parquet(frame: Table, file: IO[bytes], marks: Mapping[str, str]) -> None:
     """Write a frame, with metadata of its own, to an open file. VmdedupError: it cannot be written."""
     try:
@@ -74,12 +67,54 @@ def write_marked_parquet(frame: Table, file: IO[bytes], marks: Mapping[str, str]
         raise VmdedupError(f"the fingerprints cannot be written: {str(error).splitlines()[0]}") from None
 
 
-def read_marked_parquet(path: Path, columns: Sequence[str]) -> tuple[Table, dict[str, str]]:
-    """Columns of a Parquet file, and its metadata. UsageError: it is broken, or lacks a column."""
+class MarkedParquet:
+    """A Parquet file from elsewhere, read in parts: of what stands in it nothing is taken on trust.
+
+    rows: how many it has. marks: its own metadata. Memory in use is that of a part.
+    """
+
+    def __init__(self, path: str, size: int, columns: Mapping[str, str]) -> None:
+        """size: of the file, in bytes. columns: names and polars types. UsageError: it is broken, or has others."""
+        self._path = path
+        with _broken():
+            found = {name: str(kind) for name, kind in pl.read_parquet_schema(path).items()}
+            _same_columns(found, columns)
+            self.marks = dict(pl.read_parquet_metadata(path))
+            self.rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        if self.rows > MOST_ROWS_A_BYTE * size:
+            raise UsageError(f"{self.rows} rows are said to be in {size} bytes")
+
+    def part(self, columns: Sequence[str], first: int, after: int) -> dict[str, NDArray[Any]]:
+        """Rows first to after - 1. UsageError: they are broken, or there is nothing in one."""
+        with _broken():
+            frame = pl.scan_parquet(self._path).select(list(columns)).slice(first, after - first).collect()
+            if len(frame) != after - first:
+                raise UsageError("rows are missing")
+            if any(frame[name].null_count() for name in columns):
+                raise UsageError("rows lack values")
+            return {name: frame[name].to_numpy() for name in columns}
+
+
+def _same_columns(found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """UsageError: a column is missing, of another type, or foreign."""
+    for name, kind in wanted.items():
+        if found.get(name) != kind:
+            raise UsageError(
+                f"its column {name} is {found[name]}, not {kind}" if name in found else f"it has no {name}"
+            )
+    foreign = next((name for name in found if name not in wanted), None)
+    if foreign is not None:
+        raise UsageError(f"it has a column {foreign[:40]!a}")
+
+
+@contextmanager
+def _broken() -> Iterator[None]:
+    """Whatever polars finds wrong with a file, or breaks at, as UsageError."""
     try:
-        return pl.read_parquet(path, columns=list(columns)), pl.read_parquet_metadata(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UsageError(str(error).splitlines()[0]) from None
+        yield
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OverflowError) as error:
+        reason = (str(error).splitlines() or ["damaged"])[0]
+        raise UsageError(reason[:200]) from None
 
 
 def _column(name: str, values: list[Any]) -> pl.Series:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 DONE, FAILED = b"d", b"f"
+NO_MEMORY = "there is not enough memory to scan these; free some, or scan fewer dumps at once"
 
 
 def can_fork() -> bool:
@@ -51,12 +52,15 @@ class Child:
                 packed = DONE + marshal.dumps(work(self._is_orphan))
             except errors.VmdedupError as error:
                 packed = FAILED + marshal.dumps((type(error).__name__, str(error)))
+            except MemoryError:
+                packed = FAILED + marshal.dumps(("VmdedupError", NO_MEMORY))
             view = memoryview(packed)
             while view:
                 view = view[os.write(answer, view) :]
             status = 0
         except BaseException:
-            sys.excepthook(*sys.exc_info())
+            if not self._is_orphan():  # who wants the work would hear of it; else nobody does, least of all a terminal
+                sys.excepthook(*sys.exc_info())
         finally:
             os._exit(status)
 

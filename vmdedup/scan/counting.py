@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vmdedup.scan.partitions import Partitions
+    from vmdedup.scan.reading import Stop
 
     Frequent = tuple[int, bytes, tuple[int, ...]]
     Pair = tuple[int, int]
@@ -106,7 +107,7 @@ def tally(parts: Partitions, top: int, halves: bool) -> Tally:
     """Count all parts. halves: every other part in another process."""
     if not halves:
         return _count(parts, top, range(parts.parts))
-    child = Child(lambda _: _count(parts, top, range(1, parts.parts, 2)).state())
+    child = Child(lambda is_orphan: _count(parts, top, range(1, parts.parts, 2), is_orphan).state())
     try:
         counted = _count(parts, top, range(0, parts.parts, 2))
         counted.absorb(child.result())
@@ -115,11 +116,13 @@ def tally(parts: Partitions, top: int, halves: bool) -> Tally:
     return counted
 
 
-def _count(parts: Partitions, top: int, which: Iterable[int]) -> Tally:
+def _count(parts: Partitions, top: int, which: Iterable[int], stop: Stop = lambda: False) -> Tally:
     dumps = len(parts.zeros)
     counted = Tally(dumps, top)
     counted.zero = parts.zeros
     for part in which:
+        if stop():
+            break
         counted.add([parts.each(part, dump) for dump in range(dumps)])
     return counted
 

@@ -5,27 +5,37 @@ from __future__ import annotations
 import os
 
 from vmdedup.errors import DumpError, UsageError
-from vmdedup.scan.plain import open_plain
+from vmdedup.inputs import open_input
+from vmdedup.limits import need_descriptors
+from vmdedup.scan.plain import open_plain, recognised
+from vmdedup.scan.standard_input import NAME, is_stream, take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vmdedup.dump.base import Dump
+    from vmdedup.scan.reading import Stop
     from vmdedup.scan.source import Source
 
-PARQUET = b"PAR1"
+EXPORT = "export"  # the name that the table of formats has for fingerprints made elsewhere
 
 
-def open_sources(dumps: Sequence[str | Dump]) -> list[Source]:
-    """Everything opened, in the order given. DumpError: one cannot be read, or is named twice."""
-    _refuse_twins([dump for dump in dumps if isinstance(dump, str)])
+def open_sources(dumps: Sequence[str | Dump], stop: Stop = lambda: False) -> list[Source]:
+    """Everything opened, in the order given; of a folder that is no dump itself, every file in it.
+
+    stop: asked while standard input is read. DumpError: one cannot be read, or is named twice. EnvironmentLacksError:
+    so many files must not be open.
+    """
     if not dumps:
         raise UsageError("nothing to scan; name at least one dump")
+    listed = [each for dump in dumps for each in (_listed(dump) if isinstance(dump, str) else [dump])]
+    _refuse_twins([dump for dump in listed if isinstance(dump, str)])
+    need_descriptors(len(listed), f"{len(listed)} dumps")
     opened: list[Source] = []
     try:
-        for dump in dumps:
-            opened += _open(dump) if isinstance(dump, str) else _wrap(dump)
+        for dump in listed:
+            opened += _open(dump, stop) if isinstance(dump, str) else _wrap(dump)
         _make_distinct(opened)
     except BaseException:
         close_sources(opened)
@@ -39,17 +49,54 @@ def close_sources(sources: Sequence[Source]) -> None:
         source.close()
 
 
-def _open(name: str) -> Sequence[Source]:
-    plain = open_plain(name)
+def _listed(name: str) -> list[str]:
+    """A name, or the names of all that a folder holds, if it is not one dump in several files."""
+    if not os.path.isdir(name):
+        return [name]
+    from pathlib import Path
+
+    from vmdedup.dump.open import is_snapshot
+
+    try:
+        if is_snapshot(Path(name)):
+            return [name]
+        found = sorted(os.listdir(name))
+    except OSError as error:
+        raise DumpError(f"{name}: cannot be read: {error.strerror}") from None
+    if not found:
+        raise DumpError(f"{name}: is an empty folder; name dumps, or a folder of dumps")
+    return [os.path.join(name, each) for each in found]
+
+
+def _open(name: str, stop: Stop) -> Sequence[Source]:
+    if is_stream(name):
+        descriptor = take(name, stop)
+    elif os.path.exists(name) and not os.path.isdir(name):
+        descriptor = open_input(name)
+    else:
+        from vmdedup.dump.open import open_dump
+
+        return _wrap(open_dump(name))
+    return _opened(name, descriptor)
+
+
+def _opened(name: str, descriptor: int) -> Sequence[Source]:
+    """What an open file holds; it is closed with that, or if it holds nothing that can be read."""
+    try:
+        plain = open_plain(name, descriptor)
+        kind = recognised(name, descriptor, os.fstat(descriptor).st_size) if plain is None else None
+    except BaseException:
+        os.close(descriptor)
+        raise
     if plain is not None:
         return [plain]
-    if _begins_with(name, PARQUET):
-        from vmdedup.scan.export import open_export
+    if kind is not None and kind.reader == EXPORT:
+        from vmdedup.scan.exported import open_export
 
-        return open_export(name)
-    from vmdedup.dump.open import open_dump
+        return open_export(name, descriptor)
+    from vmdedup.dump.open import open_descriptor
 
-    return _wrap(open_dump(name))
+    return _wrap(open_descriptor(descriptor, name))
 
 
 def _wrap(dump: Dump) -> Sequence[Source]:
@@ -58,20 +105,12 @@ def _wrap(dump: Dump) -> Sequence[Source]:
     return [DumpSource(dump)]
 
 
-def _begins_with(name: str, magic: bytes) -> bool:
-    try:
-        with open(name, "rb") as file:
-            return file.read(len(magic)) == magic
-    except (OSError, ValueError):
-        return False
-
-
 def _refuse_twins(names: Sequence[str]) -> None:
     """DumpError if two names lead to the same file."""
     seen: dict[object, str] = {}
     for name in names:
         try:
-            status = os.stat(name)
+            status = os.fstat(0) if name == NAME else os.stat(name)
             key: object = (status.st_dev, status.st_ino)
         except (OSError, ValueError):
             key = name

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from _thread import _local  # what `threading` calls local, without the rest of it
 
+from vmdedup.dump.formats import recognise
 from vmdedup.errors import DumpError
 from vmdedup.scan.fingerprint import PAGE_SIZE, ZERO_PAGE
 from vmdedup.scan.source import Piece, Source
@@ -15,50 +15,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from vmdedup.dump.formats import Format
+
 PIECE_PAGES = 32  # 128 KiB: stays in a core's cache between being read and being hashed
 HOLE_PAGES = 2048
-# How files of every other format begin, and packed ones.
-OTHERS = (
-    b"\x7fELF",
-    b"KDUMP",  # kdump-compressed
-    b"DISKDUMP",
-    b"makedumpfile",  # flattened
-    b"QEVM",  # QEMU's migration stream
-    b"LibvirtQemud",  # virsh save
-    b"EMiL",  # LiME
-    b"AVML",
-    b"\x19CVT",  # CRIU
-    b"%@\x08V",
-    b"\x00\x00d\x86\x84\x19\x10\x07",  # states of Firecracker
-    b"\x00\x00\xaa\xaa\x84\x19\x10\x07",
-    b"QFI\xfb",  # qcow2
-    b"PAGEDU",  # Windows crash dump
-    b"\xd0\xbe\xd2\xbe",  # VMware suspend states
-    b"\xd2\xbe\xd2\xbe",
-    b"\xd1\xba\xd1\xba",
-    b"VMDDREC",  # recordings of our own
-    b"PAR1",  # Parquet: fingerprints
-    b"\x1f\x8b",  # gzip
-    b"\x28\xb5\x2f\xfd",  # zstd
-    b"\x04\x22\x4d\x18",  # lz4
-    b"\xfd7zX",  # xz
-    b"BZh",
-)
-HEAD = 16  # bytes that tell
 
 
-def open_plain(path: str) -> PlainFile | None:
-    """A raw dump, if the file is one for certain and can be opened."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError):
+def open_plain(name: str, descriptor: int) -> PlainFile | None:
+    """An open regular file as a raw dump, if it is one for certain; it then closes the descriptor.
+
+    name: as the user wrote it. DumpError: it cannot be read.
+    """
+    size = os.fstat(descriptor).st_size
+    if not size or size % PAGE_SIZE or recognised(name, descriptor, size) is not None:
         return None
-    status = os.fstat(descriptor)
-    whole = stat.S_ISREG(status.st_mode) and status.st_size > 0 and status.st_size % PAGE_SIZE == 0
-    if whole and not os.pread(descriptor, HEAD, 0).startswith(OTHERS):
-        return PlainFile(path, descriptor, status.st_size)
-    os.close(descriptor)
-    return None
+    return PlainFile(name, descriptor, size)
+
+
+def recognised(name: str, descriptor: int, size: int) -> Format | None:
+    """What a file is, by the table of formats. DumpError: it cannot be read."""
+    try:
+        return recognise(lambda offset, length: os.pread(descriptor, length, offset), size)
+    except OSError as error:
+        raise DumpError(f"{name}: cannot be read: {error.strerror}") from None
 
 
 class PlainFile(Source):

@@ -70,7 +70,7 @@ def _scan(
     watch: Watch,
     stop: Stop,
 ) -> ScanResult:
-    sources = open_sources(names)
+    sources = open_sources(names, stop)
     reading: Reading | None = None
     try:
         hasher = Hasher(salt)

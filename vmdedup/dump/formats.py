@@ -1,0 +1,98 @@
+"""What a file is, by its first bytes: a dump and its reader, something that is no memory, or neither of what is known.
+
+The table is formats.txt beside this file. `scan` asks it of every file that it reads, so this module imports nothing
+else, and checks are loaded only once a short magic is met.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Look = Callable[[int, int], bytes]
+
+HEAD = 4096
+TABLE = os.path.join(os.path.dirname(__file__), "formats.txt")
+BETWEEN = "\\u0100"  # between magics: what no byte is
+PRINTED = bytes((*range(0x20, 0x7F), *range(0x80, 0x100), *b"\t\n\r\f\b\x1b"))
+
+
+class Format:
+    """A kind of file. what: "a tar archive". reader: its name in open.py; "": none. remedy: then, what to do.
+
+    offset: where the magic stands, from the end if negative. check: what is looked at besides, "" if nothing is.
+    """
+
+    __slots__ = ("check", "magic", "offset", "reader", "remedy", "what")
+
+    def __init__(self, offset: int, magic: bytes, what: str, check: str, reader: str, remedy: str) -> None:
+        self.offset, self.magic, self.what, self.check = offset, magic, what, check
+        self.reader, self.remedy = reader, remedy
+
+    def fits(self, head: bytes, look: Look, size: int) -> bool:
+        """Whether a file is of this kind."""
+        return self._has_magic(head, look, size) and (not self.check or self._passes(head, look, size))
+
+    def _has_magic(self, head: bytes, look: Look, size: int) -> bool:
+        if 0 <= self.offset <= HEAD - len(self.magic):
+            return head.startswith(self.magic, self.offset)
+        at = self.offset if self.offset >= 0 else size + self.offset
+        return 0 <= at <= size - len(self.magic) and look(at, len(self.magic)) == self.magic
+
+    def _passes(self, head: bytes, look: Look, size: int) -> bool:
+        if not self.magic and not _CHEAP[self.check](head):
+            return False
+        from vmdedup.dump import checks, content_checks
+
+        check = getattr(checks, self.check, None) or getattr(content_checks, self.check)
+        return bool(check(look, size))
+
+
+# Of what has no magic: what is asked before its check is loaded.
+_CHEAP: dict[str, Callable[[bytes], bool]] = {
+    "text": lambda head: not head[:64].translate(None, PRINTED),
+    "old_tar": lambda head: head[148:154].strip(b" \0").isdigit(),
+}
+
+
+def recognise(look: Look, size: int) -> Format | None:
+    """What a file is; None: nothing that is known, so it may be raw memory.
+
+    look(offset, length): the file's bytes there, fewer at its end. size: of the file, in bytes.
+    """
+    head = look(0, HEAD)
+    begins = head.startswith(_FIRST)
+    return next((kind for kind in (_KINDS if begins else _DEEPER) if kind.fits(head, look, size)), None)
+
+
+def kinds() -> Iterator[Format]:
+    """All lines of the table, one for each offset."""
+    return iter(_KINDS)
+
+
+def _load() -> Iterator[Format]:
+    """The table. Its magics are unescaped all at once, as that is what takes long."""
+    with open(TABLE, encoding="ascii") as file:
+        lines = [line for line in file.read().split("\n") if line and line[0] != "#"]
+    rows = [line.split(" ", 2) if line[0] not in "<>" else line for line in lines]
+    escaped = BETWEEN.join(row[1] for row in rows if isinstance(row, list))
+    magics = iter(escaped.encode().decode("unicode_escape").split("\u0100"))
+    reader = remedy = ""
+    for row in rows:
+        if isinstance(row, str):
+            reader, remedy = (row[2:], "") if row[0] == "<" else ("", row[2:])
+            continue
+        magic, what, check = next(magics), row[2], ""
+        if what[0] == "?":
+            check, _, what = what[1:].partition(" ")
+        encoded = b"" if magic == "-" else magic.encode("latin-1")
+        for offset in row[0].split(","):
+            yield Format(int(offset), encoded, what, check, reader, remedy)
+
+
+_KINDS = tuple(_load())
+_FIRST = tuple(kind.magic for kind in _KINDS if kind.offset == 0 and kind.magic)
+_DEEPER = tuple(kind for kind in _KINDS if kind.offset != 0 or not kind.magic)
