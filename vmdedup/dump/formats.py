@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Look = Callable[[int, int], bytes]
 
 HEAD = 4096
+LONGEST = 16  # bytes of a magic
 TABLE = os.path.join(os.path.dirname(__file__), "formats.txt")
 BETWEEN = "\\u0100"  # between magics: what no byte is
 PRINTED = bytes((*range(0x20, 0x7F), *range(0x80, 0x100), *b"\t\n\r\f\b\x1b"))
@@ -65,21 +66,40 @@ def recognise(look: Look, size: int) -> Format | None:
     """
     head = look(0, HEAD)
     begins = head.startswith(_FIRST)
-    return next((kind for kind in (_KINDS if begins else _DEEPER) if kind.fits(head, look, size)), None)
+    found = next((kind for kind in (_KINDS if begins else _DEEPER) if kind.fits(head, look, size)), None)
+    return found or next(
+        (_other(magics, offset) for offset, magics in _OTHERS if _there(magics, offset, head, look)), None
+    )
 
 
 def kinds() -> Iterator[Format]:
     """All lines of the table, one for each offset."""
-    return iter(_KINDS)
+    yield from _KINDS
+    for offset, magics in _OTHERS:
+        yield from (_other((magic,), offset) for magic in magics)
 
 
-def _load() -> Iterator[Format]:
-    """The table. Its magics are unescaped all at once, as that is what takes long."""
-    with open(TABLE, encoding="ascii") as file:
-        lines = [line for line in file.read().split("\n") if line and line[0] != "#"]
+def _there(magics: tuple[bytes, ...], offset: int, head: bytes, look: Look) -> bool:
+    if offset < HEAD - LONGEST:
+        return head.startswith(magics, offset)
+    return look(offset, LONGEST).startswith(magics)
+
+
+def _other(magics: tuple[bytes, ...], offset: int) -> Format:
+    return Format(
+        offset, magics[0], "of a kind that file(1) knows", "", "", "see which: file FILE; name a dump of memory"
+    )
+
+
+def _unescaped(magics: list[str]) -> list[bytes]:
+    """All at once, as one by one would take long."""
+    found = BETWEEN.join(magics).encode().decode("unicode_escape").split(chr(0x100))
+    return [b"" if magic == "-" else magic.encode("latin-1") for magic in found]
+
+
+def _named(lines: list[str]) -> Iterator[Format]:
     rows = [line.split(" ", 2) if line[0] not in "<>" else line for line in lines]
-    escaped = BETWEEN.join(row[1] for row in rows if isinstance(row, list))
-    magics = iter(escaped.encode().decode("unicode_escape").split("\u0100"))
+    magics = iter(_unescaped([row[1] for row in rows if isinstance(row, list)]))
     reader = remedy = ""
     for row in rows:
         if isinstance(row, str):
@@ -88,11 +108,26 @@ def _load() -> Iterator[Format]:
         magic, what, check = next(magics), row[2], ""
         if what[0] == "?":
             check, _, what = what[1:].partition(" ")
-        encoded = b"" if magic == "-" else magic.encode("latin-1")
         for offset in row[0].split(","):
-            yield Format(int(offset), encoded, what, check, reader, remedy)
+            yield Format(int(offset), magic, what, check, reader, remedy)
 
 
-_KINDS = tuple(_load())
+def _others(lines: list[str]) -> Iterator[tuple[int, tuple[bytes, ...]]]:
+    for line in lines:
+        offset, *magics = line.split(" ")
+        yield int(offset), tuple(_unescaped(magics))
+
+
+def _lines() -> tuple[list[str], list[str]]:
+    """The table's lines: those with names, and those with magics alone."""
+    with open(TABLE, encoding="ascii") as file:
+        named, _, others = file.read().partition("\n= ")
+    return [line for line in named.split("\n") if line and line[0] != "#"], others.split("\n")[1:-1]
+
+
+_NAMED, _BARE = _lines()
+_KINDS = tuple(_named(_NAMED))
+_OTHERS = tuple(_others(_BARE))
 _FIRST = tuple(kind.magic for kind in _KINDS if kind.offset == 0 and kind.magic)
 _DEEPER = tuple(kind for kind in _KINDS if kind.offset != 0 or not kind.magic)
+del _NAMED, _BARE
