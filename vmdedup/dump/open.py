@@ -133,7 +133,11 @@ def open_file(file: DumpFile) -> Dump:
 
 def recognised(file: DumpFile) -> Format | None:
     """What a file is, by the table of formats."""
-    return recognise(lambda offset, length: file.read(offset, max(min(length, file.size - offset), 0)), file.size)
+
+    def look(offset: int, length: int) -> bytes:
+        return file.read(offset, min(length, file.size - offset)) if offset < file.size else b""
+
+    return recognise(look, file.size)
 
 
 def refusal(file: DumpFile, kind: Format) -> str:
