@@ -100,7 +100,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     refused(tmp_path / "none", "No such file")
     refused(tmp_path, "directory without images")
     os.mkfifo(tmp_path / "fifo")
-    refused(tmp_path / "fifo", "no regular file")
+    refused(tmp_path / "fifo", "is a pipe and no file")
     refused("pid:x", "by its number")
     refused("x" * 5000, "too long")
     (tmp_path / "a").write_bytes(bytes(4096))

@@ -14,10 +14,12 @@ TAR_BLOCK = 512
 
 
 def little(look: Look, offset: int, length: int) -> int:
+    """A number of so many bytes, the lowest first."""
     return int.from_bytes(look(offset, length), "little")
 
 
 def big(look: Look, offset: int, length: int) -> int:
+    """A number of so many bytes, the highest first."""
     return int.from_bytes(look(offset, length), "big")
 
 

@@ -22,19 +22,18 @@ EXPORT = "export"  # the name that the table of formats has for fingerprints mad
 
 
 def open_sources(dumps: Sequence[str | Dump], stop: Stop = lambda: False) -> list[Source]:
-    """Everything opened, in the order given; of a folder that is no dump itself, every file in it.
+    """Everything opened, in the order given.
 
     stop: asked while standard input is read. DumpError: one cannot be read, or is named twice. EnvironmentLacksError:
     so many files must not be open.
     """
     if not dumps:
         raise UsageError("nothing to scan; name at least one dump")
-    listed = [each for dump in dumps for each in (_listed(dump) if isinstance(dump, str) else [dump])]
-    _refuse_twins([dump for dump in listed if isinstance(dump, str)])
-    need_descriptors(len(listed), f"{len(listed)} dumps")
+    _refuse_twins([dump for dump in dumps if isinstance(dump, str)])
+    need_descriptors(len(dumps), f"{len(dumps)} dumps")
     opened: list[Source] = []
     try:
-        for dump in listed:
+        for dump in dumps:
             opened += _open(dump, stop) if isinstance(dump, str) else _wrap(dump)
         _make_distinct(opened)
     except BaseException:
@@ -49,8 +48,11 @@ def close_sources(sources: Sequence[Source]) -> None:
         source.close()
 
 
-def _listed(name: str) -> list[str]:
-    """A name, or the names of all that a folder holds, if it is not one dump in several files."""
+def listed(name: str) -> list[str]:
+    """A name, or the names of all that a folder holds, if it is not one dump in several files.
+
+    DumpError: it is empty, or cannot be read.
+    """
     if not os.path.isdir(name):
         return [name]
     from pathlib import Path

@@ -7,7 +7,7 @@ from os import PathLike
 from vmdedup.errors import UsageError
 from vmdedup.scan.counting import tally
 from vmdedup.scan.fingerprint import Hasher, random_salt
-from vmdedup.scan.opening import close_sources, open_sources
+from vmdedup.scan.opening import close_sources, listed, open_sources
 from vmdedup.scan.places import most_frequent
 from vmdedup.scan.reading import Reading
 from vmdedup.scan.result import ScanResult, document
@@ -42,19 +42,21 @@ def scan_dumps(
 ) -> ScanResult:
     """What these dumps hold, each and together.
 
-    dumps: what open_dump takes, files of salted fingerprints, opened dumps (which are closed). top: how many of the
-    most frequent contents are described. similar: what to look for beyond equal pages. hashes_only: write salted
-    fingerprints there; force: whatever stands there. salt: else one that nobody knows is made up. memory_limit: bytes
-    of fingerprints in memory, more go to a temporary file. threads: None chooses. watch(done, total): called as pages
-    are read. stop: asked as pages are read; once it says True, the figures are of what was read. DumpError: a dump is
-    damaged.
+    dumps: what open_dump takes, folders of it, "-" for standard input, files of salted fingerprints, opened dumps
+    (which are closed). top: how many of the most frequent contents are described. similar: what to look for beyond
+    equal pages. hashes_only: write salted fingerprints there; force: whatever stands there. salt: else one that nobody
+    knows is made up. memory_limit: bytes of fingerprints in memory, more go to a temporary file. threads: None chooses.
+    watch(done, total): called as pages are read. stop: asked as pages are read; once it says True, the figures are of
+    what was read. DumpError: a dump is damaged.
     """
-    names = [str(dump) if isinstance(dump, str | PathLike) else dump for dump in dumps]
+    names: list[str | Dump] = []
+    for dump in dumps:
+        names += listed(str(dump)) if isinstance(dump, str | PathLike) else [dump]
     if hashes_only is None:
         return _scan(names, None, top, similar, salt, memory_limit, threads, watch, stop)
     from vmdedup.outputs import Output
 
-    read = [dump if isinstance(dump, str) else dump.name for dump in names]
+    read = [("/dev/stdin" if dump == "-" else dump) if isinstance(dump, str) else dump.name for dump in names]
     with Output(hashes_only, force, read) as export:
         return _scan(names, export, top, similar, salt or random_salt(), memory_limit, threads, watch, stop)
 
