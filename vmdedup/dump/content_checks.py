@@ -56,7 +56,8 @@ LEAST_KINDS = 8  # of letters in a page of text
 def text(look: Look, size: int) -> bool:
     """The first page and the last are lines of text: not of memory, which begins with vectors, zeros or code."""
     first, last = look(0, PAGE), look(max(size - PAGE, 0), PAGE).rstrip(b"\0\x1a")
-    return _is_text(first) and (b"\n" in first or first[:1] in b"{[<") and (not last or _is_text(last))
+    lines = len(set(first)) >= LEAST_KINDS and (b"\n" in first or first[:1] in b"{[<")
+    return lines and _is_text(first) and _is_text(last)
 
 
 def utf16(look: Look, size: int) -> bool:
@@ -72,17 +73,15 @@ def utf16(look: Look, size: int) -> bool:
 def _is_text(page: bytes) -> bool:
     """Whether bytes are text in ASCII, UTF-8 or Latin-1, most of it ASCII."""
     odd = page.translate(None, _TEXT)
-    if len(set(page)) < LEAST_KINDS or len(odd) * 2 > len(page):
-        return False
     if not odd:
         return True
-    if min(odd) < 0x80:
+    if len(odd) * 2 > len(page) or min(odd) < 0x80:
         return False
     try:
         page.decode()
     except UnicodeDecodeError as error:
         at_ends = error.start < 4 or error.start > len(page) - 4  # a letter that the page cuts in two
-        return (at_ends and b"\n" in page) or (min(odd) >= 0xA0 and len(odd) * 8 < len(page))
+        return (at_ends and b"\n" in page) or (min(odd) >= 0xA0 and len(odd) * 4 < len(page))
     return True
 
 
