@@ -28,15 +28,38 @@ def failing(orphan):
         ),
         ("child = Child(lambda orphan: signal.pause()); child.kill(); child.kill(); print('ended')", "ended"),
         ("print(Child(lambda orphan: os.kill(os.getpid(), signal.SIGINT) or 7).result())", "7"),
+        ("print(Child(lambda orphan: os.kill(os.getpid(), signal.SIGTERM) or 7).result())", "7"),
+        ("print(Child(lambda orphan: os.kill(os.getpid(), signal.SIGHUP) or 7).result())", "7"),
         ("print(Child(lambda orphan: orphan()).result())", "False"),
     ],
-    ids=["answer", "error", "killed", "unwanted", "ctrl-c", "parent"],
+    ids=["answer", "error", "killed", "unwanted", "ctrl-c", "term", "hup", "parent"],
 )
 def test_child(code: str, printed: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + code], capture_output=True, text=True, timeout=60, check=True
     )
     assert (done.stdout, done.stderr) == (printed + "\n", "")
+
+
+@pytest.mark.parametrize("what", ["os.write(1, b'x' * 100000) and None", "1 / 0", "failing(orphan)", "b'x' * 10**6"])
+def test_whoever_has_lost_its_parent_ends_silently(what: str) -> None:
+    """The parent is killed; the child finds its pipe without a reader, or whatever else breaks, and nobody is told."""
+    code = "def work(orphan):\n    while not orphan(): pass\n    os.set_blocking(1, True)\n"
+    code += f"    return {what}\nChild(work)\nos.kill(os.getpid(), 9)"
+    command = [sys.executable, "-c", PRELUDE + code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -9
+    assert done.stderr == ""
+
+
+def test_no_memory_in_a_child_is_an_error_of_the_parent() -> None:
+    code = "from vmdedup.errors import VmdedupError\ndef work(orphan): raise MemoryError\n"
+    code += "try: Child(work).result()\nexcept VmdedupError as error: print(error)"
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "not enough memory to scan these" in done.stdout
+    assert done.stderr == ""
 
 
 def test_threads_forbid_it() -> None:

@@ -83,7 +83,7 @@ def test_the_text(two: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
         (["{0}", "--subpage", "--detector", "2,0,1"], "three numbers from 1 on"),
         (["{0}", "--subpage", "--sample", "200%"], "not between 0% and 100%"),
         (["{0}", "--memory-limit", "much"], "write a size like"),
-        (["{0}", "--hashes-only", "{0}/x/y.parquet"], "is no directory; choose another file"),
+        (["{0}", "--hashes-only", "{0}/x/y.parquet"], "cannot be written: Not a directory; choose another file"),
         (["pid:0x1"], "name a process by its number"),
         (["domain:no such guest"], "no such guest is running"),
     ],

@@ -6,8 +6,9 @@ the signal's number. A signal that was ignored when the command started (nohup) 
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
+from _thread import get_native_id  # as threading does, whose import takes more memory than a small scan
 
 TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Interrupt:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():
+        if get_native_id() == os.getpid():  # signals come to the main thread alone
             for number in ENDING:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._interrupted)

@@ -11,6 +11,7 @@ import signal
 import sys
 
 from vmdedup import errors
+from vmdedup.signals import ENDING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def can_fork() -> bool:
 
 
 class Child:
-    """work(is_orphan) in a fork; what it returns is made of plain values. It ignores Ctrl-C.
+    """work(is_orphan) in a fork; what it returns is made of plain values. It ignores Ctrl-C, SIGTERM and SIGHUP.
 
     is_orphan() says whether the process that wants the work has gone, so that nobody waits for it.
     """
@@ -46,7 +47,8 @@ class Child:
     def _run(self, work: Callable[[Callable[[], bool]], Any], answer: int) -> NoReturn:
         status = 1
         try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in ENDING:  # whoever wants the work decides when it ends, and kills this process
+                signal.signal(number, signal.SIG_IGN)
             os.close(self._answer)
             try:
                 packed = DONE + marshal.dumps(work(self._is_orphan))

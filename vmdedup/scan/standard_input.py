@@ -7,7 +7,7 @@ import select
 import stat
 
 from vmdedup.errors import UsageError, VmdedupError
-from vmdedup.scan.spool import folder_of_spools, nameless
+from vmdedup.ours.file import nameless, temporary_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _kept(name: str, source: int, stop: Stop) -> int:
     poll.register(source, select.POLLIN)
     descriptor, size = -1, 0
     try:
-        descriptor = nameless(folder_of_spools())
+        descriptor = nameless()
         while chunk := _next(source, poll, stop):
             if chunk.count(0) < len(chunk):
                 _write(descriptor, chunk, size)
@@ -74,7 +74,7 @@ def _kept(name: str, source: int, stop: Stop) -> int:
         if not isinstance(error, OSError):
             raise
         remedy = "free some room there, set TMPDIR to another folder, or write it to a file and name that"
-        where = f"cannot be kept in {folder_of_spools()} after {size} bytes: {error.strerror}"
+        where = f"cannot be kept in {temporary_root()} after {size} bytes: {error.strerror}"
         raise VmdedupError(f"{name}: {where}; {remedy}") from None
     return descriptor
 
