@@ -1,8 +1,8 @@
 """What tests need of the machine beyond Python packages of the extra `test`: python -m tests.system.
 
 As root on Debian and its like: installs the packages below that are missing, and what pyproject.toml's extras
-`libvirt` and `ansible` name (they build against one of these packages, so they cannot come before). Elsewhere: one
-line that says what is missing; the tests that need it skip, each with its reason.
+`libvirt`, `ansible` and `readers` name (some build against one of these packages, so they cannot come before).
+Elsewhere: one line that says what is missing; the tests that need it skip, each with its reason.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("libvirt", "ansible")
+EXTRAS = ("libvirt", "ansible", "readers")
 # Debian package to a program of it, by which it is known elsewhere.
 PACKAGES = {
     "arch-test": "arch-test",
@@ -43,6 +44,8 @@ PACKAGES = {
     "util-linux": "unshare",
     "zstd": "zstd",
 }
+# Other readers and writers of dumps, beside which tests lay ours; those that this release of Debian has.
+OTHERS = ("criu", "libkdumpfile10", "libkdumpfile12", "makedumpfile")
 KERNEL = "linux-image-cloud-amd64"  # never installed; but it must be known, to be downloaded
 
 
@@ -58,9 +61,19 @@ def is_debian() -> bool:
 
 def missing_packages() -> list[str]:
     """Debian packages that are not installed."""
-    command = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *PACKAGES]
+    return sorted(set(PACKAGES) - installed(PACKAGES))
+
+
+def installed(packages: Iterable[str]) -> set[str]:
+    """Which of Debian's packages are installed."""
+    command = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages]
     said = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
-    return sorted(set(PACKAGES) - {line.split()[0] for line in said if line.endswith(" installed")})
+    return {line.split()[0] for line in said if line.endswith(" installed")}
+
+
+def known(package: str) -> bool:
+    """Whether this release of Debian has a package."""
+    return subprocess.run(["apt-cache", "show", package], capture_output=True).returncode == 0
 
 
 def missing_programs() -> list[str]:
@@ -111,9 +124,9 @@ def open_kvm() -> None:
 def install_packages() -> None:
     """Install what is missing of Debian's packages."""
     missing = missing_packages()
-    known = subprocess.run(["apt-cache", "show", KERNEL], capture_output=True).returncode == 0
-    if missing or not known:
+    if missing or not known(KERNEL):
         run("apt-get", "-q", "update")
+    missing += sorted(package for package in set(OTHERS) - installed(OTHERS) if known(package))
     if missing:
         print("system: apt-get install", *missing, flush=True)
         run("apt-get", "-q", "-y", "--no-install-recommends", "install", *missing)
