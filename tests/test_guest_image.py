@@ -215,7 +215,9 @@ def test_copies_of_a_recording_in_a_run(tmp_path: Path, recording: Path) -> None
     specs = plan(load_scenario(write(tmp_path, text))).specs
     assert [spec.image for spec in specs] == [ImageSpec(str(recording), True, number) for number in range(4)]
     assert {spec.memory_pages for spec in specs} == {PAGES}
+    assert [spec.name for spec in specs] == ["web", "db", "web-1", "db-1"]
     result = run(tmp_path, text)
+    assert [guest["guest"] for guest in result.summary["guests"]] == ["web", "db", "web-1", "db-1"]
     last = [LIVES[name][5] for name in ("web", "db", "web", "db")]
     held_pages = sum(map(len, last))
     contents = {content for pages in last for content in pages.values()}
@@ -224,6 +226,37 @@ def test_copies_of_a_recording_in_a_run(tmp_path: Path, recording: Path) -> None
     assert result.summary["counters"]["pages_sharing"] == held_pages - len(contents)
     again = run(tmp_path, text)
     assert again.summary == result.summary
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ({"count": 1}, ["web"]),
+        ({"name": "day", "count": 3}, ["day-web", "day-db", "day-web-1"]),
+        ({"name": "day", "count": 1}, ["day"]),
+        ({"guest": "db", "count": 1}, ["db"]),
+        ({"guest": "db", "count": 2}, ["db-0", "db-1"]),
+        ({"name": "copy", "guest": "db", "count": 2}, ["copy-0", "copy-1"]),
+    ],
+)
+def test_guests_keep_their_recorded_names(
+    tmp_path: Path, recording: Path, keys: dict[str, Any], names: list[str]
+) -> None:
+    text = scenario(tmp_path, replay="life.rec", **keys)
+    assert [spec.name for spec in plan(load_scenario(write(tmp_path, text))).specs] == names
+
+
+def test_recorded_names_may_be_anything_and_guests_have_names_of_their_own(tmp_path: Path) -> None:
+    hostile: dict[str, list[Pages]] = {
+        "\x1b]0;x\x07": [{0: page(1)}],
+        "\u202eweb/../": [{0: page(2)}],
+        "long" * 20: [{0: page(3)}],
+        "": [{}],
+    }
+    write_recording(tmp_path / "life.rec", hostile, 4)
+    text = scenario(tmp_path, replay="life.rec", count=4) + '[[guests]]\nname = "g_web_.._"\nworkload = "idle"\n'
+    names = [spec.name for spec in plan(load_scenario(write(tmp_path, text))).specs]
+    assert names == ["g__0_x_", "g_web_.._", ("long" * 8), "g", "g_web_.._-2"]
 
 
 def test_memory_follows_the_file(tmp_path: Path, dump: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import struct
+import subprocess
+import sys
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -23,6 +26,7 @@ from vmdedup.recording import layout
 from vmdedup.recording.contents import Contents
 from vmdedup.recording.digest import page_digests
 from vmdedup.recording.reader import Recording
+from vmdedup.recording.summary import summarise
 from vmdedup.recording.writer import Writer
 
 # A step of a guest: regions as (first, pages), and which of their pages hold what.
@@ -172,6 +176,25 @@ HOSTILE = {
     "so many pages": HEAD + GUEST + record(layout.PAGES, b"\xff" * 4 + bytes(100)) + STEP,
     "a step of no guest": HEAD + document(layout.STEP, time_ns=0, guests={"0": {"digest": "", "changed": 0}}),
     "a step of text": HEAD + GUEST + document(layout.STEP, time_ns=0, guests="x"),
+    "a long document": HEAD + record(layout.GUEST, b'{"name": "' + b"x" * layout.MOST_DOCUMENT + b'"}') + STEP,
+    "created never": layout.MAGIC + document(layout.HEAD, version=1, page_size=4096, created=float("nan")) + STEP,
+    "created late": layout.MAGIC + document(layout.HEAD, version=1, page_size=4096, created=10**4000) + STEP,
+    "a version of 4,000 digits": layout.MAGIC + document(layout.HEAD, version=10**4000, page_size=1) + STEP,
+    "time without end": HEAD + GUEST + document(layout.STEP, time_ns=10**4000, guests={}),
+    "pages without end": HEAD
+    + GUEST
+    + document(layout.STEP, time_ns=0, guests={"0": {"digest": "0", "changed": 10**4000, "present": 0}}),
+    "pages of text": HEAD
+    + GUEST
+    + document(layout.STEP, time_ns=0, guests={"0": {"digest": "0", "changed": "1", "present": 0}}),
+    "a long digest": HEAD
+    + GUEST
+    + document(layout.STEP, time_ns=0, guests={"0": {"digest": "0" * 65, "changed": 1, "present": 0}}),
+    "a guest of 4,000 digits": HEAD
+    + GUEST
+    + document(layout.STEP, time_ns=0, guests={"9" * 4000: {"digest": "0", "changed": 1, "present": 0}}),
+    "regions of 4,000 digits": HEAD + GUEST + document(layout.REGIONS, guest=0, regions=[["r", 0, 10**4000]]) + STEP,
+    "packed too long": HEAD + GUEST + record(layout.PAGES, b"\x01\0\0\0" + bytes(layout.MOST_PACKED)) + STEP,
     "time": HEAD + GUEST + document(layout.STEP, time_ns=-1, guests={}),
 }
 # These are found when the contents are wanted.
@@ -202,16 +225,86 @@ def test_a_hostile_file_is_refused_in_a_line(tmp_path: Path, data: bytes) -> Non
     with pytest.raises(DumpError, match=r"bad\.rec|too large|cannot be") as refused:
         Recording(path)
     assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 1000
 
 
 @pytest.mark.parametrize("data", HOSTILE_WITHIN.values(), ids=HOSTILE_WITHIN.keys())
 def test_hostile_contents_are_refused_in_a_line(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "bad.rec"
     path.write_bytes(data)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with Recording(path) as recording, pytest.raises(DumpError, match="is damaged at byte"):
         state_of(recording, 0, 0)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+
+
+def test_hostile_contents_take_no_memory(tmp_path: Path) -> None:
+    """Each file in one child, whose most memory is its own: here it would be that of the largest test before."""
+    paths = []
+    for number, data in enumerate([*HOSTILE.values(), *HOSTILE_WITHIN.values()]):
+        paths.append(tmp_path / f"{number}.rec")
+        paths[-1].write_bytes(data)
+    command = [sys.executable, "-c", READ_ALL, *map(str, paths)]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) < 64 * 1024, "KiB more than before the first"
+
+
+# Prints the KiB by which reading recordings has raised the most memory that the program has had. (ru_maxrss would not
+# do: a child begins with its parent's.)
+READ_ALL = """
+import sys
+import numpy as np
+from contextlib import suppress
+from vmdedup.errors import DumpError
+from vmdedup.recording.reader import Recording
+
+def most():
+    return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+
+def read(path):
+    with suppress(DumpError), Recording(path) as recording:
+        for guest in range(len(recording.guests)):
+            state = recording.state(guest, 0)
+            for _ in recording.contents(state[np.flatnonzero(state)]):
+                pass
+
+read(sys.argv[1])
+before = most()
+for path in sys.argv[1:]:
+    read(path)
+print(most() - before)
+"""
+
+
+def test_a_bomb_would_be_seen(tmp_path: Path) -> None:
+    """So that the test above can fail: the same child, with a limit on what is unpacked taken away."""
+    (tmp_path / "bad.rec").write_bytes(HOSTILE_WITHIN["pages that burst"])
+    careless = (
+        "import zstandard\nfrom vmdedup.recording.log import Log\n"
+        "Log.unpack = lambda self, record, packed, size: zstandard.ZstdDecompressor().decompress(packed)[:size]\n"
+    )
+    command = [sys.executable, "-c", careless + READ_ALL.replace("read(sys.argv[1])\n", ""), str(tmp_path / "bad.rec")]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) > 200 * 1024
+
+
+def test_regions_are_taken_in_any_number_and_never_twice(tmp_path: Path) -> None:
+    """A hundred thousand in descending order: sorted once, not one by one."""
+    path = tmp_path / "many.rec"
+    many = [["r", 2 * number, 1] for number in reversed(range(100_000))]
+    path.write_bytes(HEAD + GUEST + document(layout.REGIONS, guest=0, regions=many) + STEP)
+    with Recording(path) as recording:
+        assert recording.guests[0].pages == 100_000
+        assert recording.guests[0].places.of(np.array([0, 199_998])).tolist() == [99_999, 0]
+    path.write_bytes(HEAD + GUEST + document(layout.REGIONS, guest=0, regions=[["a", 0, 8], ["b", 7, 2]]) + STEP)
+    with pytest.raises(DumpError, match=r"many\.rec is damaged \(regions of a guest overlap\)"):
+        Recording(path)
+
+
+def test_a_summary_is_no_longer_than_the_file_allows(tmp_path: Path) -> None:
+    path = tmp_path / "wide.rec"
+    step = document(layout.STEP, time_ns=0, guests={})
+    path.write_bytes(HEAD + GUEST * 2000 + step * 1000)
+    with Recording(path) as recording, pytest.raises(DumpError, match=r"has 2000000 steps of guests in \d+ bytes"):
+        summarise(recording)
 
 
 def test_a_head_that_promises_too_much_ends_the_log(tmp_path: Path) -> None:
@@ -231,10 +324,13 @@ def test_what_is_no_recording(tmp_path: Path, content: bytes) -> None:
 
 
 def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
-    with pytest.raises(DumpError, match=r"no-file cannot be read \(No such file"):
+    with pytest.raises(DumpError, match=r"no-file: cannot be opened: No such file"):
         Recording(tmp_path / "no-file")
-    with pytest.raises(DumpError, match="cannot be read"):
+    with pytest.raises(DumpError, match="is a folder; name a file in it"):
         Recording(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DumpError, match="is a pipe and no file"):
+        Recording(tmp_path / "pipe")
     with pytest.raises(DumpError, match="exists already"):
         Writer(tmp_path, 0.0)
     with pytest.raises(DumpError, match=r"cannot be written \(No such file"):

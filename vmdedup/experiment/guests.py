@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count
 
 from vmdedup.experiment.checks import OPTIONS, build, declared_value, start_of
-from vmdedup.experiment.images import image_spec
+from vmdedup.experiment.images import guest_names, image_spec
 from vmdedup.experiment.scenario import PAGE_SIZE, GuestSection, Scenario
 from vmdedup.guest.diskspec import NO_DISK
 from vmdedup.guest.seeds import split_seed
@@ -36,10 +37,13 @@ def plan(scenario: Scenario) -> Plan:
     specs: list[GuestSpec] = []
     groups: list[str] = []
     actions: list[Action] = []
+    taken: set[str] = set()
     for group in scenario.guests:
-        first = len(specs)
+        first, names = len(specs), guest_names(group)
         for number in range(group.count):
-            specs.append(_spec(scenario, group, number, first))
+            name = _unused(names[number], taken)
+            taken.add(name)
+            specs.append(_spec(scenario, group, number, first, name))
             groups.append(group.name)
             actions.append(Action(start_of(group, number), "start", first + number))
         actions += _events(group, first)
@@ -55,11 +59,17 @@ def _events(group: GuestSection, first: int) -> list[Action]:
     ]
 
 
-def _spec(scenario: Scenario, group: GuestSection, number: int, first: int) -> GuestSpec:
+def _unused(name: str, taken: set[str]) -> str:
+    """The name, or where another guest has it (recorded names may be anything) the name and a number."""
+    longer = (f"{name}-{number}" for number in count(2))
+    return name if name not in taken else next(one for one in longer if one not in taken)
+
+
+def _spec(scenario: Scenario, group: GuestSection, number: int, first: int, name: str) -> GuestSpec:
     image = image_spec(group, number)
     options = {name: getattr(group, name) for name in OPTIONS if getattr(group, name) is not None}
     return GuestSpec(
-        name=f"{group.name}-{number}" if group.count > 1 else group.name,
+        name=name,
         memory_pages=group.memory // PAGE_SIZE,
         disk=build(group, "disk") if image is None else NO_DISK,
         variant=_variant(group, number),

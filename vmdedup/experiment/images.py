@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path as FilePath
@@ -13,6 +14,7 @@ from vmdedup.guest.image import ImageSpec, open_life
 from vmdedup.recording.reader import Recording
 from vmdedup.units import format_size
 
+MOST_NAME = 32  # letters, as in a scenario
 # Keys that decide what an emulated guest does, which one that comes from an image has done already.
 FOREIGN = (
     *("workload", "parameters", "disk", "variant", "variants", "heap", "boot"),
@@ -28,6 +30,35 @@ def image_spec(group: GuestSection, number: int) -> ImageSpec | None:
         guest = number if group.guest is None else group.guest
         return ImageSpec(group.replay, True, guest, 1.0 if group.speed is None else group.speed)
     return None
+
+
+def guest_names(group: GuestSection) -> list[str]:
+    """The names of a group's guests: those that were recorded, of guests that replay; else the group's, and a number.
+
+    A group that has a name of its own says it before each of them.
+    """
+    if group.replay is None:
+        return _numbered(group.name, group.count)
+    own = "" if group.name == GuestSection.model_fields["name"].default else group.name
+    if group.guest is not None or (own and group.count == 1):
+        return _numbered(own or _fit(str(group.guest)), group.count)
+    with Recording(group.replay) as recording:
+        recorded = [_fit(f"{own}-{guest.name}" if own else guest.name) for guest in recording.guests[: group.count]]
+    names: list[str] = []
+    for number in range(group.count):
+        rounds = number // len(recorded)
+        names.append(f"{recorded[number % len(recorded)]}-{rounds}" if rounds else recorded[number])
+    return names
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [f"{name}-{number}" for number in range(count)] if count > 1 else [name]
+
+
+def _fit(name: str) -> str:
+    """A recorded name, which may hold anything, as guests of a scenario may be called."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name[:MOST_NAME])
+    return plain if plain[:1].isalnum() else f"g{plain}"[:MOST_NAME]
 
 
 def check_image(group: GuestSection, path: Path) -> Iterator[Problem]:

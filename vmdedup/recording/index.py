@@ -15,6 +15,9 @@ from vmdedup.recording.layout import (
     GUEST_COUNT,
     HEAD,
     MOST_BATCH,
+    MOST_CREATED,
+    MOST_NS,
+    MOST_PACKED,
     PAGES,
     REGIONS,
     STEP,
@@ -73,7 +76,10 @@ class Index:
         self.changes: list[dict[int, list[Record]]] = []
         self.whole = 0
         self._log = log
+        self._regions_of: list[list[Region]] = []  # of each guest, in the order of their places
         self._read()
+        for guest, regions in zip(self.guests, self._regions_of, strict=True):
+            guest.places.take(regions, log.path)
 
     def _read(self) -> None:
         records = self._log.records()
@@ -93,9 +99,13 @@ class Index:
     def _read_head(self, record: Record) -> None:
         head = self._log.document(record)
         if head.get("version") != VERSION or head.get("page_size") != PAGE_SIZE:
-            told = f"version {head.get('version')} with pages of {head.get('page_size')} bytes"
+            version, size = (str(head.get(key))[:20] for key in ("version", "page_size"))
+            told = f"version {version} with pages of {size} bytes"
             raise DumpError(f"{self._log.path} has {told}; this program reads version {VERSION} of {PAGE_SIZE} bytes")
-        self.created = float(self._value(record, head, "created", int, float))
+        created = self._value(record, head, "created", int, float)
+        if not 0 <= created <= MOST_CREATED:  # as of NaN
+            self._log.damaged(record, "its created cannot be")
+        self.created = float(created)
 
     def _gather(self, record: Record, into: _Unfinished) -> None:
         if record.kind == GUEST:
@@ -105,12 +115,18 @@ class Index:
             content = self._log.document(record)
             into.regions.append((self._value(record, content, "guest", int), self._regions(record, content), record))
         elif record.kind == PAGES:
+            self._check_packed(record)
             (count,) = self._log.numbers(record, COUNT)
             if not 1 <= count <= MOST_BATCH or COUNT.size + count * DIGEST_BYTES > record.length:
                 self._log.damaged(record, "so many pages cannot be")
             into.batches.append((count, record))
         elif record.kind == CHANGES:
+            self._check_packed(record)
             into.changes.append((self._log.numbers(record, GUEST_COUNT)[0], record))
+
+    def _check_packed(self, record: Record) -> None:
+        if record.length > MOST_PACKED:
+            self._log.damaged(record, "it is too long")
 
     def _value(self, record: Record, content: dict[str, Any], key: str, *kinds: type) -> Any:
         value = content.get(key)
@@ -120,15 +136,20 @@ class Index:
 
     def _regions(self, record: Record, content: dict[str, Any]) -> list[Region]:
         try:
-            return [Region(str(name), int(first), int(pages)) for name, first, pages in content["regions"]]
-        except (KeyError, TypeError, ValueError, OverflowError):
+            regions = [Region(name, first, pages) for name, first, pages in content["regions"]]
+        except (KeyError, TypeError, ValueError):
             self._log.damaged(record, "its regions cannot be")
+        if not all(_is_region(region) for region in regions):
+            self._log.damaged(record, "its regions cannot be")
+        return regions
 
     def _finish(self, record: Record, part: _Unfinished) -> None:
         """Take in what belongs to a whole step."""
         self.guests += [RecordedGuest(name, source, Places()) for name, source in part.guests]
+        self._regions_of += [[] for _ in part.guests]
         for number, regions, where in part.regions:
-            self._guest(where, number).places.add(regions)
+            self._guest(where, number)
+            self._regions_of[number] += regions
         for count, where in part.batches:
             self.firsts.append(self.distinct + 1)
             self.batches.append(where)
@@ -142,7 +163,7 @@ class Index:
 
     def _guest(self, record: Record, number: int) -> RecordedGuest:
         if not 0 <= number < len(self.guests):
-            self._log.damaged(record, f"there is no guest {number}")
+            self._log.damaged(record, f"there is no guest {str(number)[:20]}")
         return self.guests[number]
 
     def _step(self, record: Record) -> Step:
@@ -150,6 +171,8 @@ class Index:
         time_ns = self._value(record, content, "time_ns", int)
         if time_ns < (self.steps[-1].time_ns if self.steps else 0):
             self._log.damaged(record, "time runs backwards")
+        if time_ns > MOST_NS:
+            self._log.damaged(record, "its time_ns cannot be")
         try:
             taken = {int(number): Snapshot.read(snapshot) for number, snapshot in content["guests"].items()}
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -157,3 +180,9 @@ class Index:
         for number in taken:
             self._guest(record, number)
         return Step(time_ns, taken)
+
+
+def _is_region(region: Region) -> bool:
+    """Whether what was read for a region can be one."""
+    numbers = (region.first, region.pages)
+    return isinstance(region.name, str) and all(type(number) is int and 0 <= number < 1 << 62 for number in numbers)

@@ -30,6 +30,10 @@ GUEST_COUNT: Final = struct.Struct("<II")
 DIGEST_BYTES: Final = 16
 
 MOST_PAYLOAD: Final = 64 << 20  # bytes of a record's payload
+MOST_DOCUMENT: Final = 16 << 20  # bytes of JSON in one
+MOST_PACKED: Final = 10 << 20  # bytes of a PAGES or CHANGES record, whose contents take 8 MiB at most
+MOST_NS: Final = (1 << 63) - 1  # of a step's time
+MOST_CREATED: Final = 253_402_300_799  # seconds since 1970 at the end of the year 9999
 MOST_BATCH: Final = 256  # pages in a PAGES record
 MOST_CHANGES: Final = 1 << 20  # pages in a CHANGES record
 MOST_GUEST_PAGES: Final = 1 << 30  # places that a guest may have: 4 TiB

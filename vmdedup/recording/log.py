@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import zstandard
 
 from vmdedup.errors import DumpError
-from vmdedup.recording.layout import MAGIC, PAGES, RECORD, unpack_head
+from vmdedup.inputs import open_input
+from vmdedup.recording.layout import MAGIC, MOST_DOCUMENT, PAGES, RECORD, unpack_head
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,7 @@ class Log:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         self.end = len(MAGIC)
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise DumpError(f"{path} cannot be read ({error.strerror}); check path and permissions") from None
+        self._descriptor = open_input(path)
         try:
             self.size = os.fstat(self._descriptor).st_size
             self._check_magic()
@@ -85,10 +83,15 @@ class Log:
         """The numbers that a record's payload begins with."""
         if record.length < head.size:
             self.damaged(record, "it is too short")
-        return head.unpack(self._read(record.offset, head.size))
+        data = self._read(record.offset, head.size)
+        if len(data) < head.size:
+            self.damaged(record, "the file has become shorter")
+        return head.unpack(data)
 
     def document(self, record: Record) -> dict[str, Any]:
         """A record of JSON."""
+        if record.length > MOST_DOCUMENT:
+            self.damaged(record, "it is too long")
         try:
             content = json.loads(self.payload(record))
         except (ValueError, RecursionError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,23 @@ class Places:
             self._append(part)
         self._last = regions
         return new
+
+    def take(self, regions: Sequence[Region], name: str) -> None:
+        """Give places to the regions of a file, in its order, as the first of all. name: of the file.
+
+        DumpError: two of them overlap, which no recorder writes, or they are too many pages. Regions may be millions.
+        """
+        total = sum(region.pages for region in regions)
+        if total > MOST_GUEST_PAGES:
+            raise DumpError(f"{name}: a guest of more than {MOST_GUEST_PAGES} pages is too large; record parts of it")
+        place = 0
+        for region in regions:
+            self._extents.append((region.first, region.pages, place))
+            place += region.pages
+        self._extents.sort()
+        if any(one[0] + one[1] > other[0] for one, other in pairwise(self._extents)):
+            raise DumpError(f"{name} is damaged (regions of a guest overlap); record again")
+        self.regions, self.pages = list(regions), total
 
     def _missing(self, region: Region) -> Iterator[Region]:
         """The parts of a region that have no places."""

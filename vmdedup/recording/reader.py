@@ -20,6 +20,7 @@ from vmdedup.recording.places import Numbers
 from vmdedup.recording.snapshot import Snapshot
 
 ContentNumbers = NDArray[np.uint32]
+_SHOWN = 40  # guests in an error, and letters of a name there
 
 
 class Recording:
@@ -48,7 +49,8 @@ class Recording:
         """The guest of a name. DumpError: there is none."""
         names = [guest.name for guest in self.guests]
         if name not in names:
-            raise DumpError(f"{self.path} has no guest {name!r}; it has {', '.join(names)}")
+            listed = ", ".join(name[:_SHOWN] for name in names[:_SHOWN])
+            raise DumpError(f"{self.path} has no guest {name!r}; it has {listed}")
         return names.index(name)
 
     def changes(self, guest: int, step: int) -> Iterator[tuple[Numbers, ContentNumbers]]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
+
+from vmdedup.recording.layout import MOST_GUEST_PAGES
+
+DIGEST_LETTERS: Final = 64  # of a SHA-256
 
 
 @dataclass(frozen=True)
@@ -18,4 +22,9 @@ class Snapshot:
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
         """From a record. Raises KeyError, TypeError or ValueError."""
-        return cls(str(content["digest"]), int(content["changed"]), int(content["present"]))
+        digest, changed, present = content["digest"], content["changed"], content["present"]
+        if not isinstance(digest, str) or len(digest) > DIGEST_LETTERS:
+            raise ValueError("no digest")
+        if not all(type(pages) is int and 0 <= pages <= MOST_GUEST_PAGES for pages in (changed, present)):
+            raise ValueError("no number of pages")
+        return cls(digest, changed, present)

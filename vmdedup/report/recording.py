@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vmdedup.shown import shown
 from vmdedup.units import format_duration, format_size
 
 _MOST_COLUMNS = 6  # guests that get a column of their own
+_MOST_LETTERS = 60  # of a guest's name
+_MOST_SOURCE = 1000  # letters of what it was read from
 
 
 def lines(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -23,7 +26,8 @@ def lines(summary: Mapping[str, Any]) -> Iterator[str]:
     rows = [["guest", "memory", "held at the end", "source"]]
     for guest, last in zip(guests, steps[-1]["guests"], strict=True):
         held = format_size(4096 * last["present_pages"])
-        rows.append([guest["name"], format_size(4096 * guest["pages"]), held, guest["source"]])
+        name, source = _short(guest["name"]), _short(guest["source"], _MOST_SOURCE)
+        rows.append([name, format_size(4096 * guest["pages"]), held, source])
     yield from _aligned(rows)
     yield ""
     yield "pages changed since the step before"
@@ -32,13 +36,18 @@ def lines(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _changes(summary: Mapping[str, Any]) -> list[list[str]]:
     """A row a step, a column a guest; of many guests, the sum."""
-    names = [guest["name"] for guest in summary["guests"]]
+    names = [_short(guest["name"]) for guest in summary["guests"]]
     rows = [["step", "time", *(names if len(names) <= _MOST_COLUMNS else ["all guests"])]]
     for number, step in enumerate(summary["steps"]):
         changed = [guest["changed_pages"] for guest in step["guests"]]
-        shown = changed if len(names) <= _MOST_COLUMNS else [sum(changed)]
-        rows.append([str(number), f"{step['time_s']:.1f}s", *(f"{pages:,}" for pages in shown)])
+        columns = changed if len(names) <= _MOST_COLUMNS else [sum(changed)]
+        rows.append([str(number), f"{step['time_s']:.1f}s", *(f"{pages:,}" for pages in columns)])
     return rows
+
+
+def _short(text: str, most: int = _MOST_LETTERS) -> str:
+    """Recorded text as a table has it: fit to be shown, and as long as a table can be wide."""
+    return shown(text[:most]) + ("…" if len(text) > most else "")
 
 
 def _aligned(rows: list[list[str]]) -> Iterator[str]:
