@@ -41,7 +41,7 @@ ROOM = 768 << 20  # bytes of address space beyond what is loaded
 PATIENCE = 20  # seconds of a case
 WORDS = ["0", "-1", "9" * 5000, "0x" + "f" * 60, "1e9", "..", "0..", "3..1", "\x1b]0;x\x07", "\u202e", "\0", "é" * 70]
 WORDS += ["34359738368", "18446744073709551615", "4294967295", "#", "file", "seed", "key", "+", "vm", "unmap", "pass"]
-VALUES = [
+VALUES: list[Any] = [
     None,
     True,
     -1,
