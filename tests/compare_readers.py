@@ -70,6 +70,8 @@ QEMUS = {
     "kdump-lzo": ("flattened", "kdump, lzo"),
     "kdump-snappy": ("flattened", "kdump, snappy"),
 }
+# Of an ELF core that leaves pages out, drgn has zeros for them.
+DRGNS = {("ELF", "all pages"), ("kdump", "zlib"), ("kdump", "no free, cache or zero pages")}
 SPLIT = ((0, 4), (4, 1001), (1001, 1004))
 AVML: list[tuple[int, int, bytes | None]] = [
     (0x1000, 5 * 4096 - 1, b"".join(PAGES)[:-1]),
@@ -150,7 +152,7 @@ def real(folder: Path) -> Iterator[Case]:
             continue
         some = [path for path in paths if present(path)]  # libkdumpfile breaks down on parts without pages
         readers = (without_old if form == "flattened" else by_libkdumpfile)(*some)
-        if kind in ("all pages", "zlib", "no free, cache or zero pages"):
+        if (form, kind) in DRGNS:
             readers["drgn"] = partial(drgn_pages, paths[0], [*range(1 << 15), *range(0xFD000, 1 << 20)])
         yield Case(form, kind, "makedumpfile", paths, readers)
 

@@ -244,6 +244,7 @@ VIRTIO_MEM = struct.pack(">QQQIQ", 1 << 32, 130 << 21, 2 << 20, 0, 2 << 20) + b"
     [
         ("dirty-bitmap", b"\x01", b"\x01"),
         ("dirty-bitmap", BITMAPS, BITS),
+        ("pbs-state", struct.pack(">Q", 5) + b"\x7e\0\0\0\2", b""),
         ("spapr/htab", struct.pack(">I", 24), PAGE_TABLE),
         ("s390-storage_attributes", struct.pack(">Q", 1), ATTRIBUTES),
         ("0000:00:05.0/vfio", struct.pack(">QQ", 0xFFFFFFFFEF100003, 0xFFFFFFFFEF100001), VFIO),
@@ -252,7 +253,7 @@ VIRTIO_MEM = struct.pack(">QQQIQ", 1 << 32, 130 << 21, 2 << 20, 0, 2 << 20) + b"
 )
 def test_other_sections_between_rams(path: Path, name: str, first: bytes, then: bytes) -> None:
     sends: list[write.Send] = [("pc.ram", number, PAGES[number % 5]) for number in range(12)]
-    kind = 1 if then else 4
+    kind = 4 if name.endswith("early") else 1
     between = [write.section(kind, 7, name, first)]
     between += [write.section(2, 7, name, then), write.section(3, 7, name, then)] if then else []
     data = write.qemu({"pc.ram": 12}, sends, rounds=4, between=between)

@@ -1,7 +1,7 @@
 """State of devices that stands between RAM's in a migration stream: passed over where its format says how long it is.
 
 Source: QEMU's migration/block-dirty-bitmap.c (the format is told at its head), scripts/analyze-migration.py (htab,
-storage attributes), hw/vfio/vfio-migration-internal.h, hw/virtio/virtio-mem.c.
+storage attributes), hw/vfio/vfio-migration-internal.h, hw/virtio/virtio-mem.c; pve-qemu's migration/pbs-state.c.
 """
 
 from __future__ import annotations
@@ -108,8 +108,15 @@ def virtio_mem(stream: Stream, kind: int) -> bool:
     return True
 
 
+def counted(stream: Stream, kind: int) -> bool:
+    """Bytes with their length before them: what Proxmox's backups remember."""
+    stream.skip(stream.number(8))
+    return True
+
+
 SKIPPED: dict[str, Skip] = {
     "dirty-bitmap": dirty_bitmap,
+    "pbs-state": counted,
     "spapr/htab": hash_table,
     "s390-storage_attributes": storage_attributes,
     "vfio": vfio,
