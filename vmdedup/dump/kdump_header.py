@@ -72,6 +72,6 @@ def second_header(
         raise DumpError(f"{file.name}: says that it has {numbers} page numbers: damaged; dump again")
     if not is_split:
         return numbers, 0, numbers
-    if first > after:  # of few pages, a part may have none
+    if first > after or not after:  # of few pages, a part may have none
         raise DumpError(f"{file.name}: is a part of a split dump, from page {first} to {after}: damaged; dump again")
     return numbers, min(first, numbers), min(after, numbers)
