@@ -14,7 +14,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # What is left to ours, and by whom else each may be used: there, with the reason.
 MODULES = {
     "subprocess": set(),
-    "tempfile": {"live/lock.py", "result/directory.py"},
+    "tempfile": {"result/directory.py"},  # tries an output's place
     "pty": set(),
     "multiprocessing.shared_memory": set(),
 }
@@ -29,14 +29,14 @@ CALLS = {
     "os.mkfifo": set(),
     # Forks that run on in our own code, of a process that has no thread.
     "os.fork": {"scan/child.py", "live/worker.py"},
-    "fcntl.flock": {"live/lock.py"},
+    "fcntl.flock": set(),
     "multiprocessing.get_context": {"host/workers.py"},
     "forkserver.ensure_running": {"host/workers.py"},
-    "tempfile.gettempdir": {"live/lock.py"},
+    "tempfile.gettempdir": set(),
     "shutil.which": set(),
 }
 # A process of multiprocessing's is started by host.workers.start(); these `start` other things.
-NAMES = {"O_CREAT": {"live/lock.py", "recording/writer.py"}, "O_TMPFILE": {"outputs.py"}}
+NAMES = {"O_CREAT": {"recording/writer.py"}, "O_TMPFILE": {"outputs.py"}}
 # Folders made elsewhere are outputs, whose place the user names, or lie in a folder of ours.
 FOLDERS = {
     "image/initrd.py",

@@ -60,3 +60,34 @@ def test_check_opens_the_disks(path: str, tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "mine.toml").write_text(f"[[guests]]\ndisk.path = '{path}'\n")
     assert run_command(["scenario", "check", str(tmp_path / "mine.toml")]) == 2
     assert str(tmp_path / path) in capsys.readouterr().err
+
+
+EVIL = "from pathlib import Path\nPath({marker!r}).touch()\nclass Mine:\n    pass\n"
+
+
+def test_check_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))
+    (tmp_path / "mine.toml").write_text("[policy]\nname = 'evil.py'\ntunables.whatever = 1\n[[guests]]\n")
+    assert run_command(["scenario", "check", str(tmp_path / "mine.toml")]) == 0
+    assert "evil.py was not run, so its tunables are not checked" in capsys.readouterr().out
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "complaint"),
+    [
+        ("class Mine:\n    pass\n", "own.py:Other", "it defines Mine"),
+        ("x = 1\n", "own.py", "it defines none"),
+        ("class\n", "own.py", "is no Python"),
+        ("class Mine:\n    pass\n", "none.py", "none.py is no file"),
+    ],
+)
+def test_check_looks_at_a_policy_s_file(
+    text: str, name: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text(text)
+    (tmp_path / "mine.toml").write_text(f"[policy]\nname = '{name}'\n[[guests]]\n")
+    assert run_command(["scenario", "check", str(tmp_path / "mine.toml")]) == 2
+    captured = capsys.readouterr()
+    assert complaint in captured.err
+    assert captured.err.count("\n") == 1

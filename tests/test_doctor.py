@@ -49,7 +49,7 @@ def no_ksm(fake: Fake) -> None:
 
 def hold(fake: Fake) -> None:
     """Process 70 holds the lock."""
-    inode = fake.write("/run/lock/vmdedup-ksm.lock", "70\n").stat().st_ino
+    inode = fake.write("/run/vmdedup/ksm.lock", "70\n").stat().st_ino
     fake.write(
         "/proc/locks",
         f"1: POSIX  ADVISORY  WRITE 9 00:17:{inode} 0 EOF\n2: FLOCK  ADVISORY  WRITE 70 00:17:{inode} 0 EOF\n",
@@ -63,6 +63,11 @@ def refuse_kvm(fake: Fake) -> None:
     fake.fields["kvm_version"] = refused
 
 
+def leave(fake: Fake) -> None:
+    """A run was killed together with its guardian."""
+    fake.write("/run/vmdedup/abcdefgh.before", "{}\n")
+
+
 HANGING = fields(run=lambda command, seconds: (-1, "no answer within 1 s"))
 
 CASES: list[tuple[str, Change, str, str, Status]] = [
@@ -71,6 +76,7 @@ CASES: list[tuple[str, Change, str, str, Status]] = [
     ("ksm.root", fields(euid=1000), "kernel", "by root only", Status.PROBLEM),
     ("ksm.thread", remove("proc/2/comm"), "kernel", "ksmd is not to be seen", Status.PROBLEM),
     ("ksm.lock", hold, "kernel", "in use by process 70 (qemu-system", Status.NOTE),
+    ("ksm.left", leave, "kernel", "stands in /run/vmdedup/abcdefgh.before", Status.PROBLEM),
     ("kvm.device", fields(kvm_version=no_kvm), "guests", "No such file", Status.NOTE),
     ("kvm.device", refuse_kvm, "guests", "may not be opened", Status.NOTE),
     ("kvm.device", fields(kvm_version=lambda device: 3), "guests", "speaks version 3, not 12", Status.NOTE),

@@ -13,7 +13,7 @@ from vmdedup.errors import EnvironmentLacksError, KnobError
 from vmdedup.live import alone
 from vmdedup.live.alone import mergeable_processes, require_alone, require_idle, require_ksm, require_root
 from vmdedup.live.ksmd import find_ksmd
-from vmdedup.live.lock import KsmLock
+from vmdedup.live.lock import KsmLock, process_name
 from vmdedup.live.sysfs import KsmFiles
 
 HOLDER = """
@@ -70,12 +70,48 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     KsmLock(tmp_path / "lock").close()
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "target").write_text("precious")
-    (tmp_path / "lock").symlink_to(tmp_path / "target")
-    with pytest.raises(OSError, match="symbolic links"):
-        KsmLock(tmp_path / "lock")
-    assert (tmp_path / "target").read_text() == "precious"
+def test_a_dead_holder_that_nobody_has_buried_is_dead(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    """Killed, and its parent has not asked yet: it has a name still, and its guardian restores all the same."""
+    with subprocess.Popen(["true"], stdin=subprocess.PIPE) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        assert process_name(zombie.pid) == ""
+        (tmp_path / "lock").write_text(f"{zombie.pid}\n")
+        assert holder.stdin is not None
+        release = threading.Timer(0.2, holder.stdin.close)
+        release.start()
+        KsmLock(tmp_path / "lock").close()
+        release.join()
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_what_is_no_lock_is_told_in_a_line(tmp_path: Path, kind: str) -> None:
+    path, target = tmp_path / "lock", tmp_path / "target"
+    target.write_text("precious")
+    {"link": lambda: path.symlink_to(target), "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[kind]()
+    with pytest.raises(EnvironmentLacksError, match=r"lock is no lock of ours.*remove it"):
+        KsmLock(path)
+    assert target.read_text() == "precious"
+
+
+def test_a_lock_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Whoever can open it, to read it even, could hold it against us."""
+    (tmp_path / "lock").touch(0o644)
+    KsmLock(tmp_path / "lock").close()
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_holder_s_name_is_no_escape_sequence(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "print(open('/proc/self/comm', 'w').write('\x1b[31mred'), flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as named:
+        assert named.stdout is not None
+        named.stdout.readline()
+        (tmp_path / "lock").write_text(f"{named.pid}\n")
+        with pytest.raises(EnvironmentLacksError, match=r"\(\\x1b\[31mred\)"):
+            KsmLock(tmp_path / "lock")
+        named.kill()
 
 
 STAT = "ksm_rmap_items {}\nksm_zero_pages 0\nksm_merging_pages {}\nksm_process_profit 0\n"

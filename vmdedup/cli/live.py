@@ -246,6 +246,31 @@ def remove_guests(
     return 0
 
 
+@app.command("restore")
+def restore(as_json: _Json = False) -> int:
+    """Put back what a run has left changed that was killed together with its guardian. Needs root.
+
+    \b
+      vmdedup live restore
+    The next run does so by itself; where nothing is left, nothing is done.
+    """
+    from vmdedup.live.alone import require_root
+    from vmdedup.live.before import settle
+    from vmdedup.live.lock import KsmLock
+
+    require_root()
+    lock = KsmLock()
+    try:
+        restored = settle()
+    finally:
+        lock.close()
+    if as_json:
+        return _document({"restored": restored})
+    for line in restored or ["nothing is left to put back"]:
+        say(line)
+    return 0
+
+
 def _load(scenario: str, *flags: Any) -> Scenario:
     """The scenario with the flags, in the order of Overrides, written over it."""
     from vmdedup.experiment.load import load_scenario

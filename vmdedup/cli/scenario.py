@@ -63,13 +63,18 @@ def show(name: _NAME = "identical") -> None:
 def check(name: _NAME) -> None:
     """Check a scenario, its disks included, and say what it would run. Exit status 2 if something is wrong.
 
+    Nothing is run: of a policy in a Python file of your own it is only seen that the class is there.
+
     \b
       vmdedup scenario check mine.toml
     """
     from vmdedup.experiment.describe import describe
     from vmdedup.experiment.disks import check_disks
     from vmdedup.experiment.load import load_scenario
+    from vmdedup.experiment.policies import is_own_file
 
-    scenario = load_scenario(name)
+    scenario = load_scenario(name, runs=False)
     check_disks(scenario)
     say(f"{name}: {describe(scenario)}")
+    if is_own_file(scenario.policy.name):
+        say(f"{scenario.policy.name} was not run, so its tunables are not checked: vmdedup run does that")

@@ -10,7 +10,7 @@ from typing import Final
 
 from vmdedup.doctor.finding import Finding, good, lack, note
 from vmdedup.doctor.machine import Machine
-from vmdedup.doctor.scene import KSM, Scene
+from vmdedup.doctor.scene import KSM, OURS, Scene
 
 MODERN: Final = "smart_scan"  # file that Linux 6.7 brought
 
@@ -28,6 +28,7 @@ def check_ksm(scene: Scene) -> Iterator[Finding]:
     yield _root(scene)
     yield _thread(scene)
     yield _lock(scene)
+    yield _left(scene)
 
 
 def _absent(machine: Machine) -> Finding:
@@ -71,9 +72,20 @@ def _thread(scene: Scene) -> Finding:
 
 
 def _lock(scene: Scene) -> Finding:
-    holder = scene.holder
+    holder, folder = scene.holder, scene.machine.path(OURS)
+    if not holder and folder.exists() and not (scene.machine.is_root and os.access(folder, os.X_OK)):
+        return note(
+            "ksm.lock", "whether another vmdedup is using it is for root to see", "run vmdedup doctor with sudo"
+        )
     if not holder:
         return good("ksm.lock", "no other vmdedup is using it")
     comm = (scene.machine.text(f"/proc/{holder}/comm") or "").strip() or "ended; its guardian still restores"
     text = f"KSM is in use by process {holder} ({comm}), so tunables and counters are its"
     return note("ksm.lock", text, f"wait until it ends, or: kill {holder}", holder)
+
+
+def _left(scene: Scene) -> Finding:
+    if not scene.left:
+        return good("ksm.left", "no run that was killed has left tunables changed")
+    text = f"a run was killed together with its guardian; what it left changed stands in {', '.join(scene.left)}"
+    return lack("ksm.left", text, "vmdedup live restore (the next run does so too)", "merging", "kernel")

@@ -10,10 +10,11 @@ from typing import Final
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.processes import Process, Vma, memory_map, read_processes
 from vmdedup.errors import UsageError
+from vmdedup.live.before import SUFFIX
 from vmdedup.live.lock import NAME
 
 KSM: Final = "/sys/kernel/mm/ksm"
-LOCKS: Final = (f"/run/lock/{NAME}", f"/tmp/{NAME}")  # where live.lock may have put it
+OURS: Final = "/run/vmdedup"  # root's folder: KSM's lock, and what is to be put back
 PATIENCE: Final = 1.5  # seconds for memory maps: those of large guests take long to read
 
 
@@ -22,7 +23,7 @@ class Scene:
     """ksm: every file of the kernel's KSM, None where there is none. maps: by pid, of guests and mergeable processes.
 
     chosen: the one process that was asked for, or None. unread: pids whose maps were not read for lack of time.
-    holder: the pid of a vmdedup that uses the kernel's KSM, or 0.
+    holder: the pid of a vmdedup that uses the kernel's KSM, or 0. left: files that say what a killed run has left.
     """
 
     machine: Machine
@@ -32,6 +33,7 @@ class Scene:
     chosen: Process | None = None
     unread: Sequence[int] = ()
     holder: int = 0
+    left: Sequence[str] = ()
 
     def number(self, name: str) -> int:
         """A counter or a numeric tunable of KSM; 0 if this kernel's KSM has no such file."""
@@ -64,8 +66,17 @@ def look(machine: Machine, pid: int | None = None, domain: str | None = None, pa
             unread.append(process.pid)
         elif (vmas := memory_map(machine, process.pid)) is not None:
             maps[process.pid] = vmas
-    holder = next((pid for name in LOCKS if (pid := lock_holder(machine, name))), 0)
-    return Scene(machine, _ksm_files(machine), processes, maps, chosen, unread, holder)
+    holder = lock_holder(machine, f"{OURS}/{NAME}")
+    return Scene(machine, _ksm_files(machine), processes, maps, chosen, unread, holder, left_records(machine))
+
+
+def left_records(machine: Machine) -> list[str]:
+    """Files that say what runs have left changed which were killed together with those who put it back."""
+    try:
+        names = sorted(path.name for path in machine.path(OURS).glob(f"*{SUFFIX}"))
+    except OSError:
+        return []
+    return [f"{OURS}/{name}" for name in names if not lock_holder(machine, f"{OURS}/{name}")]
 
 
 def lock_holder(machine: Machine, name: str) -> int:

@@ -31,14 +31,17 @@ Parameters = Mapping[str, Parameter]
 OPTIONS: Parameters = parameters_of(GuestSpec)  # keys of a group that guest.spec declares
 
 
-def check(scenario: Scenario) -> list[Problem]:
-    """Everything that is wrong with a scenario whose keys and values are all acceptable by themselves."""
+def check(scenario: Scenario, runs: bool = True) -> list[Problem]:
+    """Everything that is wrong with a scenario whose keys and values are all acceptable by themselves.
+
+    runs: whether a policy's own Python file is run.
+    """
     problems = list(_check_times(scenario))
     knobs = scenario.ksm.tunables()
     if knobs.get("advisor_mode") == "scan-time" and "pages_to_scan" in knobs:
         text = "the advisor sets it (EINVAL); leave it out, or set advisor_mode to none"
         problems.append(Problem(("ksm", "pages_to_scan"), text))
-    problems += check_policy(scenario)
+    problems += check_policy(scenario, runs)
     names = [group.name for group in scenario.guests]
     for number, group in enumerate(scenario.guests):
         path: Path = ("guests", number)

@@ -36,8 +36,12 @@ class Source:
         return ScenarioError(f"{self.name}:{line}: {text}")
 
 
-def load_scenario(name: str | FilePath = DEFAULT, overrides: Overrides | None = None) -> Scenario:
+def load_scenario(
+    name: str | FilePath = DEFAULT, overrides: Overrides | None = None, runs: bool = True
+) -> Scenario:
     """The scenario of a built-in name, or in a TOML file, as the overrides have it.
+
+    runs: whether a policy's own Python file is run, which tells its tunables.
 
     Raises ScenarioError: one line that says where, what and what to do.
     """
@@ -48,7 +52,7 @@ def load_scenario(name: str | FilePath = DEFAULT, overrides: Overrides | None = 
     flags = (overrides or Overrides()).apply(data)
     scenario, problems = validate(data)
     if scenario is not None:
-        problems = check(scenario)
+        problems = check(scenario, runs)
     if scenario is not None and not problems:
         scenario, problems = with_images(scenario, source.folder)
     if problems or scenario is None:

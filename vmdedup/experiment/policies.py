@@ -56,13 +56,21 @@ def write_tunables(scenario: Scenario, scanner: Scanner, note: Callable[[str], N
         scanner.set(knob, text)
 
 
-def check_policy(scenario: Scenario) -> Iterator[Problem]:
-    """Everything that is wrong with the [policy] section."""
+def is_own_file(name: str) -> bool:
+    """Whether a policy's name is FILE.py or FILE.py:CLASS."""
+    return name.partition(":")[0].endswith(".py")
+
+
+def check_policy(scenario: Scenario, runs: bool = True) -> Iterator[Problem]:
+    """Everything that is wrong with the [policy] section. runs: whether a Python file that it names is run."""
     section = scenario.policy
     yield from _check_budget(scenario)
     if section.name == "ksm" and not section.tunables:
         return
     try:
+        if is_own_file(section.name) and not runs:
+            _look_at(section.name)
+            return
         tunables = policy_kind(scenario).all_tunables()
     except UsageError as error:
         yield Problem(("policy", "name"), _unknown(section.name) or str(error))
@@ -92,7 +100,7 @@ def _unknown(name: str) -> str:
     """What to say of a name that no policy has; nothing if it names a file, or a policy."""
     from vmdedup.policy.table import POLICIES
 
-    if name in POLICIES or name.partition(":")[0].endswith(".py"):
+    if name in POLICIES or is_own_file(name):
         return ""
     return f"unknown policy {name!r}; {suggest(name, POLICIES)} (or give a file of your own, FILE.py)"
 
@@ -105,6 +113,13 @@ def start_policy_at(data: dict[str, Any], folder: FilePath | None) -> None:
     """Have a policy that is named as a file, in a scenario's data, start at the folder of the scenario's file."""
     section = data.get("policy")
     name = section.get("name") if isinstance(section, dict) else None
-    if folder is not None and isinstance(name, str) and name.partition(":")[0].endswith(".py"):
+    if folder is not None and isinstance(name, str) and is_own_file(name):
         assert isinstance(section, dict)
         section["name"] = str(folder.absolute() / name)
+
+
+def _look_at(name: str) -> None:
+    """See that a policy's file is Python and has the class that is named. UsageError: it has not."""
+    from vmdedup.policy.table import look_at
+
+    look_at(name)

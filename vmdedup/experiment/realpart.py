@@ -60,4 +60,4 @@ def _require_held() -> None:
     except EnvironmentLacksError:
         return
     lock.close()
-    raise VmdedupError("nobody holds KSM's lock; put flock /run/lock/vmdedup-ksm.lock before what calls this")
+    raise VmdedupError("nobody holds KSM's lock; put flock /run/vmdedup/ksm.lock before what calls this")

@@ -1,11 +1,12 @@
 """Puts KSM's tunables back when the process that changed them is gone, however it went.
 
-    owner ──stdin: one line of JSON (folder, tunables), then held open──► guardian
+    owner ──stdin: one line of JSON (folder, tunables, record), then held open──► guardian
     owner ◄──stdout: "ready"── guardian          end of stdin, or the owner's death: restore, exit
 
 It runs as a script of its own in a session of its own, so that neither a signal to the owner's process
-group nor SIGKILL to the owner reaches it, and it keeps the owner's lock until all is restored. Standard
-library only: it is started with `python -I -S`.
+group nor SIGKILL to the owner reaches it, and it keeps the owner's lock until all is restored. The record says on
+disk what to restore if this is killed too; it goes when that is done. Standard library only: it is started with
+`python -I -S`.
 """
 
 from __future__ import annotations
@@ -84,10 +85,12 @@ def main() -> int:
     line = os.read(0, 1 << 16)
     if not line:
         return 0
-    root, saved = json.loads(line)
+    root, saved, record = json.loads(line)
     os.write(1, b"ready")
     _wait_for_end(int(sys.argv[1]))
     failures = restore(root, saved)
+    if record and not failures:
+        os.unlink(record)
     for failure in failures:
         sys.stderr.write(f"vmdedup: KSM tunable not restored: {failure}\n")
     return 1 if failures else 0

@@ -2,6 +2,8 @@
 
     owner ──stdin: a line of JSON each──► keeper      ["end", PID] · ["remove", FOLDER] · ["write", FILE, TEXT]
     owner ◄──stdout: "k" for each── keeper            ["spare", PID]: that one has ended by itself
+                                                      ["record", FILE]: on disk it says the same; it goes when all
+                                                      is done
                                                       end of stdin, or the owner's death: do all that, exit
 
 It runs as a script of its own in a session of its own, so that neither a signal to the owner's process group nor
@@ -30,6 +32,7 @@ class Charge:
         self.guests: dict[int, int] = {}  # pid → pidfd
         self.folders: list[str] = []
         self.files: dict[str, str] = {}
+        self.record = ""
 
     def take(self, order: list[str | int]) -> None:
         """Remember one order. A process that has ended already needs nothing."""
@@ -40,6 +43,8 @@ class Charge:
             self._forget(int(words[0]))
         elif what == "remove":
             self.folders.append(str(words[0]))
+        elif what == "record":
+            self.record = str(words[0])
         else:
             self.files.setdefault(str(words[0]), str(words[1]))
 
@@ -64,6 +69,9 @@ class Charge:
             shutil.rmtree(folder, ignore_errors=True)
             if os.path.exists(folder):
                 failures.append(f"{folder} could not be removed; remove it by hand")
+        if self.record and not failures:
+            with suppress(FileNotFoundError):
+                os.unlink(self.record)
         return failures
 
     def _end_guests(self) -> list[str]:

@@ -1,26 +1,27 @@
 """One user of the kernel's KSM at a time: a lock file a machine, which names its holder.
 
-The guardian inherits the descriptor, so the lock is free only when the tunables are back.
+It lies in a folder of root's that nobody else can enter, so that nobody else can hold it. The guardian inherits the
+descriptor, so the lock is free only when the tunables are back.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
 import time
 from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError
+from vmdedup.ours import folder
+from vmdedup.ours.lock import Lock
+from vmdedup.shown import shown
 
-NAME = "vmdedup-ksm.lock"
+NAME = "ksm.lock"
 _GRACE = 5.0  # seconds that the guardian of a dead holder may take to restore
 
 
 def lock_path() -> Path:
-    """Return the machine's lock file: in /run/lock, or in the temporary folder where there is no such."""
-    folder = Path("/run/lock")
-    return (folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())) / NAME
+    """Return the machine's lock file. EnvironmentLacksError: its folder cannot be had."""
+    return folder.runtime() / NAME
 
 
 class KsmLock:
@@ -28,46 +29,45 @@ class KsmLock:
 
     def __init__(self, path: Path | None = None, wait: float = 0.0) -> None:
         """Take the lock, waiting at most `wait` seconds. EnvironmentLacksError names who holds it."""
-        self.path = path or lock_path()
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self.descriptor = os.open(self.path, flags, 0o644)
+        self._lock = Lock(path or lock_path())
         try:
             self._take(wait)
+            self._lock.text = str(os.getpid())
         except BaseException:
-            os.close(self.descriptor)
+            self._lock.close()
             raise
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._lock.path
+
+    @property
+    def descriptor(self) -> int:
+        """For a process that shall hold it too; -1 when closed."""
+        return self._lock.descriptor
 
     def close(self) -> None:
         """Give the lock back, as far as this process holds it."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        self._lock.close()
 
     def _take(self, wait: float) -> None:
         start = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                holder = self._holder()
-                patience = wait if process_name(holder) else max(wait, _GRACE)
-                if time.monotonic() - start > patience:
-                    raise EnvironmentLacksError(_refusal(self.path, holder)) from None
+        while not self._lock.take():
+            text = self._lock.text
+            holder = int(text) if text.isdecimal() else 0
+            patience = wait if process_name(holder) else max(wait, _GRACE)
+            if time.monotonic() - start > patience:
+                raise EnvironmentLacksError(_refusal(self.path, holder))
             time.sleep(0.01)
-
-    def _holder(self) -> int:
-        text = os.pread(self.descriptor, 64, 0).strip()
-        return int(text) if text.isdigit() else 0
 
 
 def process_name(pid: int) -> str:
-    """Return a living process's name, or nothing."""
+    """Return a living process's name, fit to be shown, or nothing. One that has ended is not living, buried or not."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
+        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        return "" if state in "ZX" else shown(Path(f"/proc/{pid}/comm").read_text(errors="replace").strip())
+    except (OSError, IndexError):
         return ""
 
 

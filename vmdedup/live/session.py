@@ -11,6 +11,7 @@ from typing import Self
 from vmdedup.errors import EnvironmentLacksError, KnobError, VmdedupError
 from vmdedup.live import guardian
 from vmdedup.live.alone import require_alone, require_idle, require_ksm, require_root
+from vmdedup.live.before import Record, settle
 from vmdedup.live.ksmd import Ksmd
 from vmdedup.live.lock import KsmLock
 from vmdedup.live.process import Nursery
@@ -50,10 +51,13 @@ class KsmSession:
             require_ksm(self.files)
             lock = KsmLock(wait=wait)
             stack.callback(lock.close)
+            settle()
             require_idle(self.files, wait)
             self.ksmd = Ksmd(self.files)
             stack.callback(self.ksmd.close)
-            keeper = Guardian(self.files, lock.descriptor)
+            record = Record()
+            stack.callback(record.close)
+            keeper = Guardian(self.files, lock.descriptor, record)
             stack.callback(keeper.close)
             self.nursery = Nursery()
             stack.callback(self.nursery.close)
@@ -97,11 +101,15 @@ class KsmSession:
 class Guardian:
     """The owner's end of the guardian process; the guardian does all restoring, whatever the reason."""
 
-    def __init__(self, files: KsmFiles, lock: int) -> None:
-        """Save all tunables and start the guardian, which keeps the lock's descriptor open."""
+    def __init__(self, files: KsmFiles, lock: int, record: Record | None = None) -> None:
+        """Save all tunables and start the guardian, which keeps the descriptors of lock and record open."""
         self._root, self._saved = str(files.root), files.save()
-        self._watcher = Watcher(guardian.__file__, keep=(lock,))
-        self._watcher.tell(json.dumps([self._root, self._saved]).encode() + b"\n")
+        self._record = record.path if record else None
+        if record:
+            record.add(["ksm", self._root, self._saved])
+        self._watcher = Watcher(guardian.__file__, keep=(lock, record.descriptor) if record else (lock,))
+        order = [self._root, self._saved, str(self._record or "")]
+        self._watcher.tell(json.dumps(order).encode() + b"\n")
         if self._watcher.hear(5) != b"ready":
             raise VmdedupError("the guardian of the KSM tunables did not start; nothing was changed")
 
@@ -111,6 +119,8 @@ class Guardian:
         failures: list[str] = []
         if status < 0:  # somebody killed it
             failures = guardian.restore(self._root, self._saved)
+            if self._record and not failures:
+                self._record.unlink(missing_ok=True)
         if status > 0 or failures:
             listed = ", ".join(failures) or "see the messages above"
             raise VmdedupError(f"{self._root} could not be restored: {listed}; write its files by hand")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -51,6 +52,22 @@ def load_policy(name: str) -> type[Policy]:
     return _from_file(Path(path), wanted)
 
 
+def look_at(name: str) -> None:
+    """See, without running it, that FILE.py or FILE.py:CLASS can be a policy. Raises UsageError with the remedy."""
+    path, _, wanted = name.partition(":")
+    try:
+        _require_file(Path(path))
+        tree = ast.parse(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; give a file that can be read") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{path} is no Python: {error}") from None
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    if not classes or (wanted and wanted not in classes):
+        names = ", ".join(classes) or "none"
+        raise UsageError(f"{path} has to define a policy (it defines {names}); name it as {path}:CLASS")
+
+
 def policy_label(name: str) -> str:
     """What a policy is called in results: its name, or what FILE.py is called without its folder and ending."""
     path, _, wanted = name.partition(":")
@@ -59,10 +76,14 @@ def policy_label(name: str) -> str:
     return f"{Path(path).stem}-{wanted}" if wanted else Path(path).stem
 
 
-def _from_file(path: Path, wanted: str) -> type[Policy]:
-    """The one policy that a file defines, or the one that is wanted."""
+def _require_file(path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"{path} is no file; give one that defines a policy, or a name of `vmdedup policy list`")
+
+
+def _from_file(path: Path, wanted: str) -> type[Policy]:
+    """The one policy that a file defines, or the one that is wanted."""
+    _require_file(path)
     specification = importlib.util.spec_from_file_location(f"vmdedup_policy_{path.stem}", path)
     assert specification is not None
     assert specification.loader is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import Any, Self
+from xml.etree import ElementTree as ET
 
 from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
 from vmdedup.live.libvirt import binding
@@ -47,6 +48,12 @@ class Connection:
                     return None
                 raise
 
+    def qemu_owner(self) -> tuple[int, int] | None:
+        """User and group that the daemon runs QEMU as; None: as itself. Raises as binding.translated."""
+        with binding.translated("asking whom QEMU runs as"):
+            text = str(self.raw.getCapabilities())
+        return owner_in(text)
+
     def close(self) -> None:
         """Let go; domains that were started to go with the connection are ended by the daemon."""
         try:
@@ -61,6 +68,15 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def owner_in(capabilities: str) -> tuple[int, int] | None:
+    """User and group of libvirt's capabilities, where the label of its model `dac` is +USER:+GROUP."""
+    for model in ET.fromstring(capabilities).iterfind("./host/secmodel[model='dac']/baselabel"):
+        user, _, group = (model.text or "").replace("+", "").partition(":")
+        if user.isdecimal() and group.isdecimal():
+            return int(user), int(group)
+    return None
 
 
 def _refusal(uri: str, error: Any) -> VmdedupError:

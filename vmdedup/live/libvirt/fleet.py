@@ -48,7 +48,7 @@ class Fleet:
     def start(self, order: Order) -> Guest:
         """Start one guest; its memory is on ksmd's list when this returns. GuestError, EnvironmentLacksError."""
         image = order.image
-        overlay = make_overlay(image.disk, self._file(order, "qcow2")) if image.disk is not None else None
+        overlay = self._overlay(order, image.disk) if image.disk is not None else None
         spec = DomainSpec(
             name=order.domain.removeprefix(PREFIX),
             mark=mark_of_this_process(self._run, image.name),
@@ -101,6 +101,9 @@ class Fleet:
                 self._kept.spare(guest.pid)
         if failures:
             raise GuestError("; ".join(failures))
+
+    def _overlay(self, order: Order, base: Path) -> Path:
+        return make_overlay(base, self._file(order, "qcow2"), self._connection.qemu_owner())
 
     def _file(self, order: Order, kind: str) -> Path:
         return self.folder / f"{order.domain}.{kind}"

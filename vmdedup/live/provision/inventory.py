@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
-from vmdedup.ours import child
+from vmdedup.ours import child, file
 
 FILE = "inventory.json"
 _SELF = child.python_module("vmdedup")
@@ -55,7 +55,7 @@ def inventory(plan: RunPlan, directory: Path, images: Path, owner: tuple[int, in
 def save_inventory(document: Mapping[str, Any], directory: Path) -> Path:
     """Write inventory.json."""
     path = directory / FILE
-    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    file.write(path, json.dumps(document, indent=2, sort_keys=True) + "\n")
     return path
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vmdedup.errors import UsageError
+from vmdedup.ours import file
 
 FILE = "plan.json"
 STOP = "stop"  # a file of this name beside the plan ends the measuring early
@@ -68,7 +69,7 @@ class RunPlan:
     def save(self, directory: Path) -> Path:
         """Write plan.json."""
         path = directory / FILE
-        path.write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+        file.write(path, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
         return path
 
     @classmethod

@@ -12,7 +12,9 @@ if xml=$(virsh --connect "$2" dumpxml "$1" 2>/dev/null); then
         *) echo "a domain $1 that is not of vmdedup exists; rename it, or the group of guests"; exit 3 ;;
     esac
 fi
-if [ "$3" = True ] && flock --nonblock "$4" true; then
+held=0
+[ "$3" != True ] || flock --nonblock --conflict-exit-code 75 "$4" true 2>/dev/null || held=$?
+if [ "$3" = True ] && [ "$held" != 75 ]; then
     echo "a mergeable guest needs the lock $4 held: vmdedup live run, or flock $4 before ansible-playbook"
     exit 3
 fi
