@@ -14,6 +14,7 @@ from vmdedup.errors import VmdedupError
 from vmdedup.live import keeper
 from vmdedup.live.huge import without_huge_pages
 from vmdedup.live.kept import Kept
+from vmdedup.ours import folder
 
 SLEEPER = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
 OWNER = """
@@ -29,6 +30,14 @@ kept.write(Path(sys.argv[2]), "always", "never")
 print(kept._watcher.process.pid, folder, flush=True)
 time.sleep(60)
 """
+
+
+@pytest.fixture(autouse=True)
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this process's records are: what a test leaves on purpose is not for the next run to put back."""
+    path = folder.private(tmp_path / "records")
+    monkeypatch.setattr(folder, "runtime", lambda: path)
+    return path
 
 
 @pytest.fixture
@@ -60,15 +69,16 @@ def wait_for_death(pid: int) -> None:
     assert ended, f"process {pid} lives on"
 
 
-def test_everything_is_done_in_the_end(sleeper: subprocess.Popen[bytes], knob: Path) -> None:
+def test_everything_is_done_in_the_end(sleeper: subprocess.Popen[bytes], knob: Path, records: Path) -> None:
     with Kept() as kept:
         kept.end(sleeper.pid)
-        folder = kept.folder("vmdedup-test-")
+        made = kept.folder("vmdedup-test-")
         kept.write(knob, "never", "madvise")
-        assert (folder.stat().st_mode & 0o777, knob.read_text()) == (0o755, "never")
+        assert (made.stat().st_mode & 0o777, knob.read_text()) == (0o711, "never")
         assert sleeper.poll() is None
     assert sleeper.wait() == -signal.SIGKILL
-    assert not folder.exists()
+    assert not made.exists()
+    assert not list(records.iterdir())
     assert knob.read_text() == "madvise"
 
 
