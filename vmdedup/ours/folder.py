@@ -31,12 +31,12 @@ def private(path: Path, mode: int = 0o700) -> Path:
     """
     path = Path(os.path.abspath(path))
     try:
-        for folder in (*reversed(path.parents), path):
-            if not folder.exists():
-                _make(folder, mode)
-        if reason := weakness(path):
-            remedy = "see that it is ours alone, or name another folder"
-            raise EnvironmentLacksError(f"{reason}, so {path} is not used; {remedy}")
+        missing = [folder for folder in (*reversed(path.parents), path) if not os.path.lexists(folder)]
+        if missing:
+            _refuse(path, weakness(missing[0].parent, is_leaf=False))
+        for folder in missing:
+            _make(folder, mode)
+        _refuse(path, weakness(path))
         if path.stat().st_mode & 0o777 & ~mode:
             path.chmod(mode)
     except OSError as error:
@@ -46,11 +46,16 @@ def private(path: Path, mode: int = 0o700) -> Path:
 
 def make(path: Path, mode: int = 0o700) -> None:
     """A new folder of ours. EnvironmentLacksError: others could change it. OSError: FileExistsError among them."""
+    if reason := weakness(path.parent, is_leaf=False):
+        raise EnvironmentLacksError(f"{reason}, so no folder is made in {path.parent}; {_REMEDY}")
     path.mkdir(0o700)
     path.chmod(mode)
-    if reason := weakness(path):
-        path.rmdir()
-        raise EnvironmentLacksError(f"{reason}, so no folder is made in {path.parent}; {_REMEDY}")
+
+
+def _refuse(path: Path, reason: str) -> None:
+    if reason:
+        remedy = "see that it is ours alone, or name another folder"
+        raise EnvironmentLacksError(f"{reason}, so {path} is not used; {remedy}")
 
 
 def _make(folder: Path, mode: int) -> None:
@@ -62,8 +67,11 @@ def _make(folder: Path, mode: int) -> None:
             raise
 
 
-def weakness(path: Path) -> str:
-    """Who else could change what is in a folder, or which folder it is, in words; nothing if nobody could."""
+def weakness(path: Path, is_leaf: bool = True) -> str:
+    """Who else could change what is in a folder, or which folder it is, in words; nothing if nobody could.
+
+    is_leaf: the folder itself is to be ours. If not, folders are to be made in it: it may be root's, and sticky.
+    """
     here, rest, links = Path("/"), list(path.parts[1:]), 0
     while rest:
         step = here / rest.pop(0)
@@ -83,11 +91,12 @@ def weakness(path: Path) -> str:
             continue
         if not stat.S_ISDIR(status.st_mode):
             return f"{step} is no folder"
-        if _others_may_write(step, status) and not (rest and status.st_mode & stat.S_ISVTX):
+        is_on_the_way = bool(rest) or not is_leaf
+        if _others_may_write(step, status) and not (is_on_the_way and status.st_mode & stat.S_ISVTX):
             return f"{step} may be written by others"
         here = step if step.name != ".." else Path(os.path.normpath(step))
     owner = here.lstat().st_uid
-    return "" if owner == os.geteuid() else f"{here} belongs to user {owner}"
+    return "" if owner == os.geteuid() or not is_leaf else f"{here} belongs to user {owner}"
 
 
 def _others_may_write(path: Path, status: os.stat_result) -> bool:
