@@ -158,8 +158,11 @@ def test_firecracker_diffs(path: Path, layers: list[write.Memory]) -> None:
         assert dump.absent == 41 - len(layers[-1])
 
 
-def test_firecracker_directory(tmp_path: Path) -> None:
-    (tmp_path / "vm.snap").write_bytes((0x0710198486640000).to_bytes(8, "little") + b"state")
+@pytest.mark.parametrize("before", [b"\0\0", b"\1\0", b"\x05\0\0"])
+@pytest.mark.parametrize("magic", [0x071019848664, 0x07101984AAAA])
+def test_firecracker_directory(tmp_path: Path, before: bytes, magic: int) -> None:
+    """Of versions before 1.7, which have the format's version in the magic number, of those after, and by bitcode."""
+    (tmp_path / "vm.snap").write_bytes(before + magic.to_bytes(6, "little") + b"state")
     (tmp_path / "vm.mem").write_bytes(PAGES[2] + PAGES[3])
     assert contents_of(tmp_path) == {0: PAGES[2], 1: PAGES[3]}
     with pytest.raises(DumpError, match="name its memory file"):

@@ -17,7 +17,10 @@ from vmdedup.dump.file import DumpFile
 from vmdedup.dump.raw import whole_pages
 from vmdedup.errors import DumpError
 
-STATE_MAGICS = tuple(struct.pack("<Q", magic) for magic in (0x0710198486640000, 0x07101984AAAA0000))
+# The magic number of a state, x86's and ARM's, without the two lowest bytes: older versions have the format's version
+# there. The newest write it by bitcode, which puts a few bytes before it.
+STATE_MAGICS = tuple(struct.pack("<Q", magic)[2:] for magic in (0x0710198486640000, 0x07101984AAAA0000))
+STATE_HEAD = 24  # bytes among which the magic number is
 
 Piece = tuple[int, int, int]  # first page, page after, number of the file
 
@@ -93,6 +96,7 @@ def is_state(path: Path) -> bool:
     """Whether a file is a snapshot's state of the virtual machine, which has no memory in it."""
     try:
         with path.open("rb") as file:
-            return file.read(8) in STATE_MAGICS
+            head = file.read(STATE_HEAD)
+            return any(magic in head for magic in STATE_MAGICS)
     except OSError:
         return False
