@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from compared import SERIES, figures, result
 
+import vmdedup
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
 from vmdedup.report.compare.figures import Figures
@@ -77,9 +79,8 @@ def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "choose another file" in capsys.readouterr().err
 
 
-def test_without_matplotlib_the_remedy_is_told_before_anything_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *others: Any) -> Any:
@@ -89,5 +90,35 @@ def test_without_matplotlib_the_remedy_is_told_before_anything_is_read(
 
     monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    assert run_command(["compare", str(tmp_path), str(tmp_path), "--plot", "p.png"]) == 4
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_runs_are_looked_at_before_matplotlib_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result().save(tmp_path / "a")
+    plot = ["--plot", str(tmp_path / "p.png")]
+    assert run_command(["compare", str(tmp_path / "a"), str(tmp_path / "none"), *plot]) == 2
+    assert "none does not exist" in capsys.readouterr().err
+    assert run_command(["compare", str(tmp_path / "a"), str(tmp_path / "a"), *plot]) == 4
     assert capsys.readouterr().err == "vmdedup: plots need matplotlib; install it: pip install 'vmdedup[plot]'\n"
+
+
+def test_one_run_can_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result().save(tmp_path / "a")
+    assert run_command(["compare", str(tmp_path / "a"), "--plot", str(tmp_path / "p.svg")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("1. a: emulated, 2 guests, 5 samples in 4 s\n")
+    assert "why" not in captured.out
+    assert "a (emulated)" in (tmp_path / "p.svg").read_text()
+
+
+def test_a_directory_of_several_policies_is_its_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("ksm", "esx"):
+        result(policy=name).save(tmp_path / "all" / name)
+    (tmp_path / "all" / "policies.json").write_text('{"policies": [{"policy": "ksm"}, {"policy": "esx"}]}')
+    assert run_command(["compare", str(tmp_path / "all"), "--json", "--plot", str(tmp_path / "p.svg")]) == 0
+    assert [run["label"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["ksm", "esx"]
+    assert "esx (emulated)" in (tmp_path / "p.svg").read_text()
+    assert list(vmdedup.open_results(tmp_path / "all")) == ["ksm", "esx"]
+    assert list(vmdedup.open_results(tmp_path / "all" / "esx")) == [""]
+    with pytest.raises(UsageError, match=r"for each of several policies; open one of .*all/ksm, .*all/esx"):
+        vmdedup.open_result(tmp_path / "all")

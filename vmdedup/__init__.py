@@ -16,17 +16,18 @@ TYPE_CHECKING = False  # as typing's, whose import takes more memory than a smal
 if TYPE_CHECKING:
     from vmdedup.experiment.hypervisor import Hypervisor
     from vmdedup.experiment.load import load_scenario
-    from vmdedup.result.run import Result, open_result
+    from vmdedup.result.run import Result, open_result, open_results
 
 __version__ = "0.1.0"
 
-__all__ = ["Hypervisor", "Result", "__version__", "load_scenario", "open_result"]
+__all__ = ["Hypervisor", "Result", "__version__", "load_scenario", "open_result", "open_results"]
 
 _HOMES = {
     "Hypervisor": "vmdedup.experiment.hypervisor",
     "Result": "vmdedup.result.run",
     "load_scenario": "vmdedup.experiment.load",
     "open_result": "vmdedup.result.run",
+    "open_results": "vmdedup.result.run",
 }
 
 

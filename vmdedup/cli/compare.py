@@ -19,13 +19,15 @@ DIFFERENT = 3
 
 HELP = """Lay results side by side: emulated, measured on the kernel's KSM or on QEMU guests, published.
 
-Each argument is the results directory of a run, or a TOML file of published figures. Shown are the figures at the
+Each argument is the results directory of a run, one of several policies, or a TOML file of published figures; with
+--plot there may be one alone. Shown are the figures at the
 end, savings over time, and how far each run is from the first, in per cent; then the reasons, as far as the data
 show them. With --fail-above, exit status 3 says that the runs differ more.
 
 \b
   vmdedup compare runs/emulated runs/kernel
   vmdedup compare runs/emulated runs/kernel --by scans --plot savings.svg
+  vmdedup compare runs/mixed-20250101-120000 --plot policies.pdf
   vmdedup compare runs/main runs/branch --fail-above 1% --fail-on saved_pages
 """
 
@@ -44,7 +46,7 @@ def compare(
         list[str] | None,
         typer.Option(metavar="PERCENT", help="Time when so much of what was possible was saved [default: 50,90,99]."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw savings over time into this .png or .svg.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw savings over time into this .png, .svg or .pdf.")] = None,
     force: Annotated[bool, typer.Option("--force", help="With --plot: replace the file, whatever it is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
     fail_above: Annotated[
@@ -57,36 +59,26 @@ def compare(
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
 ) -> int:
     """Returns the exit status."""
+    from vmdedup.errors import UsageError
     from vmdedup.report.compare.document import compare as compare_runs
     from vmdedup.report.compare.figures import read_figures
 
     allowed = _allowed(fail_above, fail_on)
     percents = _percents(at)
-    _check(runs, plot, force)
     figures = read_figures(runs)
-    document = compare_runs(figures, _by(by), percents)
+    if len(figures) < 2 and (plot is None or allowed is not None):
+        raise UsageError("there is nothing to compare with; give at least two results, or --plot to draw the one")
     if plot is not None:
         from vmdedup.report.savings import plot_series
 
         plot_series(figures, plot, force=force)
+    document = compare_runs(figures, _by(by), percents)
     _show(document, as_json, no_color)
     return 0 if allowed is None else _gate(document, allowed, fail_on or ())
 
 
 def _by(axis: Axis) -> By:
     return "scans" if axis is Axis.scans else "time"
-
-
-def _check(runs: Sequence[Path], plot: Path | None, force: bool) -> None:
-    """Everything that can be refused before anything is read."""
-    from vmdedup.errors import UsageError
-
-    if len(runs) < 2:
-        raise UsageError("there is nothing to compare with; give at least two results directories")
-    if plot is not None:
-        from vmdedup.report.plot import check_plot
-
-        check_plot(plot, force)
 
 
 def _percents(texts: Sequence[str] | None) -> list[int]:

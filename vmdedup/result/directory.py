@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import tempfile
@@ -49,19 +48,6 @@ def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
 def json_bytes(document: Mapping[str, Any]) -> bytes:
     """A JSON document as this project writes them: sorted keys, two spaces, one newline at the end."""
     return f"{json_text(document)}\n".encode()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON document in a file of a run. Raises UsageError if it is missing or is no JSON."""
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UsageError(f"{path.parent} is not the directory of a run: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
-    if not isinstance(document, dict):
-        raise UsageError(f"{path} holds no JSON object")
-    return document
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -12,8 +12,6 @@ from vmdedup.result.schema import Experiments, checked
 
 def read_experiments(path: Path) -> dict[str, Any]:
     """The document. UsageError: there is none, or it is not what `experiment run` writes."""
-    try:
-        document = read_document(path)
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; vmdedup experiment run … --output FOLDER writes one") from None
-    return checked(Experiments, document, path)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; vmdedup experiment run … --output FOLDER writes one")
+    return checked(Experiments, read_document(path), path)

@@ -18,12 +18,12 @@ from typing import Any
 
 from vmdedup.errors import VmdedupError
 from vmdedup.result.directory import json_bytes
-from vmdedup.result.run import Result
+from vmdedup.result.run import POLICIES, Result
 from vmdedup.result.tables import Row, records
 from vmdedup.units import mib
 
 SCHEMA_VERSION = 1
-FILE = "policies.json"
+FILE = POLICIES
 
 # From the summary of each part as they are.
 _SUMMARY = (

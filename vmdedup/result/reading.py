@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import stat
 from pathlib import Path
 from typing import Any, Final
 
 from vmdedup.errors import UsageError
+from vmdedup.inputs import open_input
 
 MOST_BYTES: Final = 64 << 20
 DEEPEST: Final = 32
@@ -21,9 +21,9 @@ LARGEST: Final = 2**64  # no counter, seed or address is as large
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. FileNotFoundError: there is no such file. UsageError: it is no file, or holds none."""
+    """The JSON object in a file. UsageError: it is no regular file, or holds none."""
     try:
-        text = read_bytes(path, MOST_BYTES).decode("utf-8")
+        text = _content(path).decode("utf-8")
         document = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
     except RecursionError:
         raise UsageError(f"{path} is nested deeper than {DEEPEST} levels; no file of ours is") from None
@@ -35,22 +35,13 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def read_bytes(path: Path, most: int) -> bytes:
-    """All of a regular file; FileNotFoundError: there is none. UsageError: it is none, too large, cannot be read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"{path} is no regular file")
-        if status.st_size > most:
-            raise UsageError(f"{path} has {status.st_size >> 20} MiB; no file of ours has more than {most >> 20}")
+def _content(path: Path) -> bytes:
+    with os.fdopen(open_input(path, error=UsageError), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_BYTES:
+            raise UsageError(f"{path} has {size >> 20} MiB; no document of ours has more than {MOST_BYTES >> 20}")
         try:
-            return file.read(status.st_size)
+            return file.read(size)
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -62,9 +62,15 @@ class Policies(_Document):
     class Part(_Document):
         """One of them; what it came to is read from its own folder."""
 
-        policy: Name
+        policy: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{1,255}$")]
 
-    policies: list[Part]
+        @model_validator(mode="after")
+        def _below(self) -> Policies.Part:
+            if self.policy in (".", ".."):
+                raise ValueError("policy is no folder's name")
+            return self
+
+    policies: Annotated[list[Part], Field(min_length=1, max_length=1024)]
 
 
 class Row(_Document):

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import polars as pl
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from vmdedup.errors import UsageError, VmdedupError
 Row = Mapping[str, Any]  # int, float or str; None where nobody can know
 Table = pl.DataFrame
 MOST_ROWS_A_BYTE = 2  # of a file: an export of nothing but zeros, which packs best, has one
+LONGEST_TEXT: Final = 1024  # bytes; names of guests
+LARGEST: Final = 1e15  # pages, bytes, seconds: products of two are numbers still
 
 
 def table(rows: Sequence[Row], columns: Iterable[str] = ()) -> Table:
@@ -43,13 +45,35 @@ def to_parquet(frame: Table) -> bytes:
     return buffer.getvalue()
 
 
-def read_parquet(path: Path) -> Table:
-    """The frame in a Parquet file. Raises UsageError if there is none, or if it is broken."""
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{path} is not a table of a run: {reason}") from None
+def read_stream(content: bytes) -> Table:
+    """The frame in an IPC stream that a process of ours made (result.decoding)."""
+    return pl.read_ipc_stream(io.BytesIO(content))
+
+
+def column_problem(frame: Table, name: str, is_text: bool, may_lack: bool) -> str:
+    """What keeps a column from being text, or numbers to reckon with, or nothing. may_lack: some rows may have none."""
+    column = frame[name]
+    if not len(column):
+        return ""  # a table without rows does not know its types
+    if column.null_count() and not may_lack:
+        return "lacks values"
+    if is_text:
+        if column.dtype != pl.String:
+            return f"holds {column.dtype}, no text"
+        return "has texts that are too long" if _longest(column) > LONGEST_TEXT else ""
+    if column.null_count() == len(column):
+        return ""
+    if not column.dtype.is_numeric() or column.dtype.is_decimal() or column.dtype == pl.Int128:
+        return f"holds {column.dtype}, no numbers"
+    if column.dtype.is_float() and not column.drop_nulls().is_finite().all():
+        return "holds what is no number"
+    largest = max(abs(float(each)) for each in (column.min(), column.max()))  # type: ignore[arg-type]
+    return f"holds numbers beyond {LARGEST:g}" if largest > LARGEST else ""
+
+
+def _longest(column: pl.Series) -> int:
+    longest = column.str.len_bytes().max()
+    return longest if isinstance(longest, int) else 0
 
 
 def named_table(columns: Mapping[str, NDArray[Any]], key: str, names: Sequence[str]) -> Table:

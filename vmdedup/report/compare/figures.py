@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import UsageError
-from vmdedup.result.run import Result, open_result
+from vmdedup.result.run import Result, list_parts, open_result
 from vmdedup.result.tables import records
 from vmdedup.units import mib
 
@@ -95,9 +95,15 @@ def read_figures(paths: Sequence[Path]) -> list[Figures]:
     """
     from vmdedup.report.compare.published import read_published
 
-    labels = distinct_labels([path.absolute().parts for path in paths])
-    pairs = zip(paths, labels, strict=True)
+    places = [part for path in paths for part in _parts(path)]
+    labels = distinct_labels([path.absolute().parts for path in places])
+    pairs = zip(places, labels, strict=True)
     return [read_published(path) if _is_file(path) else from_result(open_result(path), label) for path, label in pairs]
+
+
+def _parts(path: Path) -> list[Path]:
+    """What a path stands for: of a directory of several policies, each of its runs."""
+    return [path] if _is_file(path) else list(list_parts(path).values())
 
 
 def distinct_labels(parts: Sequence[tuple[str, ...]]) -> list[str]:
@@ -112,4 +118,4 @@ def distinct_labels(parts: Sequence[tuple[str, ...]]) -> list[str]:
 def _is_file(path: Path) -> bool:
     if not path.exists():
         raise UsageError(f"{path} does not exist; give the results directory of a run (below runs/ if not told)")
-    return path.is_file()
+    return not path.is_dir()

@@ -17,22 +17,30 @@ Figures that are left out are not known.
 
 from __future__ import annotations
 
+import math
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import UsageError
+from vmdedup.inputs import open_input
 from vmdedup.report.compare.figures import PAGE_SIZE, Figures, Value, number
 
 _REQUIRED = ("label", "source", "certainty")
+_MOST_BYTES = 16 << 20
+_LARGEST = 1e15
 _KEYS = {*_REQUIRED, "page_size", "levels", "series"}
 
 
 def read_published(path: Path) -> Figures:
     """The figures in a file. UsageError: it is no such file, with what is wrong."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        with os.fdopen(open_input(path, error=UsageError), "rb") as file:
+            document = tomllib.loads(file.read(_MOST_BYTES).decode())
+    except RecursionError:
+        raise UsageError(f"{path} is nested too deeply for published figures") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is neither a results directory nor published figures in TOML: {error}") from None
     problem = _problem(document)
@@ -59,7 +67,7 @@ def _problem(document: Mapping[str, Any]) -> str:
     if unknown := sorted(set(document) - _KEYS):
         return f"unknown key {unknown[0]!r}; there are {', '.join(sorted(_KEYS))}"
     levels, series, size = document.get("levels", {}), document.get("series", []), document.get("page_size", PAGE_SIZE)
-    if number(size) is None or size <= 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= 2**30:
         return "page_size is no number of bytes; write 4096"
     if not isinstance(levels, dict) or not isinstance(series, list):
         return "write [levels] as a table and each row of the series as [[series]]"
@@ -69,11 +77,16 @@ def _problem(document: Mapping[str, Any]) -> str:
 
 
 def _bad_row(row: object) -> str:
-    if not isinstance(row, dict) or number(row.get("time_s")) is None:
+    if not isinstance(row, dict) or not _is_number(row.get("time_s")):
         return "a row of the series has no time_s; add the seconds since its beginning"
     return _no_numbers(row)
 
 
 def _no_numbers(values: Mapping[str, Value]) -> str:
-    wrong = [name for name, value in values.items() if number(value) is None]
+    wrong = [name for name, value in values.items() if not _is_number(value)]
     return f"{wrong[0]} is no number" if wrong else ""
+
+
+def _is_number(value: object) -> bool:
+    found = number(value)
+    return found is not None and math.isfinite(found) and abs(found) <= _LARGEST
