@@ -11,6 +11,7 @@ from engine_bench import PAGE, family, noise
 
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError
+from vmdedup.live.available import Available
 
 ZEROS, COPIES, LONE = 7, 5, 9
 
@@ -79,6 +80,6 @@ def test_dumps_that_are_not_there_or_empty_are_one_line(tmp_path: Path, capsys: 
 def test_dumps_larger_than_memory_are_refused(
     dumps: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vmdedup.cli.dumped.available_bytes", lambda: 20 * PAGE)
+    monkeypatch.setattr("vmdedup.cli.dumped.available_memory", lambda: Available(20 * PAGE))
     assert run_command(["experiment", "run", "de-table1", *options(dumps)]) == EnvironmentLacksError.exit_status
     assert "name fewer or smaller dumps" in capsys.readouterr().err

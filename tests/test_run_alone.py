@@ -15,8 +15,9 @@ from vmdedup.errors import HostError, UsageError
 from vmdedup.experiment import run as run_module
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.room import host_frames
+from vmdedup.experiment.room import host_room
 from vmdedup.experiment.run import ALL_DEAD, COMPLETE, INTERRUPTED
+from vmdedup.live.available import Available
 
 ALONE = Overrides(guests=1, duration="2s")
 
@@ -120,9 +121,9 @@ def test_how_much_memory_a_host_gets(tmp_path: Path) -> None:
     from vmdedup.experiment.load import load_scenario
 
     scenario = load_scenario(write(tmp_path), ALONE)
-    assert host_frames(scenario) == scenario.pages == 2048
-    assert host_frames(scenario, available=4 << 20) == 921
+    assert host_room(scenario).frames == scenario.pages == 2048
+    assert host_room(scenario, Available(4 << 20)).frames == 921
     limited = load_scenario(write(tmp_path, SMALL + '[host]\nmemory = "6MiB"\n'), ALONE)
-    assert host_frames(limited, available=8 << 20) == 1536
-    with pytest.raises(HostError, match=r"has 6MiB of memory, but only 4MiB are available here; give less in"):
-        host_frames(limited, available=4 << 20)
+    assert host_room(limited, Available(8 << 20)).frames == 1536
+    with pytest.raises(HostError, match=r'has 6MiB of memory, but only 4MiB are available here; write memory = "3MiB"'):
+        host_room(limited, Available(4 << 20))

@@ -14,7 +14,7 @@ from vmdedup.dump.open import open_dump
 from vmdedup.errors import DumpError, EnvironmentLacksError, UsageError
 from vmdedup.experiment.literature.base import Dumped
 from vmdedup.experiment.literature.table import EXPERIMENTS
-from vmdedup.experiment.room import available_bytes
+from vmdedup.live.available import available_memory
 from vmdedup.units import format_size
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _refuse_others(chosen: Iterable[Experiment]) -> None:
 
 def _room_for(pages: int) -> NDArray[np.uint8]:
     """Rows for so many pages: what is not written to takes no memory. EnvironmentLacksError: they might not fit."""
-    wanted, room = pages * PAGE_SIZE, available_bytes()
+    wanted, room = pages * PAGE_SIZE, available_memory().bytes
     if wanted > _KEPT_FREE * room:
         raise EnvironmentLacksError(
             f"the dumps hold up to {format_size(wanted)}, which has to be read into memory, and {format_size(room)} "

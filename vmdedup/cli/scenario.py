@@ -61,7 +61,9 @@ def show(name: _NAME = "identical") -> None:
 
 @app.command("check")
 def check(name: _NAME) -> None:
-    """Check a scenario, its disks included, and say what it would run. Exit status 2 if something is wrong.
+    """Check a scenario, its disks included, and say what it would run, and whether this machine can hold it.
+
+    Exit status 2 if something is wrong with it, 1 if `vmdedup run` would refuse it here for want of memory.
 
     Nothing is run: of a policy in a Python file of your own it is only seen that the class is there.
 
@@ -72,9 +74,13 @@ def check(name: _NAME) -> None:
     from vmdedup.experiment.disks import check_disks
     from vmdedup.experiment.load import load_scenario
     from vmdedup.experiment.policies import is_own_file
+    from vmdedup.experiment.room import host_room
 
     scenario = load_scenario(name, runs=False)
     check_disks(scenario)
     say(f"{name}: {describe(scenario)}")
     if is_own_file(scenario.policy.name):
         say(f"{scenario.policy.name} was not run, so its tunables are not checked: vmdedup run does that")
+    room = host_room(scenario)
+    if room.note:
+        say(f"{name}: {room.note}")

@@ -15,8 +15,9 @@ from vmdedup.doctor.finding import Finding, Status, good, lack, note
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import Scene
 from vmdedup.live.accel import EMULATOR
+from vmdedup.live.available import Available, available_memory
 from vmdedup.live.libvirt.binding import start_command
-from vmdedup.units import GIB, KIB, format_size
+from vmdedup.units import GIB, format_size
 
 KVM: Final = "/dev/kvm"
 KVM_API: Final = 12  # the only version since Linux 2.6.22
@@ -178,8 +179,9 @@ def _image_tools(machine: Machine) -> Finding:
 
 
 def _memory(machine: Machine) -> Finding:
-    available = machine.fields("/proc/meminfo").get("MemAvailable", 0) * KIB
-    text = f"{format_size(available)} of memory are available"
+    found = available_memory(machine.root) if machine.text("/proc/meminfo") else Available(0)
+    available = found.bytes
+    text = f"{format_size(available)} of memory are available {found.where}"
     if available >= ENOUGH_MEMORY:
         return good("room.memory", text)
     return lack(

@@ -17,7 +17,9 @@ def describe(scenario: Scenario) -> str:
     groups = ", ".join(_group(group) for group in scenario.guests)
     time = f"{format_duration(scenario.duration)} by the {scenario.clock} clock"
     policy = "" if scenario.policy.is_plain else f", under {scenario.policy.name}"
-    return f"{groups}; {time}, seed {scenario.seed}{policy}"
+    memory = scenario.host.memory
+    host = f" on a host of {format_size(memory)}" if memory is not None else ""
+    return f"{groups}{host}; {time}, seed {scenario.seed}{policy}"
 
 
 def describe_builtin() -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.policies import policy_kind
 from vmdedup.experiment.provenance import machine, versions
+from vmdedup.experiment.room import HostRoom
 from vmdedup.experiment.sampler import Row, sample
 from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
 from vmdedup.experiment.tally import guest_rows, matrix_rows
@@ -31,11 +32,13 @@ class Watcher(Protocol):
 class Recorder:
     """Takes samples and notes events. Times are nanoseconds since the run began."""
 
-    def __init__(self, scenario: Scenario, watcher: Watcher) -> None:
+    def __init__(self, scenario: Scenario, watcher: Watcher, room: HostRoom | None = None) -> None:
+        """room: what the host got, if it is emulated."""
         self.now = 0
         self.waits = {"guests": 0.0, "ksmd": 0.0}  # real seconds spent waiting since the last sample
         self._scenario = scenario
         self._watcher = watcher
+        self._room = room
         self._series: list[Row] = []
         self._timing: list[Row] = []
         self._events: list[dict[str, Any]] = []
@@ -106,6 +109,7 @@ class Recorder:
             "page_size": PAGE_SIZE,
             "ended": ended,
             "events": self._events,
+            "host": self._room.document if self._room is not None else None,
             "knobs": scenario.ksm.all_tunables(),
             "scenario": scenario.model_dump(mode="json", exclude_none=True),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._began)),

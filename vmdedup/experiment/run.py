@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Final
 
-from vmdedup.errors import HostError, UsageError, WorkerDiedError
+from vmdedup.errors import HostError, UsageError, VmdedupError, WorkerDiedError
 from vmdedup.experiment.backend.base import Backend
 from vmdedup.experiment.backend.emulator import open_emulator
 from vmdedup.experiment.backend.kernel import check_kernel, open_kernel
@@ -18,6 +18,7 @@ from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guests import Plan, plan
 from vmdedup.experiment.policies import write_tunables
 from vmdedup.experiment.recorder import Recorder, Watcher
+from vmdedup.experiment.room import HostRoom, host_room
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.experiment.warm import warm_up
 from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
@@ -38,17 +39,18 @@ Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
 
 
-def _check_kernel(scenario: Scenario) -> None:
+def _check_kernel(scenario: Scenario) -> HostRoom | None:
     if not scenario.policy.is_plain:
         raise UsageError("the kernel has its own ksmd only; leave the policy out, or use the emulator")
     check_kernel(scenario)
+    return None
 
 
-Opener = Callable[[Scenario, Plan, LogChannel], AbstractContextManager[Backend]]
-Check = Callable[[Scenario], None]
-# By name: what tells whether it can run a scenario at all, and what opens it.
+Opener = Callable[[Scenario, Plan, LogChannel, "HostRoom | None"], AbstractContextManager[Backend]]
+Check = Callable[[Scenario], "HostRoom | None"]
+# By name: what tells whether it can run a scenario at all, and how large its host gets; and what opens it.
 BACKENDS: Final[Mapping[str, tuple[Check, Opener]]] = {
-    "emulator": (lambda scenario: None, open_emulator),
+    "emulator": (host_room, open_emulator),
     "kernel": (_check_kernel, open_kernel),
 }
 
@@ -68,18 +70,18 @@ def run_scenario(
     log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
     """
     check, open_backend = BACKENDS[backend]
-    check(scenario)
+    room = check(scenario)
     planned = plan(scenario)
     with Logs(log_handler, log_level) as logs:
-        recorder = Recorder(scenario, watcher)
+        recorder = Recorder(scenario, watcher, room)
         disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         _start_fork_server(scenario)
         warm_up()
-        with open_backend(scenario, planned, logs.channel()) as opened:
+        with open_backend(scenario, planned, logs.channel(), room) as opened:
             emulation = Emulation(planned, opened, disks, recorder.event)
             try:
-                return _run(scenario, emulation, recorder)
+                return _run(scenario, emulation, recorder, room)
             finally:
                 emulation.close()
 
@@ -92,7 +94,7 @@ def _start_fork_server(scenario: Scenario) -> None:
     start_server()
 
 
-def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result:
+def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder, room: HostRoom | None) -> Result:
     write_tunables(scenario, emulation.ksmd, recorder.event)
     with Interrupt() as interrupt:
         try:
@@ -100,13 +102,19 @@ def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder) -> Result
             ended = _ended(emulation, interrupt)
         except (HostError, WorkerDiedError) as error:
             if recorder.rows < _WORTH_KEEPING:
-                raise
+                raise _with_note(error, room) from None
             recorder.event(str(error))
             emulation.stand_down()
             ended = EXHAUSTED if isinstance(error, HostError) else BROKEN
             if ended == BROKEN:
                 _log.error("%s", error)
         return recorder.result(emulation, ended)
+
+
+def _with_note(error: VmdedupError, room: HostRoom | None) -> VmdedupError:
+    """A host that is full at once, with why it is as small as it is."""
+    is_full = isinstance(error, HostError) and room is not None and room.note
+    return HostError(f"{error}; {room.note}") if is_full and room is not None else error
 
 
 def _ended(emulation: Emulation, interrupt: Interrupt) -> str:

@@ -20,7 +20,9 @@ from vmdedup.guest.machine import Guest, GuestStats
 from vmdedup.guest.memory import MemoryProvider
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.worker import Assignment, serve
+from vmdedup.host.breakdown import WANTS_MEMORY
 from vmdedup.host.logs import LogChannel
+from vmdedup.host.segment import NO_MEMORY
 from vmdedup.host.workers import fork_server, start
 
 __all__ = ["Guest", "GuestProcess", "GuestSpec", "GuestStats"]
@@ -256,4 +258,6 @@ def _error(name: str, message: str) -> VmdedupError:
 def _ending(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"was ended by {signal.Signals(-exitcode).name}"
+    if exitcode == NO_MEMORY:
+        return f"ended: {WANTS_MEMORY}"
     return f"ended with status {exitcode}"

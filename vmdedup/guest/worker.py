@@ -20,6 +20,7 @@ from vmdedup.guest.machine import Guest, GuestStats
 from vmdedup.guest.memory import MemoryProvider
 from vmdedup.guest.revived import RevivedGuest
 from vmdedup.guest.spec import GuestSpec
+from vmdedup.host.breakdown import in_a_line
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.workers import settle
 
@@ -75,6 +76,8 @@ class _Worker:
             return "done", self._commands[command](argument)
         except VmdedupError as error:
             return "failed", type(error).__name__, str(error)
+        except MemoryError as error:
+            return "failed", "HostError", f"guest {self._assignment.spec.name!r}: {in_a_line(error)}"
         except Exception as error:
             _log.exception("guest %s broke down", self._assignment.spec.name)
             name = self._assignment.spec.name

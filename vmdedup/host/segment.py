@@ -14,6 +14,7 @@ from typing import Any
 
 from vmdedup.errors import HostError, require_linux
 
+NO_MEMORY = 18  # exit status of a process that the system gives no memory
 FALLOC_FL_KEEP_SIZE = 1
 FALLOC_FL_PUNCH_HOLE = 2
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -69,4 +70,8 @@ def _create(size: int) -> int:
 
 
 def _rebuild(size: int, descriptor: Any) -> Segment:
-    return Segment(size, descriptor.detach())
+    """In a process of ours, whose arguments these are. One that may not map it ends, and its status says why."""
+    try:
+        return Segment(size, descriptor.detach())
+    except HostError:
+        os._exit(NO_MEMORY)

@@ -27,7 +27,8 @@ from types import ModuleType
 from typing import Any
 
 from vmdedup.errors import BrokeDownError, VmdedupError, WorkerDiedError
-from vmdedup.host.breakdown import in_a_line
+from vmdedup.host.breakdown import WANTS_MEMORY, in_a_line
+from vmdedup.host.segment import NO_MEMORY
 from vmdedup.ours import folder
 from vmdedup.ours.child import safe_interpreters
 from vmdedup.ours.passing import Passing
@@ -170,6 +171,8 @@ class Worker:
         code = self._process.exitcode
         if code is None:
             return WorkerDiedError(f"{self.name} has died (it does not answer)")
+        if code == NO_MEMORY:
+            return self._breakdown(WANTS_MEMORY)
         if code >= 0:
             return self._breakdown(f"it ended by itself, exit status {code}")
         name = signal.Signals(-code).name

@@ -75,6 +75,7 @@ def _answers(summary: Document) -> Table:
         ("possible", _possible(summary)),
         ("reached", _reached(summary)),
         ("peak", _peak(summary)),
+        ("host", _host(summary)),
         ("cost", _cost(summary)),
         ("steered", _steered(summary)),
         ("kept" if summary.get("forms") else "profit", _kept(summary) or _profit(summary)),
@@ -113,6 +114,17 @@ def _reached(summary: Document) -> str:
 def _peak(summary: Document) -> str:
     held, used = (_mib(summary[f"peak_{part}_mib"]) for part in ("allocated", "used"))
     return f"guests held up to {held}, the host used up to {used}"
+
+
+def _host(summary: Document) -> str:
+    """What the host got where that is less than its guests have, and nobody asked for it."""
+    host = summary.get("host")
+    if not host or not host["capped"]:
+        return ""
+    return (
+        f"{_mib(host['memory_mib'])}, though its guests have {_mib(host['guests_mib'])}: only "
+        f"{_mib(host['available_mib'])} were available here"
+    )
 
 
 def _cost(summary: Document) -> str:

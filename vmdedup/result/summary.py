@@ -43,6 +43,7 @@ def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Tabl
     return {
         **_identity(run, last),
         **_sizes(last, size),
+        "host": _host(run),
         **_peaks(rows, size),
         **_costs(last, size),
         "forms": _forms(last, size),
@@ -131,6 +132,17 @@ def _forms(last: Row, size: int) -> dict[str, Any] | None:
         "uncompressed": int(last["uncompressed"]),
         "swapped_in": int(last["swapped_in"]),
         "guests_cost_seconds": float(last["guests_cost_s"]),
+    }
+
+
+def _host(run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an emulated host got, and why it is not more; null where nobody noted it."""
+    host = run.get("host")
+    if not host:
+        return None
+    sizes = {f"{name}_mib": round(mib(int(host[f"{name}_bytes"])), 3) for name in ("host", "guests", "available")}
+    return {"memory_mib": sizes["host_mib"], **{n: sizes[n] for n in ("guests_mib", "available_mib")}} | {
+        "capped": bool(host["capped"])
     }
 
 

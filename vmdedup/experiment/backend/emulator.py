@@ -13,7 +13,7 @@ from vmdedup.experiment.clock.free import FreeKsmd, FreePolicy
 from vmdedup.experiment.guarded import GuardedKsmd, GuardedPolicy
 from vmdedup.experiment.guests import Plan
 from vmdedup.experiment.policies import policy_kind
-from vmdedup.experiment.room import host_frames
+from vmdedup.experiment.room import HostRoom, host_room
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
@@ -114,12 +114,14 @@ class Emulator:
 
 
 @contextmanager
-def open_emulator(scenario: Scenario, planned: Plan, logs: LogChannel) -> Iterator[Emulator]:
-    """An emulated host as large as the scenario's, and its ksmd. HostError: this machine cannot hold it."""
+def open_emulator(
+    scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
+) -> Iterator[Emulator]:
+    """An emulated host, and its ksmd. room: what the host gets. HostError: this machine cannot hold it."""
     kind = None if scenario.policy.is_plain else policy_kind(scenario)
     host = Host.create(
         pages=scenario.pages,
-        frames=host_frames(scenario),
+        frames=(room or host_room(scenario)).frames,
         mms=len(planned.specs),
         nodes=scenario.host.numa_nodes,
         swap=kind is not None and kind.needs_swap,

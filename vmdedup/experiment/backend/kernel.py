@@ -16,13 +16,14 @@ from vmdedup.experiment.accounting import Mappings
 from vmdedup.experiment.backend.base import Figures, Note, Running, Standing
 from vmdedup.experiment.guests import Plan
 from vmdedup.experiment.possible import ZERO_WORD, possible_pages
-from vmdedup.experiment.room import available_bytes
+from vmdedup.experiment.room import HostRoom
 from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.logs import LogChannel
 from vmdedup.live.alone import mergeable_processes, require_ksm, require_root
+from vmdedup.live.available import available_memory
 from vmdedup.live.backend.census import Census, Counter
 from vmdedup.live.backend.ksmd import KernelKsmd
 from vmdedup.live.backend.space import NewMemory, Space
@@ -151,7 +152,7 @@ def check_kernel(scenario: Scenario) -> None:
         raise EnvironmentLacksError(f"guests have pages of {PAGE_SIZE} bytes, this kernel others; use the emulator")
     if scenario.host.numa_nodes > 1:
         raise UsageError("numa_nodes: the kernel's nodes are this machine's; leave it out, or use the emulator")
-    wanted, room = scenario.pages * PAGE_SIZE, int(available_bytes() * _ROOM)
+    wanted, room = scenario.pages * PAGE_SIZE, int(available_memory().bytes * _ROOM)
     if scenario.host.memory is not None and scenario.host.memory < wanted:
         raise UsageError("host.memory: the kernel's memory is this machine's; leave it out, or use the emulator")
     if wanted > room:
@@ -162,7 +163,9 @@ def check_kernel(scenario: Scenario) -> None:
 
 
 @contextmanager
-def open_kernel(scenario: Scenario, planned: Plan, logs: LogChannel) -> Iterator[Kernel]:
+def open_kernel(
+    scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
+) -> Iterator[Kernel]:
     """The kernel's KSM for this run alone; tunables are as before afterwards, also if this process is killed.
 
     EnvironmentLacksError: no root, no KSM, somebody else uses it, or has mergeable memory.
