@@ -173,3 +173,15 @@ def test_what_is_no_run_is_refused(result: Result, tmp_path: Path, file: str, co
     with pytest.raises(UsageError, match=r"run|JSON") as caught:
         open_result(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_splits_of_huge_pages_freed_stands_beside_what_is_saved(result: Result) -> None:
+    """Of real guests: 159.9 MiB saved and 63.7 MiB of uncounted zeros are what 223.6 MiB are without huge pages."""
+    assert (result.summary["split_zero_mib"], result.summary["freed_mib"]) == (None, None)
+    rows = [sample(1.0, 120, 30, 40) | {"split_zero_pages": 12 * MIB_PAGES}]
+    real = Result(RUN, table(rows), result.guests, result.matrix, result.timing)
+    assert (real.summary["split_zero_mib"], real.summary["freed_mib"]) == (12, 42)
+    assert "split_zero_pages" not in real.summary["counters"]
+    guests = [guest(name) | {"split_zero_pages": 6 * MIB_PAGES} for name in ("vm-0", "vm-1")]
+    older = Result(RUN, result.series, table(guests), result.matrix, result.timing)
+    assert (older.summary["split_zero_mib"], older.summary["freed_mib"]) == (12, 42)

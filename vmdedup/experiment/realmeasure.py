@@ -17,7 +17,7 @@ from vmdedup.experiment.scenario import PAGE_SIZE
 from vmdedup.ksm.sysfs import PROCESS_COUNTERS
 from vmdedup.live.free_ksmd import FreeKsmd
 from vmdedup.live.hashing import PageHasher
-from vmdedup.live.measuring import Look, look
+from vmdedup.live.measuring import Look, Sight, look
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.result import columns
 from vmdedup.result.run import Result
@@ -101,7 +101,12 @@ class Measuring:
             "within_guest_pages": within,
             "between_guests_pages": between,
             "possible_pages": possible_pages(seen.hashes, allocated, placed, zeros_are_free),
+            "split_zero_pages": sum(self._split_zeros(name, sight) for name, sight in seen.sights.items()),
         }
+
+    def _split_zeros(self, name: str, sight: Sight) -> int:
+        """Pages of a guest that have come to map the zero page, uncounted: ksmd split huge pages that held them."""
+        return max(0, sight.other_zeros - self._before.get(name, 0))
 
     def _mappings(self, seen: Look) -> Mappings:
         allocated, placed = (np.zeros(len(self._pids) + 1, np.int64) for _ in range(2))
@@ -138,7 +143,7 @@ class Measuring:
             "memory_pages": guest.memory_mib * 256,
             **{f"{name}_pages": pages for name, pages in zip(_SIZES, sizes, strict=True)},
             **{name: sight.stat[name] if sight is not None else 0 for name in PROCESS_COUNTERS},
-            "split_zero_pages": max(0, sight.other_zeros - self._before.get(guest.name, 0)) if sight else 0,
+            "split_zero_pages": self._split_zeros(guest.name, sight) if sight else 0,
             "firmware_pages": sight.pages.firmware if sight else 0,
             "huge_pages": sight.huge if sight else 0,
         }

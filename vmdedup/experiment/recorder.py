@@ -13,6 +13,7 @@ from vmdedup.experiment.sampler import Row, sample
 from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
 from vmdedup.experiment.tally import guest_rows, matrix_rows
 from vmdedup.policy.table import policy_label
+from vmdedup.policy.work import GUEST_PRICES_NS
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import table
@@ -43,6 +44,8 @@ class Recorder:
         self._timing: list[Row] = []
         self._events: list[dict[str, Any]] = []
         self._last = -1  # when the last row was taken
+        self._cpu = 0.0  # of ksmd, as the last row has it
+        self._worst: dict[str, Any] | None = None
         self._began = time.time()
         self._clock = time.monotonic()
 
@@ -50,6 +53,18 @@ class Recorder:
         """Note that something has happened now."""
         self._events.append({"time_s": self.now / SECOND_NS, "text": text})
         self._watcher.event(text)
+
+    def look(self, emulation: Emulation) -> None:
+        """Note how much the host has used at most, and when that was: between two rows, too."""
+        seen = emulation.backend.most_used(self._scenario.clock == "wall")
+        if seen is not None and (self._worst is None or seen[0] > self._worst["used_pages"]):
+            most, there = seen
+            self._worst = {
+                "time_s": self.now / SECOND_NS,
+                "used_pages": most,
+                "host_pages": there,
+                "full": most >= there,
+            }
 
     @property
     def rows(self) -> int:
@@ -62,7 +77,8 @@ class Recorder:
 
     def sample(self, emulation: Emulation, ksmd_cpu: float) -> None:
         """Add a row. ksmd_cpu: CPU seconds to be shown for ksmd."""
-        self._last = self.now
+        self._last, self._cpu = self.now, ksmd_cpu
+        self.look(emulation)
         before = time.monotonic()
         alive = sum(1 for _ in emulation.alive())
         row = sample(emulation.backend, self.now / SECOND_NS, alive, ksmd_cpu)
@@ -84,6 +100,11 @@ class Recorder:
         """Add a row for the end, unless the latest one is for now."""
         if self._last != self.now:
             self.sample(emulation, ksmd_cpu)
+
+    def sample_death(self, emulation: Emulation) -> None:
+        """Add a row for a host whose memory has run out, now that those who found none are gone."""
+        if self._last != self.now:
+            self.sample(emulation, self._cpu)
 
     def result(self, emulation: Emulation, ended: str) -> Result:
         """Everything so far; guests and matrix as they are now. ended: complete, interrupted, …"""
@@ -109,6 +130,8 @@ class Recorder:
             "page_size": PAGE_SIZE,
             "ended": ended,
             "events": self._events,
+            "worst": self._worst,
+            "copy_ns": GUEST_PRICES_NS["cow_break"],
             "host": self._room.document if self._room is not None else None,
             "knobs": scenario.ksm.all_tunables(),
             "scenario": scenario.model_dump(mode="json", exclude_none=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from vmdedup.errors import HostError, UsageError, VmdedupError, WorkerDiedError
@@ -103,9 +103,13 @@ def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder, room: Hos
         except (HostError, WorkerDiedError) as error:
             if recorder.rows < _WORTH_KEEPING:
                 raise _with_note(error, room) from None
+            recorder.look(emulation)
             recorder.event(str(error))
             emulation.stand_down()
             ended = EXHAUSTED if isinstance(error, HostError) else BROKEN
+            if ended == EXHAUSTED:
+                with suppress(WorkerDiedError):
+                    recorder.sample_death(emulation)
             if ended == BROKEN:
                 _log.error("%s", error)
         return recorder.result(emulation, ended)

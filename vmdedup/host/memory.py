@@ -26,6 +26,7 @@ from vmdedup.host.layout import (
     CTL_NEXT_ENTRY,
     CTL_NODES,
     CTL_PER_NODE,
+    CTL_POOL,
     CTL_WORDS,
     HINT_RING,
     MAPPED,
@@ -150,6 +151,22 @@ class Host:
     def frames_in_use(self) -> int:
         """Frames that hold somebody's bytes now."""
         return int(frames_in_use(self.arrays))
+
+    @property
+    def capacity(self) -> int:
+        """Frames that guests' pages can have; the zero page's own is not among them."""
+        return int(self.arrays.ctl[CTL_FRAMES]) - 1
+
+    def frames_at_most(self) -> int:
+        """The most frames that were in use at any moment so far; to the frame, with one node and no pool.
+
+        A frame that nobody has had is taken only while no free one is left. With several nodes, or a pool, free
+        memory lies in several places: then it is what is in use now, unless the host has been full.
+        """
+        ctl = self.arrays.ctl
+        nodes, per_node = int(ctl[CTL_NODES]), int(ctl[CTL_PER_NODE])
+        fresh = sum(int(ctl[CTL_FRESH + node]) - max(1, node * per_node) for node in range(nodes))
+        return fresh if nodes == 1 and not ctl[CTL_POOL] else self.frames_in_use()
 
     def check(self) -> None:
         """Verify every invariant while nobody runs; raises InvariantError. See host.check."""

@@ -20,6 +20,7 @@ from vmdedup.units import SECOND_NS, format_duration
 Document = Mapping[str, Any]
 
 MOST_GUESTS = 16  # rows of the table of guests; the others are summed up
+MOST_MOMENTS = 8  # events shown, the last ones
 _SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
 _HEADINGS = ("guest", "state", "allocated", "used", "saved", "%", "zero", "within", "between")
 
@@ -41,9 +42,12 @@ def _parts(summary: Document) -> Iterator[RenderableType]:
         yield ""
         yield matrix
         yield Text(caption(summary), style="dim")
-    if summary["events"]:
+    if happened := summary.get("moments", summary["events"]):
+        left_out = len(happened) - MOST_MOMENTS
         yield ""
-        yield Group(*(Text(f"{_seconds(e['time_s'])}: {e['text']}") for e in summary["events"][-8:]))
+        if left_out > 0:
+            yield Text(f"({left_out} earlier events are in run.json)", style="dim")
+        yield Group(*(Text(_moment(moment)) for moment in happened[-MOST_MOMENTS:]))
 
 
 def _title(summary: Document) -> str:
@@ -72,9 +76,11 @@ def _answers(summary: Document) -> Table:
     for name, answer in (
         ("saved", _saved(summary)),
         ("of it", _split(summary)),
+        ("splits", _splits(summary)),
         ("possible", _possible(summary)),
         ("reached", _reached(summary)),
         ("peak", _peak(summary)),
+        ("worst", _worst(summary)),
         ("host", _host(summary)),
         ("cost", _cost(summary)),
         ("steered", _steered(summary)),
@@ -97,6 +103,17 @@ def _split(summary: Document) -> str:
     return f"zero pages {zero}, inside one guest {within}, between guests {between}"
 
 
+def _splits(summary: Document) -> str:
+    """What splits of huge pages freed, of real guests."""
+    split = summary.get("split_zero_mib")
+    if not split:
+        return ""
+    return (
+        f"{_mib(split)} more freed: zeros of huge pages that ksmd split, which the kernel counts nowhere; "
+        f"{_mib(summary['freed_mib'])} in all"
+    )
+
+
 def _possible(summary: Document) -> str:
     percent = summary["saved_percent_of_possible"]
     share = f"; {percent:.1f} % of that is saved" if percent is not None else ""
@@ -108,12 +125,36 @@ def _reached(summary: Document) -> str:
     """When so many per cent of what was possible at each moment were saved."""
     reached = summary["seconds_to_percent_of_possible"]
     words = [f"{p} % {f'after {_seconds(s)}' if s is not None else 'never'}" for p, s in reached.items()]
-    return ", ".join(words) + " (of what was possible at that moment)"
+    begin = summary.get("possible_from_seconds")
+    since = f", from {_seconds(begin)} on, when half of the most was possible" if begin else ""
+    return ", ".join(words) + f" (of what was possible at that moment{since})"
 
 
 def _peak(summary: Document) -> str:
     held, used = (_mib(summary[f"peak_{part}_mib"]) for part in ("allocated", "used"))
     return f"guests held up to {held}, the host used up to {used}"
+
+
+def _worst(summary: Document) -> str:
+    """The host's worst moment, and what guests paid for sharing."""
+    worst = summary.get("worst")
+    if not worst:
+        return ""
+    host = f" (host {worst['host_mib']:,.1f}{': FULL' if worst['full'] else ''})" if worst["host_mib"] else ""
+    text = f"{_mib(worst['used_mib'])} at {_seconds(worst['seconds'])}{host}"
+    if worst["copying_seconds"]:
+        text += f"; copy-on-write cost the guests {worst['copying_seconds']:.2g} s"
+    return text
+
+
+def _moment(moment: Document) -> str:
+    """An event, and what it did to the host."""
+    text = f"{_seconds(moment['time_s'])}: {moment['text']}"
+    if moment.get("most_used_mib") is None:
+        return text
+    full = " → HOST FULL" if moment["full"] else ""
+    rise = f"used {moment['used_mib']:,.1f} → {moment['most_used_mib']:,.1f} MiB in {_seconds(moment['most_after_s'])}"
+    return f"{text}: {rise}{full}"
 
 
 def _host(summary: Document) -> str:

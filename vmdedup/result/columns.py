@@ -22,6 +22,11 @@ SERIES: Final = {
     "ksmd_cpu_s": "CPU seconds of ksmd so far: by page_cost in lockstep, measured in wall mode",
 }
 
+# Of runs of real guests only.
+REAL: Final = {
+    "split_zero_pages": "pages of zeros freed when ksmd split huge pages; counted nowhere by the kernel, not in saved",
+}
+
 # What a policy keeps in other forms than whole pages, and what that saves. Then saved_pages is the sum of what
 # sharing saves (zero + within_guest + between_guests), patch_saved, compress_saved, swapped and filled pages, less
 # held_frames.

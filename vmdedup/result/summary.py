@@ -7,6 +7,12 @@ used        host frames that these pages take; saved = allocated - used.
             All-zero content is counted apart: KSM's zero pages save 1 each, a frame of zeros n - 1.
 possible    allocated - distinct contents; all-zero content counts as one frame, or as none with
             use_zero_pages (possible_zero_frames says which).
+split zeros pages of zeros that were freed when ksmd split the huge pages of real guests. The kernel counts them
+            nowhere; they are neither in saved nor in possible. freed = saved + split zeros.
+reached     seconds from the run's beginning until saved was so many per cent of what was possible at that moment.
+            Counted only from when there was something to reach: from the first row on whose possible is at least
+            half of the most that any row has (possible_from_seconds); before that, all of next to nothing is soon had.
+worst       when the host used most memory, between two rows too: the host's own mark (result.moments).
 """
 
 from __future__ import annotations
@@ -14,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vmdedup.result.columns import POLICY
+from vmdedup.result.columns import POLICY, REAL
+from vmdedup.result.moments import moments, worst_moment
 from vmdedup.result.tables import Row, Table, records
 from vmdedup.units import mib
 
@@ -22,6 +29,7 @@ SCHEMA_VERSION = 1
 RMAP_ITEM_BYTES = 64
 STABLE_NODE_BYTES = 64
 MILESTONES = (50, 90, 99)
+WORTH_REACHING = 0.5  # share of the most that was ever possible
 
 _PARTS = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
 _SHARING = ("zero", "within_guest", "between_guests")
@@ -40,29 +48,47 @@ def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Tabl
     rows = records(series)
     last = rows[-1] if rows else {}
     size = int(run["page_size"])
+    worst = worst_moment(run, rows, size)
     return {
         **_identity(run, last),
         **_sizes(last, size),
         "host": _host(run),
+        **_freed(last, records(guests), size),
         **_peaks(rows, size),
+        "peak_used_mib": worst["used_mib"],
+        "worst": worst,
         **_costs(last, size),
         "forms": _forms(last, size),
         "controller": _controller(last),
+        "possible_from_seconds": possible_from(rows),
         "seconds_to_percent_of_possible": {str(p): time_to(rows, p) for p in MILESTONES},
         "counters": _counters(last),
         "guests": [_guest(row, size) for row in records(guests)],
         "matrix": [_pair(row, size) for row in records(matrix)],
         "events": list(run["events"]),
+        "moments": moments(run, rows, size),
     }
 
 
 def time_to(rows: Sequence[Row], percent: int) -> float | None:
-    """Seconds until saved was at least so many per cent of what was possible at that moment, or None."""
+    """Seconds until saved was at least so many per cent of what was possible at that moment, or None.
+
+    Counted from possible_from on, as the top of this file says.
+    """
+    begin = possible_from(rows)
     for row in rows:
         saved, possible = int(row["saved_pages"]), int(row["possible_pages"])
-        if possible > 0 and saved * 100 >= possible * percent:
+        if begin is not None and row["time_s"] >= begin and possible > 0 and saved * 100 >= possible * percent:
             return float(row["time_s"])
     return None
+
+
+def possible_from(rows: Sequence[Row]) -> float | None:
+    """Seconds until there was something to reach: half of the most that was ever possible. None: never anything."""
+    most = max((int(row["possible_pages"]) for row in rows), default=0)
+    if most <= 0:
+        return None
+    return next(float(row["time_s"]) for row in rows if int(row["possible_pages"]) >= most * WORTH_REACHING)
 
 
 def _identity(run: Mapping[str, Any], last: Row) -> dict[str, Any]:
@@ -89,10 +115,21 @@ def _sizes(last: Row, size: int) -> dict[str, Any]:
     }
 
 
+def _freed(last: Row, guests: Sequence[Row], size: int) -> dict[str, float | None]:
+    """What splits of huge pages freed besides what is saved, and both together; null where guests are emulated."""
+    pages = last.get("split_zero_pages")
+    if pages is None and guests and "split_zero_pages" in guests[0]:  # a run of before the series had it
+        pages = sum(int(guest["split_zero_pages"]) for guest in guests)
+    if pages is None:
+        return {"split_zero_mib": None, "freed_mib": None}
+    split = round(mib(float(pages) * size), 3)
+    return {"split_zero_mib": split, "freed_mib": round(split + _mib(last, "saved_pages", size), 3)}
+
+
 def _peaks(rows: Sequence[Row], size: int) -> dict[str, Any]:
     return {
         f"peak_{part}_mib": max((_mib(row, f"{part}_pages", size) for row in rows), default=0.0)
-        for part in ("allocated", "used", "saved")
+        for part in ("allocated", "saved")
     }
 
 
@@ -153,7 +190,7 @@ def _controller(last: Row) -> dict[str, int] | None:
 
 def _counters(last: Row) -> dict[str, Any]:
     ours = {"time_s", "guests", "cow_breaks", "ksmd_cpu_s", "possible_pages", *(f"{p}_pages" for p in _PARTS)}
-    ours |= set(POLICY)
+    ours |= {*POLICY, *REAL}
     return {name: value for name, value in last.items() if name not in ours}
 
 

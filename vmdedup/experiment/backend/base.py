@@ -77,6 +77,12 @@ class Backend(Protocol):
     def figures(self) -> Figures:
         """What is counted for a row of the series. Exact while nobody runs."""
 
+    def most_used(self, freely: bool) -> tuple[int, int] | None:
+        """How many frames have been in use, and how many there are; None: nobody counts them.
+
+        freely: at most so far, whoever was faster; else now, or all if they have been: the same in each run.
+        """
+
     def mappings(self) -> Mappings:
         """Who maps what now. Exact while nobody runs."""
 

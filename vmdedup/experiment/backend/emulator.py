@@ -98,6 +98,12 @@ class Emulator:
             forms=self._forms.figures() if self._forms is not None else {},
         )
 
+    def most_used(self, freely: bool) -> tuple[int, int] | None:
+        """The host's own mark; in lockstep only where it is all, since a copy's frame may be taken before another is
+        given back, or after."""
+        most, there = self.host.frames_at_most(), self.host.capacity
+        return (most if freely or most >= there else self.host.frames_in_use()), there
+
     def mappings(self) -> Mappings:
         """Counted from the host's page tables."""
         return host_mappings(self.host, stored_on(self.host) if self._forms is not None else None)

@@ -46,9 +46,12 @@ def _share(scenario: Scenario, emulation: Emulation) -> KsmdShare | PolicyShare:
 
 def _tick(emulation: Emulation, recorder: Recorder, share: KsmdShare | PolicyShare, length: int) -> None:
     began = time.monotonic()
-    emulation.apply_until(recorder.now)
-    emulation.run_slice(length / MILLISECOND)
-    recorder.now += length
+    try:
+        emulation.apply_until(recorder.now)
+        emulation.run_slice(length / MILLISECOND)
+    finally:  # also of a tick that the host has no memory for: it ends then
+        recorder.now += length
+    recorder.look(emulation)
     between = time.monotonic()
     share.scan_until(recorder.now)
     recorder.waits["guests"] += between - began

@@ -1,8 +1,8 @@
 """Real time: all guests and ksmd run freely against each other, and rows are taken as they go by.
 
-Nothing stands still while a row is taken, so its figures may be off by the pages that changed meanwhile; the
-last row is exact. What happens to guests (start, pause, leave, death) happens while everybody stands between
-two operations.
+Everybody stands between two operations while a row is taken, so that all its figures are of one moment: counted one
+after another, what guests fill meanwhile would be in one figure and not in the other. What happens to guests (start,
+pause, leave, death) happens while everybody stands, too.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ def run_wall(scenario: Scenario, emulation: Emulation, recorder: Recorder, inter
         while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
             recorder.now = min(time.monotonic_ns() - began, scenario.duration)
             _act(emulation, recorder, ksmd)
+            recorder.look(emulation)
             if recorder.is_due(scenario.host.sample_interval):
-                with ksmd.standing():
+                with ksmd.standing(), emulation.standing():
                     recorder.sample(emulation, emulation.ksmd.cpu_seconds())
             _look(emulation, began, scenario)
     emulation.stop_free()

@@ -73,6 +73,8 @@ def measures(percents: Sequence[int]) -> Iterator[Measure]:
     """All of them, in the order in which they are shown. percents: of what was possible, to be timed."""
     for size in ("saved", "zero", "within_guest", "between_guests", "possible", "allocated", "used"):
         yield Measure(f"{size}_pages", "savings", "pages", _end(f"{size}_pages"))
+    yield Measure("split_zero_pages", "savings", "pages", _total("split_zero_pages"))
+    yield Measure("freed_pages", "savings", "pages", _freed)
     yield Measure("guest_memory_pages", "memory", "pages", _total("memory_pages"))
     yield Measure("visible_pages", "memory", "pages", visible_pages)
     for name in COUNTERS:
@@ -105,6 +107,12 @@ def _end(name: str) -> Callable[[Figures], Value | None]:
 
 def _total(column: str) -> Callable[[Figures], Value | None]:
     return lambda figures: figures.total(column)
+
+
+def _freed(figures: Figures) -> Value | None:
+    """Saved, and freed by splits of huge pages: None where nobody has seen any, so that saved says it all."""
+    split, saved = figures.total("split_zero_pages"), figures.end("saved_pages")
+    return None if split is None or saved is None else saved + split
 
 
 def _time_to(share: int) -> Callable[[Figures], Value | None]:
