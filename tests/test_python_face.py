@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
 
-from vmdedup.experiment.hypervisor import _ToLogging
+from vmdedup.experiment.hypervisor import Hypervisor, _ToLogging
+from vmdedup.experiment.scenario import GuestSection
 
 
 class Keeping(logging.Handler):
@@ -40,3 +42,8 @@ def test_warnings_of_a_run_go_to_its_logger(loggers: dict[str, Keeping], propaga
     _ToLogging().handle(logging.LogRecord("vmdedup.guest", logging.WARNING, "", 0, "odd", (), None))
     assert loggers["vmdedup.run"].kept == ["odd"]
     assert loggers[""].kept == (["odd"] if propagates else [])
+
+
+def test_the_help_of_add_names_every_key() -> None:
+    said = set(re.findall(r"\w+", Hypervisor.add.__doc__ or ""))
+    assert set(GuestSection.model_fields) - said == set()

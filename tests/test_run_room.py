@@ -148,7 +148,7 @@ def test_check_refuses_what_run_refuses_with_a_remedy_that_helps(
         said = capsys.readouterr().err
         assert said.count("\n") == 1
         assert "has 64TiB of memory, but only" in said
-    possible = said.split('memory = "')[1].split('"')[0]
+    possible = said.split("[host] memory, ")[1].split(" at most")[0]
     scenario = load_scenario(write(tmp_path, PAIR + f'[host]\nmemory = "{possible}"\n'))
     assert host_room(scenario).note is None
     assert not (tmp_path / "out").exists()

@@ -51,6 +51,10 @@ def test_events_of_one_moment_are_one_with_what_they_did() -> None:
     assert found[1] == {"time_s": 90.0, "text": "8 guests reboot"} | rise
 
 
+def test_a_run_without_events_has_no_moments() -> None:
+    assert moments({"events": []}, [row(0, 0), row(1, 500)], 4096) == []
+
+
 def test_what_is_reached_counts_from_when_there_was_something_to_reach() -> None:
     """All of next to nothing is had after a second; in the end three quarters of what is possible are."""
     rows = [row(0, 9), row(1, 9, 10, 10), row(2, 9, 400, 200), row(3, 9, 600, 400), row(4, 9, 1000, 730)]

@@ -40,6 +40,8 @@ nobody else who uses KSM. Its tunables are as before afterwards. In lockstep the
 With --policy another policy of `vmdedup policy list`, or of a Python file of yours, scans in ksmd's place. Several,
 with commas between, run one after another on the same guests; one table and one directory lay them side by side.
 
+What the words mean (held, possible, within, reached, profit, …) is in docs/glossary.md.
+
 \b
   vmdedup run
   vmdedup run mixed --set pages_to_scan=5000 --set use_zero_pages=1

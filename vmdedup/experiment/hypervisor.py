@@ -52,7 +52,23 @@ class Hypervisor:
                 self._data["ksm"][key] = value
 
     def add(self, count: int = 1, **keys: Any) -> Self:
-        """Add a group of alike guests; every keyword is a key of [[guests]]. Returns the hypervisor."""
+        """Add a group of `count` alike guests; every keyword is a key of [[guests]]. Returns the hypervisor.
+
+        name: of the group; default vm, vm2, … memory: of each guest, as "256MiB". workload: what it does, of
+        `vmdedup scenario workloads`. parameters: of the workload, a dict, as {"fill_share": "50%"}. boot: of the boot
+        before it. disk: what it reads, as {"path": "/usr"} or {"kind": "generated", "mib": 64}. image: a memory dump
+        that it has from the start instead of a workload. replay: a recording that it lives; guest: whose part of that;
+        speed: recorded seconds in one of virtual time.
+
+        variant: how its disk differs, as {"differs": "30%"}; variants: "shared" by the group, or each its "own".
+        heap: what anonymous memory holds, a dict. free_pages, aslr, jitter, kernel_mib: of its kernel
+        (guest.spec.GuestSpec). mergeable: False keeps KSM away. domain: whom it trusts, for policies that share
+        within a domain only. node: NUMA node, or "spread".
+
+        start: "together" or "one_after_another", delay apart; start_at: when the first starts. events: a list of
+        {"at": "30s", "do": "pause" or "resume" or "reboot" or "leave", "guests": [0, 2]}.
+        `vmdedup scenario show identical` has an example of each. UsageError comes with scenario() or run().
+        """
         name = "vm" if not self._data["guests"] else f"vm{len(self._data['guests']) + 1}"
         self._data["guests"].append({"name": name, "count": count, **keys})
         return self

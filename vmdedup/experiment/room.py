@@ -66,7 +66,7 @@ def host_room(scenario: Scenario, available: Available | None = None) -> HostRoo
     if wanted is not None and wanted > room.bytes:
         raise HostError(
             f"the host of the scenario has {format_size(wanted)} of memory, but only {there}; "
-            f'write memory = "{_possible(room)}" or less in [host], or leave it out'
+            f"give less in [host] memory, {_possible(room)} at most, or leave it out"
         )
     account = scenario.pages * _ACCOUNT
     if account > room.bytes:

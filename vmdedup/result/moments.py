@@ -46,7 +46,7 @@ def moments(run: Mapping[str, Any], rows: Sequence[Row], size: int) -> list[dict
     Those four are null where it did not rise by a hundredth.
     """
     found = list(_together(run["events"]))
-    ends = [moment["time_s"] for moment in found[1:]] + [float("inf")]
+    ends = [*(moment["time_s"] for moment in found[1:]), float("inf")][: len(found)]
     marks = [(row["time_s"], row["used_pages"], False) for row in rows]
     if worst := run.get("worst"):
         marks.append((worst["time_s"], worst["used_pages"], bool(worst["full"])))
