@@ -31,6 +31,24 @@ class Event(_Document):
     text: Text
 
 
+class Worst(_Document):
+    """When the host used most."""
+
+    time_s: float
+    used_pages: Annotated[int, Field(ge=0)]
+    host_pages: Annotated[int, Field(ge=0)]
+    full: bool
+
+
+class Host(_Document):
+    """What an emulated host got."""
+
+    guests_bytes: int
+    host_bytes: int
+    available_bytes: int
+    capped: bool
+
+
 class Run(_Document):
     """run.json."""
 
@@ -40,6 +58,10 @@ class Run(_Document):
     page_size: Annotated[int, Field(ge=1, le=2**30)]
     ended: Name
     events: list[Event]
+    worst: Worst | None = None
+    host: Host | None = None
+    copy_ns: float | None = None
+    is_bound: bool = False
     backend: Name = "emulator"
     policy: Name = "ksm"
     knobs: dict[Name, str | int | float | bool | None] = {}
