@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from dump_writers_samples import FORMATS, write_sample
 from vmdedup.dump.open import open_dump
 from vmdedup.errors import DumpError
 
+Run = Callable[[str, int, int, Path], tuple[str, str]]
 ROOM = 512 << 20  # bytes of address space that a case may take, besides what Python and numpy have
 PATIENCE = 10.0  # seconds of a case
 HOT = 1024  # bytes from the beginning, where headers are
@@ -119,7 +121,7 @@ def run_case(form: str, seed: int, case: int, folder: Path) -> tuple[str, str]:
         return "finding", traceback.format_exc()
 
 
-def child(form: str, seed: int, first: int, folder: Path) -> None:
+def child(form: str, seed: int, first: int, folder: Path, run: Run = run_case) -> None:
     """Cases one after another until killed, or until a finding. Which one it is at stands in the file `progress`.
 
     If the fuzzer is gone, by Ctrl-C or otherwise, this ends too, and removes the folder.
@@ -128,6 +130,8 @@ def child(form: str, seed: int, first: int, folder: Path) -> None:
     parent = os.getppid()
     with (folder / "progress").open("r+b") as file:
         progress = mmap.mmap(file.fileno(), 8)
+    (folder / "first").mkdir()
+    run(form, seed, -1, folder / "first")  # whatever libraries set up on first use is no case's
     size = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
     case = first
@@ -135,7 +139,7 @@ def child(form: str, seed: int, first: int, folder: Path) -> None:
         progress[:8] = struct.pack("<q", case)
         work = folder / "case"
         work.mkdir()
-        what, why = run_case(form, seed, case, work)
+        what, why = run(form, seed, case, work)
         if what == "finding":
             sys.exit(why)
         shutil.rmtree(work)
@@ -144,16 +148,18 @@ def child(form: str, seed: int, first: int, folder: Path) -> None:
     sys.exit()
 
 
-def fuzz(form: str, seed: int, seconds: float, findings: Path) -> tuple[int, int]:
-    """Fuzz one format for so long: cases run, findings."""
+def fuzz(form: str, seed: int, seconds: float, findings: Path, program: str = __file__) -> tuple[int, int]:
+    """Fuzz one format for so long, its cases in children that run this program: cases run, findings."""
     end, case, found = time.monotonic() + seconds, 0, 0
     while time.monotonic() < end:
         with tempfile.TemporaryDirectory(prefix="vmdedup-fuzz-") as name:
             folder = Path(name)
             (folder / "progress").write_bytes(bytes(8))
-            command = [sys.executable, __file__, form, "--seed", str(seed), "--child", str(case), "--folder", name]
+            command = [sys.executable, program, form, "--seed", str(seed), "--child", str(case), "--folder", name]
             with (folder / "errors").open("wb") as errors:
-                process = subprocess.Popen(command, stderr=errors, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+                process = subprocess.Popen(
+                    command, stderr=errors, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "2"}
+                )
             case, why = watched(process, folder, end)
             if why:
                 found += 1
@@ -189,10 +195,10 @@ def watched(process: subprocess.Popen[bytes], folder: Path, end: float) -> tuple
         process.wait()
 
 
-def main() -> int:
-    """The command line."""
+def main(formats: Sequence[str] = FORMATS, run: Run = run_case, program: str = __file__) -> int:
+    """The command line of a fuzzer of these formats, of which `program` runs the cases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("formats", nargs="*", choices=[*FORMATS, []], metavar="FORMAT", help=", ".join(FORMATS))
+    parser.add_argument("formats", nargs="*", choices=[*formats, []], metavar="FORMAT", help=", ".join(formats))
     parser.add_argument("--seconds", type=float, default=600, help="for each format")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="formats at once")
@@ -201,12 +207,14 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:
-        child(options.formats[0], options.seed, options.child, options.folder)
+        child(options.formats[0], options.seed, options.child, options.folder, run)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # end at once; children see it
     total = 0
     with ThreadPoolExecutor(options.jobs) as pool:
-        forms = options.formats or FORMATS
-        results = pool.map(lambda form: (form, *fuzz(form, options.seed, options.seconds, options.findings)), forms)
+        forms = options.formats or formats
+        results = pool.map(
+            lambda form: (form, *fuzz(form, options.seed, options.seconds, options.findings, program)), forms
+        )
         for form, cases, found in results:
             print(f"{form}: {cases} cases, {found} findings", flush=True)
             total += found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import pickle
 import py_compile
@@ -186,7 +187,7 @@ FILES: dict[str, tuple[Callable[[Path], bytes], str, str]] = {
     "utf-8": (lambda folder: LETTERS.encode(), "text", "UTF-8"),
     "latin-1": (lambda folder: LETTERS.encode("latin-1"), "text", "ISO-8859"),
     "utf-16": (lambda folder: LETTERS.encode("utf-16"), "text in UTF-16", "UTF-16"),
-    "json": (lambda folder: b'{"a": [' + b"1, " * 3000 + b"1]}", "text", "JSON"),
+    "json": (lambda folder: json.dumps({"a": list(range(3000))}).encode(), "text", "JSON"),
     "script": (lambda folder: b"#!/bin/sh\n" + TEXT, "a script", "script"),
     "mbr": (lambda folder: mbr(), "a disk with a partition table", "boot sector"),
     "ext": (lambda folder: ext(), "an ext file system", "filesystem data"),

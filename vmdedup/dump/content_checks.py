@@ -50,7 +50,7 @@ def dbase(look: Look, size: int) -> bool:
 
 
 _TEXT = bytes((*range(0x20, 0x7F), *b"\t\n\r\f\b\x1b"))
-LEAST_KINDS = 8  # of letters in a page of text
+LEAST_KINDS = 12  # of letters in a page of text; fewer are a pattern
 
 
 def text(look: Look, size: int) -> bool:
