@@ -33,6 +33,7 @@ from vmdedup.errors import DumpError
 Run = Callable[[str, int, int, Path], tuple[str, str]]
 ROOM = 512 << 20  # bytes of address space that a case may take, besides what Python and numpy have
 PATIENCE = 10.0  # seconds of a case
+STARTING, PATIENCE_AT_START = -1, 120.0  # what stands for the number of a case until the child is at the first
 HOT = 1024  # bytes from the beginning, where headers are
 EXTREMES = [0, 1, 2, 0x7F, 0xFF, 4095, 4096, 65535, 65536, 0xFFFF_FFFF, 1 << 31, (1 << 31) - 1, 1 << 32, 1 << 40]
 EXTREMES += [1 << 51, 1 << 52, 1 << 62, 1 << 63, (1 << 63) - 1, (1 << 64) - 1, (1 << 64) - 4096, (1 << 63) - 4096]
@@ -154,7 +155,7 @@ def fuzz(form: str, seed: int, seconds: float, findings: Path, program: str = __
     while time.monotonic() < end:
         with tempfile.TemporaryDirectory(prefix="vmdedup-fuzz-") as name:
             folder = Path(name)
-            (folder / "progress").write_bytes(bytes(8))
+            (folder / "progress").write_bytes(struct.pack("<q", STARTING))
             command = [sys.executable, program, form, "--seed", str(seed), "--child", str(case), "--folder", name]
             with (folder / "errors").open("wb") as errors:
                 process = subprocess.Popen(
@@ -187,8 +188,9 @@ def watched(process: subprocess.Popen[bytes], folder: Path, end: float) -> tuple
             except subprocess.TimeoutExpired:
                 if at() != before:
                     before, since = at(), time.monotonic()
-                if time.monotonic() - since > PATIENCE:
-                    return at(), f"takes more than {PATIENCE} s"
+                patience = PATIENCE_AT_START if before == STARTING else PATIENCE
+                if time.monotonic() - since > patience:
+                    return at(), f"takes more than {patience} s"
         return at(), ""
     finally:
         process.send_signal(signal.SIGKILL)

@@ -15,11 +15,13 @@ HELP = """What do these memories hold: zero, distinct and equal pages, inside ea
 
 A DUMP is a file of any format that is known (raw, ELF core, kdump, virsh save, QEMU migration stream, LiME, AVML), a
 directory of CRIU, Firecracker or Cloud Hypervisor, pid:N (what KSM may merge in a live process; pid:N:all for all of
-it), domain:NAME (the memory of a running libvirt guest), or a file that --hashes-only wrote. Counts are exact: pages
+it), domain:NAME (the memory of a running libvirt guest), a file that --hashes-only wrote, - for standard input, or a
+folder of all these. What is no memory is refused; raw:FILE counts its pages all the same. Counts are exact: pages
 are compared by 128 bits of hash. Ctrl-C prints the figures of what was read so far.
 
 \b
   vmdedup scan vm1.raw vm2.elf
+  zcat vm1.raw.gz | vmdedup scan -
   vmdedup scan --json domain:web domain:db > shared.json
   vmdedup scan vm*.raw --subpage --sample 10%
   vmdedup scan vm1.raw --hashes-only vm1.parquet --salt "$SECRET"
@@ -45,9 +47,7 @@ def scan(
     hashes_only: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write salted fingerprints of all pages: Parquet.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="With --hashes-only: replace FILE, whatever it is.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --hashes-only: replace FILE, whatever it is.")] = False,
     salt: Annotated[
         str | None,
         typer.Option(

@@ -25,6 +25,7 @@ from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.logs import LogChannel, Logs
 from vmdedup.host.workers import fork_server, start_server
 from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
+from vmdedup.limits import need_descriptors
 from vmdedup.policy.process import PRELOAD as POLICY_PRELOAD
 from vmdedup.policy.process import warm_policies
 from vmdedup.result.run import Result
@@ -33,6 +34,7 @@ from vmdedup.signals import Interrupt
 COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
 EXHAUSTED, BROKEN = "host memory exhausted", "scanner broke down"
 _log = logging.getLogger(__name__)
+DESCRIPTORS = 4  # of a guest in this process: its pipe, its sentinel and life line, one to spare
 _WORTH_KEEPING = 2  # rows: the first is of the moment before anything has happened
 
 Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
@@ -72,6 +74,7 @@ def run_scenario(
     check, open_backend = BACKENDS[backend]
     room = check(scenario)
     planned = plan(scenario)
+    need_descriptors(DESCRIPTORS * len(planned.specs), f"{len(planned.specs)} guests")
     with Logs(log_handler, log_level) as logs:
         recorder = Recorder(scenario, watcher, room)
         disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
