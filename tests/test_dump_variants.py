@@ -323,6 +323,15 @@ def test_a_cloud_hypervisor_snapshot_without_its_memory(tmp_path: Path) -> None:
     assert "\x1b" not in line
     (tmp_path / "memory-ranges").touch()
     refused(tmp_path, "memory is in its zones' files")
+    state = {"memory_ranges": [{"gpa": 4096, "length": 8192}]}
+    some = [{"id": "a", "size": 8192}, {"id": "b", "size": 3 * 4096, "file": "/dev/shm/b", "shared": True}]
+    (tmp_path / "config.json").write_text(json.dumps({"memory": {"size": 0, "zones": some}}))
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    (tmp_path / "memory-ranges").write_bytes(A + B)
+    with open_dump(tmp_path) as dump:
+        assert contents(dump) == {1: A, 2: B}
+        assert dump.absent == 3
+    (tmp_path / "memory-ranges").write_bytes(b"")
     (tmp_path / "config.json").write_text("[1]")
     refused(tmp_path, "without memory-ranges: incomplete")
     (tmp_path / "config.json").write_text("[")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.extents import Extent, ExtentDump, regions_of, split_holes
@@ -19,6 +20,7 @@ from vmdedup.errors import DumpError
 
 MEMORY, STATE, CONFIG = "memory-ranges", "state.json", "config.json"
 MOST_STATE, MOST_FILES = 1 << 26, 8
+ELSEWHERE = 1 << 40  # number of the first page of memory without an address
 
 
 def is_directory(path: Path) -> bool:
@@ -41,14 +43,17 @@ def open_snapshot(path: Path, name: str) -> ExtentDump:
             return open_raw(file)
         if sum(length for _, length in ranges) != file.size:
             raise DumpError(f"{name}: {MEMORY} has another size than {STATE} says: truncated; take the snapshot again")
-        return of_ranges(file, ranges)
+        return of_ranges(file, ranges, left_out(path, file.size))
     except BaseException:
         file.close()
         raise
 
 
-def of_ranges(file: DumpFile, ranges: list[tuple[int, int]]) -> ExtentDump:
-    """The memory of these ranges (first address, bytes), which stand in the file in this order."""
+def of_ranges(file: DumpFile, ranges: list[tuple[int, int]], others: list[tuple[str, int]]) -> ExtentDump:
+    """The memory of these ranges (first address, bytes), which stand in the file in this order.
+
+    others: zones (file, pages) that are not in it: absent, and as nothing says where they are, from page 2^40 on.
+    """
     if any(start % PAGE_SIZE or length % PAGE_SIZE or length <= 0 or start < 0 for start, length in ranges):
         raise DumpError(
             f"{file.name}: its {STATE} has ranges that are no whole pages: damaged; take the snapshot again"
@@ -62,7 +67,10 @@ def of_ranges(file: DumpFile, ranges: list[tuple[int, int]]) -> ExtentDump:
         Extent(index, whole.first, whole.pages, whole.offset)
         for index, whole in enumerate(sorted(wholes, key=lambda whole: whole.first))
     ]
-    regions = regions_of(file.name, [(w.first, w.pages, f"{w.first * PAGE_SIZE:#x}") for w in wholes])
+    spans = [(w.first, w.pages, f"{w.first * PAGE_SIZE:#x}") for w in wholes]
+    for zone, pages in others:
+        spans.append((max(ELSEWHERE, spans[-1][0] + spans[-1][1]), pages, zone))
+    regions = regions_of(file.name, spans)
 
     def runs() -> Iterator[Extent]:
         for whole in wholes:
@@ -82,10 +90,24 @@ def elsewhere(path: Path) -> str:
 
 def backing_files(config: object) -> list[str]:
     """The files that config.json names for memory and its zones."""
+    return [file for row in memory_rows(config) if isinstance(file := row.get("file"), str)]
+
+
+def memory_rows(config: object) -> list[dict[str, object]]:
+    """What config.json says of memory, and of its zones."""
     memory = config.get("memory") if isinstance(config, dict) else None
     zones = memory.get("zones") if isinstance(memory, dict) else None
-    rows = [memory, *(zones if isinstance(zones, list) else [])]
-    return [row["file"] for row in rows if isinstance(row, dict) and isinstance(row.get("file"), str)]
+    return [row for row in [memory, *(zones if isinstance(zones, list) else [])] if isinstance(row, dict)]
+
+
+def left_out(path: Path, size: int) -> list[tuple[str, int]]:
+    """Shared zones, as (file, pages), that are not among the bytes of memory-ranges: with them all memory is there."""
+    rows = [row for row in memory_rows(document(path / CONFIG)) if isinstance(row.get("size"), int)]
+    sizes = [(row, cast(int, row["size"])) for row in rows]
+    shared = [(str(row["file"]), bytes_) for row, bytes_ in sizes if row.get("file") and row.get("shared") is True]
+    if not shared or size + sum(bytes_ for _, bytes_ in shared) != sum(bytes_ for _, bytes_ in sizes):
+        return []
+    return [(ascii(name), bytes_ // PAGE_SIZE) for name, bytes_ in shared if bytes_ >= PAGE_SIZE]
 
 
 def memory_ranges(path: Path) -> list[tuple[int, int]]:
