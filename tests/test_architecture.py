@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ DISTRIBUTIONS = {"multiprocessing-logging": "multiprocessing_logging", "libvirt-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
 def rule_tables() -> list[dict[str, str]]:
     """The tables of section 13 of the design, each as first cell to second, without backticks."""
     section = (ROOT / "docs" / "design.md").read_text().split("\n## 13. ")[1].split("\n## ")[0]
@@ -65,6 +67,7 @@ def ours(tree: ast.AST) -> set[str]:
     return {name.removeprefix("vmdedup").strip(".") for name in imports(tree) if name.split(".")[0] == "vmdedup"}
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     """A file's syntax tree."""
     return ast.parse(path.read_text(), str(path))

@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parent.parent / "vmdedup"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # What is left to ours, and by whom else each may be used: there, with the reason.
-MODULES = {
+MODULES: dict[str, set[str]] = {
     "subprocess": set(),
-    "tempfile": {"result/directory.py"},  # tries an output's place
+    "tempfile": set(),
     "pty": set(),
     "multiprocessing.shared_memory": set(),
 }
@@ -36,7 +36,7 @@ CALLS = {
     "shutil.which": set(),
 }
 # A process of multiprocessing's is started by host.workers.start(); these `start` other things.
-NAMES = {"O_CREAT": {"recording/writer.py"}, "O_TMPFILE": {"outputs.py"}}
+NAMES = {"O_CREAT": {"recording/writer.py", "result/directory.py"}, "O_TMPFILE": {"outputs.py"}}
 # Folders made elsewhere are outputs, whose place the user names, or lie in a folder of ours.
 FOLDERS = {
     "image/initrd.py",

@@ -31,6 +31,15 @@ def end_on_signals() -> None:
             signal.signal(number, _end)
 
 
+def ignore_ending() -> None:
+    """In a process that serves another one: what asks the command to end is the command's business.
+
+    A terminal sends its signals to all processes in it, and systemd sends SIGTERM to all of a service.
+    """
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
     _last.append(number)
     raise KeyboardInterrupt
@@ -41,6 +50,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.wanted = False
+        self.insisted = False  # a second signal has come
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -61,6 +71,7 @@ class Interrupt:
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if self.wanted:
+            self.insisted = True
             _end(number, frame)
         _last.append(number)
         self.wanted = True

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from vmdedup.cli.keeping import kept_first, kept_rows, said_where
 from vmdedup.cli.say import say, say_document, warn
 from vmdedup.experiment.output import choose_output
 from vmdedup.experiment.realguests import real_plan
@@ -16,6 +18,7 @@ from vmdedup.live.provision.plan import RunPlan
 from vmdedup.report.console import console
 from vmdedup.report.live import LiveView
 from vmdedup.report.summary import render as render_summary
+from vmdedup.result.directory import RunDirectory
 from vmdedup.signals import Interrupt, interrupted_status
 
 DIFFERENT = 3
@@ -37,18 +40,22 @@ class Direct:
     def run(self, wishes: Mapping[str, Any], knobs: list[str], output: Path | None) -> int:
         """Run, show what came out, keep it, and say where. wishes: fields of Wishes. knobs: as they were given."""
         wanted = Wishes(**wishes, variants=_variants(self._plan, knobs))
-        path = choose_output(self._scenario, output) if wanted.measure else None
-        outcome = self._run(wanted)
-        if outcome is None:
-            warn("interrupted before there was anything to keep")
-            return interrupted_status()
-        self._show(outcome)
-        if outcome.result is not None and path is not None:
-            outcome.result.save(path)
-            self._say_where(path, outcome.interrupted)
+        with ExitStack() as stack:
+            directory = None
+            if wanted.measure:
+                directory = stack.enter_context(choose_output(self._scenario, output))
+                stack.enter_context(kept_rows(directory))
+            outcome = self._run(wanted, directory)
+            if outcome is None:
+                warn("interrupted before there was anything to show")
+                return interrupted_status()
+            if outcome.result is not None and directory is not None:
+                stack.enter_context(said_where(outcome.result.run["ended"], directory.path, self._quiet))
+                stack.enter_context(kept_first(outcome.result, directory))
+            self._show(outcome)
         return _status(outcome)
 
-    def _run(self, wishes: Wishes) -> Outcome | None:
+    def _run(self, wishes: Wishes, directory: RunDirectory | None) -> Outcome | None:
         screen = console(self._no_color)
         nanoseconds = round(self._plan.seconds * 1e9)
         try:
@@ -56,14 +63,9 @@ class Direct:
                 LiveView(screen, self._plan.name, nanoseconds, shown=not self._quiet) as view,
                 Interrupt() as pressed,
             ):
-                return run_direct(self._plan, wishes, view, lambda: pressed.wanted)
+                return run_direct(self._plan, wishes, view, lambda: pressed.wanted, directory)
         except KeyboardInterrupt:
             return None
-
-    def _say_where(self, path: Path, interrupted: bool) -> None:
-        if interrupted or not self._quiet:
-            begin = "interrupted; the results so far are in" if interrupted else "results:"
-            console(self._no_color).print(f"{begin} {path}", highlight=False, soft_wrap=True)
 
     def _show(self, outcome: Outcome) -> None:
         """The answers on stdout."""

@@ -26,11 +26,11 @@ def measure(
 ) -> int:
     """Returns the exit status."""
     from vmdedup.experiment.realpart import measure_provisioned
-    from vmdedup.result.directory import check_free
+    from vmdedup.result.directory import RunDirectory
 
-    check_free(output)
-    result = measure_provisioned(directory)
-    result.save(output)
+    with RunDirectory(output) as results:
+        result = measure_provisioned(directory, results)
+        result.save_into(results)
     if as_json:
         say_document(result.summary)
     else:

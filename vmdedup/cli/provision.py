@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,10 @@ def run_by_ansible(
     plan, notes = real_plan(scenario, image, accelerator)
     for note in notes if not quiet else ():
         warn(note)
-    path = choose_output(scenario, output)
-    with Interrupt() as interrupt, TaskView(console(no_color), shown=not quiet) as view:
+    with ExitStack() as stack:
+        path = stack.enter_context(choose_output(scenario, output, shared=True)).path
+        interrupt = stack.enter_context(Interrupt())
+        view = stack.enter_context(TaskView(console(no_color), shown=not quiet))
         wishes = Wishes(Site.of_user().images, again, wait, lambda: interrupt.wanted, view.heard)
         report = provision(plan, path, wishes)
     return _show(report, path, as_json, quiet, no_color)

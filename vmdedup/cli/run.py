@@ -10,23 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmdedup.cli.say import say, say_document, warn
+from vmdedup.cli.keeping import ENDS, kept_first, kept_rows, said_where
+from vmdedup.cli.say import say_document, warn
 from vmdedup.cli.several import knobs_by_policy, run_each, show, split_policies
 from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
+    from vmdedup.result.directory import RunDirectory
     from vmdedup.result.run import Result
-
-# How a run ended, and what is said before the directory of its results; then it has failed.
-_ENDS = {
-    "interrupted": "interrupted; the results so far are in",
-    "host memory exhausted": (
-        "host memory is exhausted; give the host more memory, or run fewer guests; the results so far are in"
-    ),
-    "scanner broke down": "who scans has broken down; mend it, and run again; the results so far are in",
-    "no guest survived": "no guest survived; the results so far are in",
-}
 
 HELP = """Emulate a host of guests and ksmd, then say what was saved, for whom, how soon and at what cost.
 
@@ -107,7 +99,7 @@ def run(
         scenarios = _load_each(scenario, flags, policy, policy_set or (), budget)
         return _run(scenarios[0], options) if len(scenarios) == 1 else _run_several(scenarios, options)
     except KeyboardInterrupt:
-        warn("interrupted before there was anything to keep")
+        warn("interrupted before there was anything to show")
         return interrupted_status()
 
 
@@ -146,27 +138,30 @@ def _load_each(
 
 
 def _run(scenario: Scenario, options: Options) -> int:
-    """Run, show what came out, keep it, and say where."""
+    """Run, keep what came out, show it, and say where it is."""
     from vmdedup.experiment.output import choose_output
 
-    path = choose_output(scenario, options.output)
-    result = _result(scenario, scenario.name, options)
-    _show(result, options.as_json, options.no_color)
-    result.save(path)
-    return _say_where(result.run["ended"], path, options)
+    with choose_output(scenario, options.output) as directory, kept_rows(directory):
+        result = _result(scenario, scenario.name, options, directory)
+        with kept_first(result, directory), said_where(result.run["ended"], directory.path, options.quiet):
+            _show(result, options.as_json, options.no_color)
+    return _status(result.run["ended"])
 
 
 def _run_several(scenarios: list[Scenario], options: Options) -> int:
     """Run each, show what came out beside each other, and say where it is."""
     from vmdedup.experiment.output import choose_output
 
-    path = choose_output(scenarios[0], options.output)
-    document = run_each(scenarios, path, lambda scenario, title: _result(scenario, title, options))
-    show(document, options.as_json, options.no_color)
-    return _say_where(document["ended"], path, options)
+    with choose_output(scenarios[0], options.output, shared=True) as directory:
+        document = run_each(
+            scenarios, directory.path, lambda scenario, title, part: _result(scenario, title, options, part)
+        )
+        with said_where(document["ended"], directory.path, options.quiet):
+            show(document, options.as_json, options.no_color)
+    return _status(document["ended"])
 
 
-def _result(scenario: Scenario, title: str, options: Options) -> Result:
+def _result(scenario: Scenario, title: str, options: Options, directory: RunDirectory) -> Result:
     """One run, seen on the terminal under a title."""
     from vmdedup.cli.console import ConsoleHandler, log_level
     from vmdedup.experiment.run import run_scenario
@@ -176,17 +171,14 @@ def _result(scenario: Scenario, title: str, options: Options) -> Result:
     err = console(options.no_color)
     level = log_level(options.verbose, options.quiet)
     with LiveView(err, title, scenario.duration, shown=not options.quiet) as view:
-        return run_scenario(scenario, view, ConsoleHandler(err), level, options.on.value)
+        return run_scenario(scenario, view, ConsoleHandler(err), level, options.on.value, directory)
 
 
-def _say_where(ended: str, path: Path, options: Options) -> int:
-    """Say where the results are. Returns the exit status."""
-
-    if ended in _ENDS or not options.quiet:
-        say(f"{_ENDS.get(ended, 'results:')} {path}", err=True)
+def _status(ended: str) -> int:
+    """The exit status of a run that ended so."""
     if ended == "interrupted":
         return interrupted_status()
-    return 1 if ended in _ENDS else 0
+    return 1 if ended in ENDS else 0
 
 
 def _show(result: Result, as_json: bool, no_color: bool) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vmdedup.cli.keeping import kept_rows
 from vmdedup.cli.say import say_document
 
 if TYPE_CHECKING:
     from vmdedup.experiment.scenario import Scenario
+    from vmdedup.result.directory import RunDirectory
     from vmdedup.result.run import Result
 
-Run = Callable[["Scenario", str], "Result"]  # scenario, title
+Run = Callable[["Scenario", str, "RunDirectory"], "Result"]  # scenario, title, where its rows go
 
 
 def split_policies(policy: str | None) -> list[str]:
@@ -35,9 +38,8 @@ def knobs_by_policy(policies: Sequence[str], knobs: Sequence[str]) -> dict[str, 
     UsageError: a name that is not among the policies.
     """
     from vmdedup.errors import UsageError
-    from vmdedup.policy.table import policy_label
 
-    labels = {policy_label(name): name for name in policies}
+    labels = dict(zip(labels_of(policies), policies, strict=True))
     found: dict[str, list[str]] = {name: [] for name in policies}
     for knob in knobs:
         label, dot, _ = knob.partition("=")[0].partition(".")
@@ -52,27 +54,40 @@ def knobs_by_policy(policies: Sequence[str], knobs: Sequence[str]) -> dict[str, 
     return found
 
 
+def labels_of(names: Sequence[str]) -> list[str]:
+    """What each policy is called in results: of files with the same name in two folders, the second is NAME-2."""
+    from vmdedup.policy.table import policy_label
+
+    labels: list[str] = []
+    for label in map(policy_label, names):
+        free = (label if number == 1 else f"{label}-{number}" for number in count(1))
+        labels.append(next(each for each in free if each not in labels))
+    return labels
+
+
 def run_each(scenarios: Sequence[Scenario], path: Path, run: Run) -> dict[str, Any]:
     """Run every scenario, and keep each result below path as soon as it is there, with the document of all so far.
 
     Ctrl-C ends the run at work, whose results so far are kept, and begins no other. Returns the document.
     """
     from vmdedup.policy.process import warm_policies
-    from vmdedup.policy.table import policy_label
+    from vmdedup.result.directory import RunDirectory
     from vmdedup.result.policies import save_document, side_by_side
 
-    labels = [policy_label(scenario.policy.name) for scenario in scenarios]
+    labels = labels_of([scenario.policy.name for scenario in scenarios])
     warm_policies(*(scenario.policy.name for scenario in scenarios))
     results: dict[str, Result] = {}
     document: dict[str, Any] = {}
     for number, (label, scenario) in enumerate(zip(labels, scenarios, strict=True), 1):
-        try:
-            result = run(scenario, f"{scenario.name}: {label} ({number} of {len(labels)})")
-        except KeyboardInterrupt:
-            if not results:
-                raise
-            break
-        result.save(path / label)
+        with RunDirectory(path / label) as part:
+            try:
+                with kept_rows(part):
+                    result = run(scenario, f"{scenario.name}: {label} ({number} of {len(labels)})", part)
+            except KeyboardInterrupt:
+                if not results:
+                    raise
+                break
+            result.save_into(part)
         results[label] = result
         document = side_by_side(results, labels, budget_of(scenario))
         save_document(document, path)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from vmdedup.errors import UsageError
 from vmdedup.experiment.checks import check
 from vmdedup.experiment.images import with_images
-from vmdedup.experiment.recorder import Watcher
+from vmdedup.experiment.rows import Watcher
 from vmdedup.experiment.run import run_scenario
 from vmdedup.experiment.sampler import Row
 from vmdedup.experiment.scenario import Scenario, validate

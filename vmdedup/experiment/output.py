@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from vmdedup.experiment.scenario import Scenario
-from vmdedup.result.directory import check_free
+from vmdedup.result.directory import RunDirectory, TakenError
 
 RUNS = Path("runs")
 
 
-def choose_output(scenario: Scenario, wanted: Path | None) -> Path:
-    """The directory for a run's results; without a wish, runs/NAME-DATE-TIME. UsageError: it is taken."""
-    path = wanted if wanted is not None else _free_name(f"{scenario.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    check_free(path)
-    return path
+def choose_output(scenario: Scenario, wanted: Path | None, shared: bool = False) -> RunDirectory:
+    """The directory for a run's results, taken; without a wish, runs/NAME-DATE-TIME. UsageError: it cannot be had.
 
-
-def _free_name(name: str) -> Path:
-    """runs/name, or the first runs/name-2, -3, … that is free: two runs may start in one second."""
-    path, number = RUNS / name, 2
-    while path.exists():
-        path, number = RUNS / f"{name}-{number}", number + 1
-    return path
+    shared: it is filled by others, as RunDirectory has it.
+    """
+    if wanted is not None:
+        return RunDirectory(wanted, shared=shared)
+    name = f"{scenario.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in count(1):  # two runs may start in one second
+        with suppress(TakenError):
+            return RunDirectory(RUNS / (name if number == 1 else f"{name}-{number}"), new=True, shared=shared)
+    raise AssertionError("unreachable: numbers do not end")

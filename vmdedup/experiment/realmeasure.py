@@ -11,7 +11,7 @@ import numpy as np
 from vmdedup.experiment.accounting import Mappings, Shares
 from vmdedup.experiment.possible import ZERO_WORD, possible_pages
 from vmdedup.experiment.provenance import machine, versions
-from vmdedup.experiment.recorder import Watcher
+from vmdedup.experiment.rows import Rows, Watcher
 from vmdedup.experiment.sampler import SHOWN_KNOBS, Row
 from vmdedup.experiment.scenario import PAGE_SIZE
 from vmdedup.ksm.sysfs import PROCESS_COUNTERS
@@ -20,6 +20,7 @@ from vmdedup.live.hashing import PageHasher
 from vmdedup.live.measuring import Look, Sight, look
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.result import columns
+from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.result.tables import table
 
@@ -30,28 +31,27 @@ _SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests"
 class Measuring:
     """One measured run. pids: QEMU's process of each guest that KSM may merge, by name, in the order of starts."""
 
-    def __init__(self, plan: RunPlan, pids: Mapping[str, int], ksmd: FreeKsmd, watcher: Watcher) -> None:
+    def __init__(
+        self, plan: RunPlan, pids: Mapping[str, int], ksmd: FreeKsmd, watcher: Watcher, directory: RunDirectory | None
+    ) -> None:
         self.notes: dict[str, Any] = {}  # what else belongs into run.json
         self.state = "running"
-        self._plan, self._pids, self._ksmd, self._watcher = plan, dict(pids), ksmd, watcher
+        self._plan, self._pids, self._ksmd = plan, dict(pids), ksmd
+        self._rows = Rows(watcher, directory)
         self._hasher = PageHasher()
-        self._series: list[Row] = []
-        self._timing: list[Row] = []
-        self._events: list[dict[str, Any]] = []
         self._lost: set[str] = set()
         self._began, self._clock = time.time(), time.monotonic()
         self._before = {name: sight.other_zeros for name, sight in self._look().sights.items()}
 
     def event(self, text: str) -> None:
         """Note that something has happened now."""
-        self._events.append({"time_s": round(time.monotonic() - self._clock, 3), "text": text})
-        self._watcher.event(text)
+        self._rows.event(round(time.monotonic() - self._clock, 3), text)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Start ksmd, take rows until the plan's time is over, or until stop() says so. KnobError: of a tunable."""
         self._ksmd.start(self._plan.tunables)
         self._clock = due = time.monotonic()
-        self._events = [event | {"time_s": 0.0} for event in self._events]
+        self._rows.events[:] = [event | {"time_s": 0.0} for event in self._rows.events]
         end = due + self._plan.seconds
         while not stop() and len(self._lost) < len(self._pids):
             now = time.monotonic()
@@ -64,6 +64,7 @@ class Measuring:
 
     def sample(self) -> None:
         """Add a row for now."""
+        self._rows.begin(lambda: self._run("running"))
         began = time.monotonic()
         counters, cpu = self._ksmd.counters(), self._ksmd.cpu_seconds()
         knobs = {name: self._ksmd.get(name) for name in SHOWN_KNOBS}
@@ -77,10 +78,7 @@ class Measuring:
             **counters,
             **knobs,
         }
-        self._series.append(row)
-        took = time.monotonic() - began
-        self._timing.append(_timing(row["time_s"], took, cpu))
-        self._watcher.sample(row)
+        self._rows.add(row, _timing(row["time_s"], time.monotonic() - began, cpu))
 
     def _look(self) -> Look:
         seen = look(self._pids, self._hasher)
@@ -123,10 +121,10 @@ class Measuring:
         rows = [self._guest_row(guest, seen, shares) for guest in self._plan.guests]
         return Result(
             run=self._run(ended),
-            series=table(self._series, columns.SERIES),
+            series=table(self._rows.series, columns.SERIES),
             guests=table(rows, columns.GUESTS),
             matrix=table(self._matrix_rows(mappings), columns.MATRIX),
-            timing=table(self._timing, columns.TIMING),
+            timing=table(self._rows.timing, columns.TIMING),
         )
 
     def _guest_row(self, guest: GuestPlan, seen: Look, shares: Shares) -> Row:
@@ -173,7 +171,7 @@ class Measuring:
             "clock": "real",
             "page_size": PAGE_SIZE,
             "ended": ended,
-            "events": self._events,
+            "events": self._rows.events,
             "scenario": plan.scenario,
             "knobs": dict(plan.tunables),
             "accelerator": plan.accelerator,

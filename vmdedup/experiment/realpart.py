@@ -14,11 +14,12 @@ from vmdedup.live.libvirt.guest import qemu_pid
 from vmdedup.live.lock import KsmLock
 from vmdedup.live.provision.plan import FILE, STOP, RunPlan
 from vmdedup.live.sysfs import KsmFiles
+from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
 
 
 class Unwatched:
-    """Fills experiment.recorder.Watcher: nobody looks on."""
+    """Fills experiment.rows.Watcher: nobody looks on."""
 
     def sample(self, row: dict[str, Any]) -> None:
         """Nothing."""
@@ -27,8 +28,10 @@ class Unwatched:
         """Nothing."""
 
 
-def measure_provisioned(directory: Path) -> Result:
+def measure_provisioned(directory: Path, results: RunDirectory) -> Result:
     """Start ksmd with the plan's tunables and measure the guests of directory/plan.json for as long as that says.
+
+    results: where rows go as they come.
 
     A file `stop` in the directory, or the directory's end, ends it early. ksmd is stopped afterwards; putting the
     tunables back is up to who holds KSM's lock. VmdedupError: nobody does, no plan, a guest does not run.
@@ -41,7 +44,7 @@ def measure_provisioned(directory: Path) -> Result:
         files = KsmFiles()
         stack.callback(files.close)
         ksmd = FreeKsmd(files)
-        measuring = Measuring(plan, pids, ksmd, Unwatched())
+        measuring = Measuring(plan, pids, ksmd, Unwatched(), results)
         stack.callback(measuring.close)
 
         def is_over() -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError, GuestError, UsageError, VmdedupError
 from vmdedup.experiment.realmeasure import Measuring
-from vmdedup.experiment.recorder import Watcher
+from vmdedup.experiment.rows import Watcher
 from vmdedup.image.store import Image, require
 from vmdedup.live.accel import choose
 from vmdedup.live.export import export_ram
@@ -31,6 +31,7 @@ from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.live.session import KsmSession
 from vmdedup.live.verify import Verification, verify
 from vmdedup.outputs import check_output, make_folder
+from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.units import parse_share
 
@@ -85,8 +86,14 @@ class Outcome:
     failure: VmdedupError | None = None
 
 
-def run_direct(plan: RunPlan, wishes: Wishes, watcher: Watcher, stop: Callable[[], bool] = lambda: False) -> Outcome:
-    """Run the plan's guests. stop: asked all the time whether to end early.
+def run_direct(
+    plan: RunPlan,
+    wishes: Wishes,
+    watcher: Watcher,
+    stop: Callable[[], bool] = lambda: False,
+    directory: RunDirectory | None = None,
+) -> Outcome:
+    """Run the plan's guests. stop: asked all the time whether to end early. directory: where rows go as they come.
 
     VmdedupError, KeyboardInterrupt: there is nothing to keep.
     """
@@ -100,7 +107,7 @@ def run_direct(plan: RunPlan, wishes: Wishes, watcher: Watcher, stop: Callable[[
         kept = stack.enter_context(Kept())
         session.start_state()
         fleet = Fleet(connection, kept, f"{plan.name}-{uuid.uuid4().hex[:8]}")
-        run = _Run(plan, wishes, watcher, connection, session, kept, fleet, stop)
+        run = _Run(plan, wishes, watcher, connection, session, kept, fleet, stop, directory)
         stack.callback(run.stop)
         run.start(images, words, accel)
         run.work(stack)
@@ -120,10 +127,11 @@ class _Run:
         kept: Kept,
         fleet: Fleet,
         stop: Callable[[], bool],
+        directory: RunDirectory | None,
     ) -> None:
         self._plan, self._wishes, self._watcher = plan, wishes, watcher
         self._connection, self._session, self._kept = connection, session, kept
-        self._fleet, self._stop = fleet, stop
+        self._fleet, self._stop, self._directory = fleet, stop, directory
         self.outcome = Outcome()
 
     def start(self, images: Mapping[str, Image], words: Mapping[str, tuple[str, ...]], accel: str) -> None:
@@ -167,7 +175,7 @@ class _Run:
 
     def _measure(self, stack: ExitStack) -> None:
         ksmd = FreeKsmd(self._session.files)
-        measuring = Measuring(self._plan, self._fleet.pids, ksmd, self._watcher)
+        measuring = Measuring(self._plan, self._fleet.pids, ksmd, self._watcher, self._directory)
         stack.callback(measuring.close)
         measuring.run(self._stop)
         if self._wishes.pause and not self._stop():

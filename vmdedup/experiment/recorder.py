@@ -3,46 +3,41 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.policies import policy_kind
 from vmdedup.experiment.provenance import machine, versions
 from vmdedup.experiment.room import HostRoom
-from vmdedup.experiment.sampler import Row, sample
+from vmdedup.experiment.rows import Rows, Watcher
+from vmdedup.experiment.sampler import sample
 from vmdedup.experiment.scenario import PAGE_SIZE, Scenario
 from vmdedup.experiment.tally import guest_rows, matrix_rows
 from vmdedup.policy.table import policy_label
 from vmdedup.policy.work import GUEST_PRICES_NS
 from vmdedup.result import columns
+from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.result.tables import table
 from vmdedup.units import SECOND_NS
 
 
-class Watcher(Protocol):
-    """Whoever wants to see a run while it goes on."""
-
-    def sample(self, row: Row) -> None:
-        """A new row of the series."""
-
-    def event(self, text: str) -> None:
-        """Something worth a line has happened."""
-
-
 class Recorder:
     """Takes samples and notes events. Times are nanoseconds since the run began."""
 
-    def __init__(self, scenario: Scenario, watcher: Watcher, room: HostRoom | None = None) -> None:
-        """room: what the host got, if it is emulated."""
+    def __init__(
+        self,
+        scenario: Scenario,
+        watcher: Watcher,
+        room: HostRoom | None = None,
+        directory: RunDirectory | None = None,
+    ) -> None:
+        """room: what the host got, if it is emulated. directory: where rows go as they come."""
         self.now = 0
         self.waits = {"guests": 0.0, "ksmd": 0.0}  # real seconds spent waiting since the last sample
         self._scenario = scenario
-        self._watcher = watcher
         self._room = room
-        self._series: list[Row] = []
-        self._timing: list[Row] = []
-        self._events: list[dict[str, Any]] = []
+        self._rows = Rows(watcher, directory)
         self._last = -1  # when the last row was taken
         self._cpu = 0.0  # of ksmd, as the last row has it
         self._worst: dict[str, Any] | None = None
@@ -51,8 +46,7 @@ class Recorder:
 
     def event(self, text: str) -> None:
         """Note that something has happened now."""
-        self._events.append({"time_s": self.now / SECOND_NS, "text": text})
-        self._watcher.event(text)
+        self._rows.event(self.now / SECOND_NS, text)
 
     def look(self, emulation: Emulation) -> None:
         """Note how much the host has used at most, and when that was: between two rows, too."""
@@ -69,7 +63,7 @@ class Recorder:
     @property
     def rows(self) -> int:
         """Rows so far."""
-        return len(self._series)
+        return len(self._rows.series)
 
     def is_due(self, interval: int) -> bool:
         """Whether a row of the next interval has not been taken yet."""
@@ -79,22 +73,20 @@ class Recorder:
         """Add a row. ksmd_cpu: CPU seconds to be shown for ksmd."""
         self._last, self._cpu = self.now, ksmd_cpu
         self.look(emulation)
+        self._rows.begin(lambda: self._run(emulation.backend.name, "running"))
         before = time.monotonic()
         alive = sum(1 for _ in emulation.alive())
         row = sample(emulation.backend, self.now / SECOND_NS, alive, ksmd_cpu)
-        self._series.append(row)
-        self._timing.append(
-            {
-                "time_s": row["time_s"],
-                "wall_s": before - self._clock,
-                "guests_wall_s": self.waits["guests"],
-                "ksmd_wall_s": self.waits["ksmd"],
-                "sample_wall_s": time.monotonic() - before,
-                "ksmd_cpu_measured_s": emulation.ksmd.cpu_seconds(),
-            }
-        )
+        timing = {
+            "time_s": row["time_s"],
+            "wall_s": before - self._clock,
+            "guests_wall_s": self.waits["guests"],
+            "ksmd_wall_s": self.waits["ksmd"],
+            "sample_wall_s": time.monotonic() - before,
+            "ksmd_cpu_measured_s": emulation.ksmd.cpu_seconds(),
+        }
         self.waits = dict.fromkeys(self.waits, 0.0)
-        self._watcher.sample(row)
+        self._rows.add(row, timing)
 
     def sample_last(self, emulation: Emulation, ksmd_cpu: float) -> None:
         """Add a row for the end, unless the latest one is for now."""
@@ -111,10 +103,10 @@ class Recorder:
         mappings = emulation.backend.mappings()
         return Result(
             run=self._run(emulation.backend.name, ended),
-            series=table(self._series, columns.SERIES),
+            series=table(self._rows.series, columns.SERIES),
             guests=table(guest_rows(emulation, mappings), columns.GUESTS),
             matrix=table(matrix_rows(emulation, mappings), columns.MATRIX),
-            timing=table(self._timing, columns.TIMING),
+            timing=table(self._rows.timing, columns.TIMING),
         )
 
     def _run(self, backend: str, ended: str) -> dict[str, Any]:
@@ -129,7 +121,7 @@ class Recorder:
             "clock": scenario.clock,
             "page_size": PAGE_SIZE,
             "ended": ended,
-            "events": self._events,
+            "events": self._rows.events,
             "worst": self._worst,
             "copy_ns": GUEST_PRICES_NS["cow_break"],
             "host": self._room.document if self._room is not None else None,

@@ -17,9 +17,11 @@ from vmdedup.experiment.disks import open_disks
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guests import Plan, plan
 from vmdedup.experiment.policies import write_tunables
-from vmdedup.experiment.recorder import Recorder, Watcher
+from vmdedup.experiment.recorder import Recorder
 from vmdedup.experiment.room import HostRoom, host_room
+from vmdedup.experiment.rows import Watcher
 from vmdedup.experiment.scenario import Scenario
+from vmdedup.experiment.unstick import Unstick
 from vmdedup.experiment.warm import warm_up
 from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.logs import LogChannel, Logs
@@ -28,6 +30,7 @@ from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
 from vmdedup.limits import need_descriptors
 from vmdedup.policy.process import PRELOAD as POLICY_PRELOAD
 from vmdedup.policy.process import warm_policies
+from vmdedup.result.directory import WORTH_KEEPING, RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.signals import Interrupt
 
@@ -35,7 +38,6 @@ COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
 EXHAUSTED, BROKEN = "host memory exhausted", "scanner broke down"
 _log = logging.getLogger(__name__)
 DESCRIPTORS = 4  # of a guest in this process: its pipe, its sentinel and life line, one to spare
-_WORTH_KEEPING = 2  # rows: the first is of the moment before anything has happened
 
 Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
@@ -63,11 +65,12 @@ def run_scenario(
     log_handler: logging.Handler,
     log_level: int = logging.WARNING,
     backend: str = "emulator",
+    directory: RunDirectory | None = None,
 ) -> Result:
     """Run a scenario to its end, until Ctrl-C, or until, after the first sample, the host's memory runs out or ksmd,
     or the policy, breaks down.
 
-    watcher: sees every sample and event. backend: of BACKENDS.
+    watcher: sees every sample and event. backend: of BACKENDS. directory: where rows go while the run goes on.
 
     log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
     """
@@ -76,7 +79,7 @@ def run_scenario(
     planned = plan(scenario)
     need_descriptors(DESCRIPTORS * len(planned.specs), f"{len(planned.specs)} guests")
     with Logs(log_handler, log_level) as logs:
-        recorder = Recorder(scenario, watcher, room)
+        recorder = Recorder(scenario, watcher, room, directory)
         disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         _start_fork_server(scenario)
@@ -99,12 +102,12 @@ def _start_fork_server(scenario: Scenario) -> None:
 
 def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder, room: HostRoom | None) -> Result:
     write_tunables(scenario, emulation.ksmd, recorder.event)
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, Unstick(interrupt):
         try:
             _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
             ended = _ended(emulation, interrupt)
         except (HostError, WorkerDiedError) as error:
-            if recorder.rows < _WORTH_KEEPING:
+            if recorder.rows < WORTH_KEEPING:
                 raise _with_note(error, room) from None
             recorder.look(emulation)
             recorder.event(str(error))

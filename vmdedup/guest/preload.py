@@ -8,7 +8,6 @@ the pages they lie in. Ctrl-C is the parent's business from the first instructio
 from __future__ import annotations
 
 import gc
-import signal
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from vmdedup.guest.seeds import keys
 from vmdedup.guest.worker import serve
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.memory import Host
+from vmdedup.signals import ignore_ending
 
 __all__ = ["serve"]
 
@@ -38,7 +38,7 @@ def _warm() -> None:
     host.close()
 
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+ignore_ending()
 _warm()
 gc.collect()
 gc.freeze()

@@ -32,6 +32,7 @@ from vmdedup.host.segment import NO_MEMORY
 from vmdedup.ours import folder
 from vmdedup.ours.child import safe_interpreters
 from vmdedup.ours.passing import Passing
+from vmdedup.signals import ignore_ending
 
 ORPHANED = 17
 _JOIN_SECONDS = 5.0
@@ -97,7 +98,7 @@ def without_main() -> Iterator[None]:
 
 def settle() -> None:
     """To be called first in a worker: Ctrl-C is the parent's business, and the parent's end is the worker's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_ending()
     threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
 
 

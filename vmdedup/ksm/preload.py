@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from vmdedup.host.memory import Host
 from vmdedup.ksm import adopt
 from vmdedup.ksm.daemon import run_ksmd
 from vmdedup.ksm.ksmd import Ksmd
+from vmdedup.signals import ignore_ending
 
 __all__ = ["run_ksmd"]
 
@@ -34,7 +34,7 @@ def _warm() -> None:
     host.close()
 
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+ignore_ending()
 _warm()
 gc.collect()
 gc.freeze()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 from contextlib import suppress
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from vmdedup.host.memory import Host
 from vmdedup.policy.process import WARM, run_policy
 from vmdedup.policy.table import load_policy
+from vmdedup.signals import ignore_ending
 
 __all__ = ["run_policy"]
 
@@ -31,7 +31,7 @@ def _warm(name: str) -> None:
     host.close()
 
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+ignore_ending()
 for _name in os.environ.get(WARM, "").splitlines():
     with suppress(Exception):  # it breaks down again, and is heard, in a process of its own
         _warm(_name)

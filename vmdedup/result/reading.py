@@ -22,8 +22,18 @@ LARGEST: Final = 2**64  # no counter, seed or address is as large
 
 def read_document(path: Path) -> dict[str, Any]:
     """The JSON object in a file. UsageError: it is no regular file, or holds none."""
+    return _parsed(_content(path), path)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file that has one a line; of the last line, the writer may have got a part only."""
+    whole, _, _ = _content(path).rpartition(b"\n")
+    return [_parsed(line, path) for line in whole.splitlines()]
+
+
+def _parsed(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        text = _content(path).decode("utf-8")
+        text = content.decode("utf-8")
         document = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
     except RecursionError:
         raise UsageError(f"{path} is nested deeper than {DEEPEST} levels; no file of ours is") from None

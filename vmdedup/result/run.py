@@ -11,7 +11,8 @@ from typing import Any
 from vmdedup.errors import UsageError
 from vmdedup.result.columncheck import check_columns
 from vmdedup.result.decoding import read_tables
-from vmdedup.result.directory import json_bytes, write_directory
+from vmdedup.result.directory import RunDirectory, json_bytes
+from vmdedup.result.journal import is_unfinished, read_journals
 from vmdedup.result.reading import read_document
 from vmdedup.result.schema import Policies, Run, checked
 from vmdedup.result.summary import summarise
@@ -45,17 +46,21 @@ class Result:
         return summarise(self.run, self.series, self.guests, self.matrix)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the results directory, whole or not at all. Raises VmdedupError with the reason."""
-        path = Path(path)
+        """Writes a new results directory, whole or not at all. Raises VmdedupError with the reason."""
+        with RunDirectory(path) as directory:
+            self.save_into(directory)
+        return Path(path)
+
+    def save_into(self, directory: RunDirectory) -> None:
+        """Fill a directory that was taken for this run. Raises VmdedupError with the reason."""
         files = {"run.json": json_bytes(self.run), "summary.json": json_bytes(self.summary)}
-        files |= {f"{name}.parquet": to_parquet(getattr(self, name)) for name in _TABLES}
-        write_directory(path, files)
-        return path
+        directory.finish(files | {f"{name}.parquet": to_parquet(getattr(self, name)) for name in _TABLES})
 
 
 def open_result(path: str | Path) -> Result:
-    """The results in a directory that a run left. UsageError: it is none, or that of several policies, which it names.
+    """The results in a directory that a run left; of one that was killed, its rows.
 
+    UsageError: it is none, or that of several policies, which it names.
     Nothing in the directory is believed before it was looked at.
     """
     parts = list_parts(path)
@@ -84,6 +89,8 @@ def list_parts(path: str | Path) -> dict[str, Path]:
 
 
 def _open(path: Path) -> Result:
+    if is_unfinished(path):
+        return Result(*read_journals(path))
     about = path / "run.json"
     if not about.exists():
         raise UsageError(f"{path} is not the directory of a run: it has no run.json")

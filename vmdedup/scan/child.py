@@ -11,7 +11,7 @@ import signal
 import sys
 
 from vmdedup import errors
-from vmdedup.signals import ENDING
+from vmdedup.signals import ignore_ending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class Child:
     def _run(self, work: Callable[[Callable[[], bool]], Any], answer: int) -> NoReturn:
         status = 1
         try:
-            for number in ENDING:  # whoever wants the work decides when it ends, and kills this process
-                signal.signal(number, signal.SIG_IGN)
+            ignore_ending()
             os.close(self._answer)
             try:
                 packed = DONE + marshal.dumps(work(self._is_orphan))
