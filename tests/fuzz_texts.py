@@ -1,34 +1,26 @@
 """A fuzzer of recordings and scripts: python tests/fuzz_texts.py [--seconds 600] [--seed N] [recording|script…]
 
-Small valid files are mutated and read, with bounded memory and time; the records of most recordings get right checksums
-again, so that what is in them is looked at. All may end in one way only: they are read, and shown without an escape
-sequence, or there is an error of one line. A case is known by kind, seed and number.
+As fuzz_dumps.py, by whose means it runs: small valid files are changed and read, in a child with bounded memory and
+time. The records of most recordings get right checksums again, so that what is in them is looked at. A case may end in
+two ways only: it is read, and what is said of it fits a terminal, or it is refused by an error of ours in one line.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import io
 import json
 import random
-import resource
-import signal
 import sys
-import tempfile
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fuzz_dumps
 import numpy as np
+from fuzz_dumps import main, mutated
 from memory_dumps import page, write_recording
 from script_generator import generate_into
 
-from vmdedup.cli.say import say, say_document
-from vmdedup.errors import HostError, VmdedupError
+from vmdedup.errors import VmdedupError
 from vmdedup.recording import layout
 from vmdedup.recording.reader import Recording
 from vmdedup.recording.summary import summarise
@@ -36,9 +28,8 @@ from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse
 from vmdedup.report.recording import lines
+from vmdedup.shown import json_text, shown, shown_lines
 
-ROOM = 768 << 20  # bytes of address space beyond what is loaded
-PATIENCE = 20  # seconds of a case
 WORDS = ["0", "-1", "9" * 5000, "0x" + "f" * 60, "1e9", "..", "0..", "3..1", "\x1b]0;x\x07", "\u202e", "\0", "é" * 70]
 WORDS += ["34359738368", "18446744073709551615", "4294967295", "#", "file", "seed", "key", "+", "vm", "unmap", "pass"]
 VALUES: list[Any] = [
@@ -70,18 +61,17 @@ def write_script(dice: random.Random, folder: Path) -> Path:
             rows.insert(dice.randrange(len(rows)), dice.choice(rows))
     data = "\n".join(map(" ".join, rows)).encode()
     path = folder / "case.ksm"
-    path.write_bytes(fuzz_dumps.mutated(data, dice) if dice.random() < 0.3 else data)
+    path.write_bytes(mutated(data, dice) if dice.random() < 0.3 else data)
     return path
 
 
-def read_script(path: Path) -> None:
-    """Parse and play it, and print what it prints."""
+def read_script(path: Path) -> str:
+    """Parse and play it: what it prints."""
     script = parse(path)
     if script.pages() > 1 << 20 or sum(getattr(step, "times", 0) for step in script.steps) > 1000:
-        return  # it may be as large as its user wants
+        return ""  # it may be as large as its user wants
     with EmulatedMachine(script) as machine:
-        for line in play(script, machine):
-            say(line)
+        return "\n".join(play(script, machine))
 
 
 def write_record(dice: random.Random, folder: Path) -> Path:
@@ -93,7 +83,7 @@ def write_record(dice: random.Random, folder: Path) -> Path:
     }
     write_recording(path, lives, 24)
     data = path.read_bytes()
-    path.write_bytes(fuzz_dumps.mutated(data, dice) if dice.random() < 0.4 else rewritten(data, dice))
+    path.write_bytes(mutated(data, dice) if dice.random() < 0.4 else rewritten(data, dice))
     return path
 
 
@@ -114,7 +104,7 @@ def rewritten(data: bytes, dice: random.Random) -> bytes:
 def changed(kind: int, payload: bytes, dice: random.Random) -> bytes:
     """A payload changed: a value of JSON replaced by an odd one, or bytes."""
     if kind not in (layout.HEAD, layout.GUEST, layout.REGIONS, layout.STEP) or dice.random() < 0.2:
-        return fuzz_dumps.mutated(payload, dice)
+        return mutated(payload, dice)
     value = json.loads(payload)
     place = value
     while True:
@@ -129,13 +119,10 @@ def changed(kind: int, payload: bytes, dice: random.Random) -> bytes:
         place = inner
 
 
-def read_record(path: Path) -> None:
-    """Open it, show what it holds, and read all contents of every step."""
+def read_record(path: Path) -> str:
+    """Open it, and read all contents of every step: what is said of it."""
     with Recording(path) as recording:
         summary = summarise(recording)
-        for line in lines(summary):
-            say(line)
-        say_document(summary)
         for guest in range(len(recording.guests)):
             if recording.guests[guest].pages > 1 << 22:
                 continue  # it may be as large as its user wants
@@ -143,71 +130,34 @@ def read_record(path: Path) -> None:
                 state = recording.state(guest, step)
                 for _ in recording.contents(state[np.flatnonzero(state)]):
                     pass
+        return "\n".join([shown_lines("\n".join(lines(summary))), json_text(summary)])
 
 
-KINDS: dict[str, tuple[Callable[[random.Random, Path], Path], Callable[[Path], None]]] = {
+KINDS: dict[str, tuple[Callable[[random.Random, Path], Path], Callable[[Path], str]]] = {
     "recording": (write_record, read_record),
     "script": (write_script, read_script),
 }
 
 
-def run_case(kind: str, seed: int, number: int, folder: Path) -> str:
-    """One case: "read", "refused", or a finding, with why."""
+def run_case(kind: str, seed: int, case: int, folder: Path) -> tuple[str, str]:
+    """One case: "read" or "refused" and the message; "finding" and why. Before the first case, all is compiled."""
+    if case < 0:
+        for golden in sorted((Path(__file__).parent / "golden").glob("everything-*.ksm")):
+            read_script(golden)
     write, read = KINDS[kind]
-    path = write(random.Random(f"{kind} {seed} {number}"), folder)
-    said = io.StringIO()
-    signal.alarm(PATIENCE)
+    path = write(random.Random(f"{kind} {seed} {case}"), folder)
     try:
-        with contextlib.redirect_stdout(said):
-            read(path)
-        outcome = "read"
+        what, told = "read", read(path)
     except VmdedupError as error:
-        with contextlib.redirect_stdout(said):
-            say(error)
-        if "\n" in str(error) or (len(str(error)) > 1000 and not isinstance(error, HostError)):
-            return f"no one line: {error!r}"[:2000]
-        outcome = "refused"
+        what, told = "refused", shown(error)
+        if len(told) > 1000 or isinstance(error.__cause__, MemoryError):
+            return "finding", f"memory, or no one line: {told[:1000]}"
     except BaseException:
-        return traceback.format_exc()
-    finally:
-        signal.alarm(0)
-    return outcome if said.getvalue().replace("\n", "").isprintable() else "an escape sequence"
-
-
-def late(number: int, frame: object) -> None:
-    """What a case that takes too long ends with."""
-    raise TimeoutError(f"takes more than {PATIENCE} s")
-
-
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], metavar="KIND")
-    parser.add_argument("--seconds", type=float, default=600, help="for each kind")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    signal.signal(signal.SIGALRM, late)
-    findings = 0
-    for kind in options.kinds or KINDS:
-        counts: dict[str, int] = {"read": 0, "refused": 0}
-        for path in sorted((Path(__file__).parent / "golden").glob("everything-*.ksm")):  # so that all is compiled
-            with contextlib.redirect_stdout(io.StringIO()):
-                read_script(path)
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, resource.RLIM_INFINITY))
-        end, number = time.monotonic() + options.seconds, 0
-        while time.monotonic() < end:
-            with tempfile.TemporaryDirectory(prefix="vmdedup-fuzz-") as name:
-                what = run_case(kind, options.seed, number, Path(name))
-            if what not in counts:
-                findings += 1
-                print(f"FINDING {kind} seed {options.seed} case {number}: {what}", flush=True)
-            else:
-                counts[what] += 1
-            number += 1
-        print(f"{kind}: {number} cases, {counts['read']} read, {counts['refused']} refused, {findings} findings so far")
-    return 1 if findings else 0
+        return "finding", traceback.format_exc()
+    if not told.replace("\n", "").isprintable():
+        return "finding", f"not fit for a terminal: {told[:1000]!r}"
+    return what, told
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(list(KINDS), run_case, __file__))

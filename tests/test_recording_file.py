@@ -299,6 +299,18 @@ def test_regions_are_taken_in_any_number_and_never_twice(tmp_path: Path) -> None
         Recording(path)
 
 
+def test_a_name_of_any_length_is_said_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "long.rec"
+    path.write_bytes(
+        HEAD + document(layout.GUEST, name="x" * 9999, source="x") + document(layout.STEP, time_ns=0, guests={})
+    )
+    with Recording(path) as recording:
+        for ask in (lambda: summarise(recording), lambda: recording.guest_number("y")):
+            with pytest.raises(DumpError, match=r"x{40}…") as refused:
+                ask()
+            assert len(str(refused.value)) < 1000
+
+
 def test_a_summary_is_no_longer_than_the_file_allows(tmp_path: Path) -> None:
     path = tmp_path / "wide.rec"
     step = document(layout.STEP, time_ns=0, guests={})

@@ -127,7 +127,7 @@ class RecordedLife(Life):
 
     def __init__(self, recording: Recording, guest: int) -> None:
         recorded = recording.guests[guest]
-        self.name = f"{recording.path} ({recorded.name})"
+        self.name = f"{recording.path} ({recorded.label})"
         self.places = recorded.places
         self.times = [step.time_ns for step in recording.steps]
         self._recording, self._guest = recording, guest

@@ -27,6 +27,8 @@ from vmdedup.recording.log import Log, Record
 from vmdedup.recording.places import Places
 from vmdedup.recording.snapshot import Snapshot
 
+_MOST_LETTERS = 40  # of a name in messages
+
 
 @dataclass(frozen=True)
 class RecordedGuest:
@@ -35,6 +37,11 @@ class RecordedGuest:
     name: str
     source: str
     places: Places
+
+    @property
+    def label(self) -> str:
+        """Its name as messages have it: the name in the file may be of any length."""
+        return self.name if len(self.name) <= _MOST_LETTERS else f"{self.name[:_MOST_LETTERS]}…"
 
     @property
     def pages(self) -> int:

@@ -20,7 +20,7 @@ from vmdedup.recording.places import Numbers
 from vmdedup.recording.snapshot import Snapshot
 
 ContentNumbers = NDArray[np.uint32]
-_SHOWN = 40  # guests in an error, and letters of a name there
+_SHOWN = 40  # guests in an error
 
 
 class Recording:
@@ -49,7 +49,7 @@ class Recording:
         """The guest of a name. DumpError: there is none."""
         names = [guest.name for guest in self.guests]
         if name not in names:
-            listed = ", ".join(name[:_SHOWN] for name in names[:_SHOWN])
+            listed = ", ".join(guest.label for guest in self.guests[:_SHOWN])
             raise DumpError(f"{self.path} has no guest {name!r}; it has {listed}")
         return names.index(name)
 
@@ -80,7 +80,7 @@ class Recording:
         for earlier in reversed(self.steps[: step + 1]):
             if guest in earlier.guests:
                 return earlier.guests[guest]
-        raise DumpError(f"{self.path} has nothing of guest {self.guests[guest].name!r} at step {step}; record again")
+        raise DumpError(f"{self.path} has nothing of guest {self.guests[guest].label!r} at step {step}; record again")
 
     # Contents
 
