@@ -162,7 +162,7 @@ def test_progress_is_for_terminals(series: list[str], tmp_path: Path) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
-    assert "step 2: day" in said
+    assert "step 0: day" in said  # later ones only if they take a while
     assert said.endswith("\r\x1b[K")
 
 
