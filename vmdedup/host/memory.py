@@ -315,13 +315,10 @@ class Memory:
 
     def write_bytes(self, pages: NDArray[np.int64], places: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         """Store a run of bytes into each of n pages: places (n,) is the first byte, data (n, length)."""
-        numbers, offsets_in_page = self._numbers(pages), np.ascontiguousarray(places, np.int64)
+        numbers, places = self._numbers(pages), np.ascontiguousarray(places, np.int64)
         runs = np.ascontiguousarray(data, np.uint8)
-        if len(offsets_in_page) and not (
-            int(offsets_in_page.min()) >= 0 and int(offsets_in_page.max()) + runs.shape[1] <= self.page_size
-        ):
+        if len(places) and not (int(places.min()) >= 0 and int(places.max()) + runs.shape[1] <= self.page_size):
             raise HostError(f"a store of {runs.shape[1]} bytes does not fit into a page of {self.page_size}")
-        places = offsets_in_page
         self._all(numbers, lambda k: access.store_bytes(self._h, self.mm, numbers[k:], places[k:], runs[k:]))
 
     def write(self, page: int, data: bytes, offset: int = 0) -> None:
