@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from vmdedup.cli import run_command
+
 COMMAND = [sys.executable, "-m", "vmdedup"]
 QUICK = (["scenario", "list"], ["policy", "list", "--json"], ["--help"], ["run", "--help"], ["doctor"])
 
@@ -115,3 +117,17 @@ def test_signals_end_a_command_in_one_line(number: signal.Signals, status: int, 
         process.wait()
     assert ours.returncode == status
     assert "interrupted" in one_line(error)
+
+
+def test_a_mistake_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(arguments: object) -> None:
+        raise ZeroDivisionError("by\nzero")
+
+    monkeypatch.setattr("vmdedup.cli.quick.run", fail)
+    assert run_command(["scenario", "list"]) == 1
+    error = one_line(capsys.readouterr().err.encode())
+    assert "ZeroDivisionError: by zero" in error
+    assert "test_cli_streams.py" in error
+    monkeypatch.setenv("VMDEDUP_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        run_command(["scenario", "list"])

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from small_runs import SMALL, Watching, run, write
 
+from vmdedup.breakdown import in_a_line
 from vmdedup.cli import run_command
 from vmdedup.errors import BrokeDownError, WorkerDiedError
 from vmdedup.experiment.overrides import Overrides
 from vmdedup.experiment.run import BROKEN
 from vmdedup.experiment.sampler import Row
-from vmdedup.host.breakdown import in_a_line
 from vmdedup.host.memory import Host
 from vmdedup.policy.process import Order, PolicyProcess
 from vmdedup.policy.table import load_policy

@@ -7,6 +7,7 @@ Results go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from vmdedup.cli import quick
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HARMLESS = frozenset({"--help", "--version"})  # what any system can answer
 GONE = 128 + 13  # as if ended by SIGPIPE
+TRACEBACK = "VMDEDUP_TRACEBACK"  # a variable of the environment
 
 
 def main() -> NoReturn:
@@ -53,7 +55,7 @@ def run_command(arguments: Sequence[str]) -> int:
         return complain("there is not enough memory for this; free some, or ask for less", 1)
     except Exception as error:
         if not hasattr(error, "format_message"):
-            raise
+            return _break_down(error)
         return _refuse_arguments(error, str(error.format_message()))
 
 
@@ -71,6 +73,15 @@ def complain(text: str, status: int) -> int:
     """One line on stderr. Returns the status."""
     warn(text)
     return status
+
+
+def _break_down(error: Exception) -> int:
+    """A mistake of ours: one line that can be reported, and all of it for whoever mends it."""
+    from vmdedup.breakdown import in_a_line
+
+    if os.environ.get(TRACEBACK):
+        raise error
+    return complain(f"this is a mistake of vmdedup's: {in_a_line(error)}; report it; {TRACEBACK}=1 shows more", 1)
 
 
 def _refuse_arguments(error: Exception, message: str) -> int:

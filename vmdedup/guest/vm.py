@@ -14,13 +14,13 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 import vmdedup.errors
+from vmdedup.breakdown import WANTS_MEMORY
 from vmdedup.errors import GuestError, VmdedupError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.machine import Guest, GuestStats
 from vmdedup.guest.memory import MemoryProvider
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.worker import Assignment, serve
-from vmdedup.host.breakdown import WANTS_MEMORY
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.segment import NO_MEMORY
 from vmdedup.host.workers import fork_server, start

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from vmdedup.breakdown import in_a_line
 from vmdedup.errors import VmdedupError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.machine import Guest, GuestStats
 from vmdedup.guest.memory import MemoryProvider
 from vmdedup.guest.revived import RevivedGuest
 from vmdedup.guest.spec import GuestSpec
-from vmdedup.host.breakdown import in_a_line
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.workers import settle
 

@@ -26,8 +26,8 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
+from vmdedup.breakdown import WANTS_MEMORY, in_a_line
 from vmdedup.errors import BrokeDownError, VmdedupError, WorkerDiedError
-from vmdedup.host.breakdown import WANTS_MEMORY, in_a_line
 from vmdedup.host.segment import NO_MEMORY
 from vmdedup.ours import folder
 from vmdedup.ours.child import safe_interpreters

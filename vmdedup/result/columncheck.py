@@ -11,7 +11,10 @@ from vmdedup.result import columns
 from vmdedup.result.tables import Table, column_problem
 
 TEXT: Final = frozenset({"guest", "group", "state", "guest_a", "guest_b"})
-UNKNOWN: Final = frozenset({"cow_breaks", "possible_pages"})  # what nobody can know in some runs
+# What nobody can know in some runs: of the kernel's, or after who scans has broken down.
+UNKNOWN: Final = frozenset(
+    {"cow_breaks", "possible_pages", *(name for name in columns.GUESTS if name.startswith("ksm_"))}
+)
 _NEEDED: Final[Mapping[str, Collection[str]]] = {
     "series": tuple(columns.SERIES),
     "guests": tuple(columns.GUESTS),

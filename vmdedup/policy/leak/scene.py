@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from vmdedup.breakdown import in_a_line
 from vmdedup.errors import BrokeDownError, VmdedupError
-from vmdedup.host.breakdown import in_a_line
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.memory import Host, Memory
 from vmdedup.policy.base import Policy

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 # Code that is not the author's whose policy, say, has broken down.
-_LIBRARIES: Final = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
+_LIBRARIES: Final = tuple({str(Path(__file__).parent), *sysconfig.get_paths().values()})
 WANTS_MEMORY: Final = "the system gives it no memory (ulimit -v?); raise the limit, or run fewer or smaller guests"
 _LONGEST: Final = 300  # characters of what an error says of itself
 
