@@ -85,6 +85,13 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "both": (["{dump}", "--output", "{new}", "--steps", "2", "--duration", "5s"], "say the same thing"),
     "no steps": (["{dump}", "--output", "{new}", "--steps", "0"], "--steps"),
     "output exists": (["{dump}", "--output", "{dump}"], "is read by this very command; choose another file to write"),
+    "no such number": (["pid:" + "9" * 5000, "--output", "{new}"], "names no process; give its number"),
+    "a number too long": (["pid:99999999999999999999", "--output", "{new}"], "names no process; give its number"),
+    "nought": (["pid:0", "--output", "{new}"], "pid:0 names no process"),
+    "no end": (
+        ["{dump}", "--output", "{new}", "--interval", "100000000000000h"],
+        "more than a century; give a shorter",
+    ),
     "no process": (["pid:999999999", "--output", "{new}"], "cannot be recorded: there is none"),
 }
 

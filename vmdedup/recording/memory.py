@@ -12,7 +12,7 @@ from vmdedup.errors import DumpError
 
 Which = Literal["guest"] | Only
 CHOICES: Final[tuple[str, ...]] = ("guest", *get_args(Only))
-_SIZE = re.compile(rb"(?:size=)?(\d+)([kKmMgG]?)(?:,|\Z)")
+_SIZE = re.compile(rb"(?:size=)?(\d{1,18})([kKmMgG]?)(?:,|\Z)")
 _UNITS = {b"k": 1 << 10, b"": 1 << 20, b"m": 1 << 20, b"g": 1 << 30}
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmdedup.errors import DumpError
+from vmdedup.errors import DumpError, UsageError
 from vmdedup.outputs import check_output
 from vmdedup.recording.pause import Pauses
 from vmdedup.recording.sources import Source
@@ -16,6 +16,7 @@ from vmdedup.recording.writer import Writer
 
 Watch = Callable[[int, str], None]
 _DEFAULT_STEPS = 10
+_LONGEST = 100 * 365 * 86_400 * 10**9  # nanoseconds
 _DYING = 1.0  # seconds from the end of a process's memory to its own
 
 
@@ -45,6 +46,8 @@ def record(
 
     Closes the sources. Raises VmdedupError; whole steps are kept even then.
     """
+    if interval_ns * steps > _LONGEST:
+        raise UsageError("the recording would take more than a century; give a shorter --interval, or fewer --steps")
     outcome = Outcome()
     live = [source.pid for source in sources if source.pid is not None]
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ memory.elf         one dump, for all steps
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from vmdedup.dump.open import open_dump
 from vmdedup.errors import UsageError
 from vmdedup.recording.memory import CHOICES, Which, process_memory
 
+_PID = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)  # Linux gives no larger ones
 _PID_FILES = ("/run/libvirt/qemu/{name}.pid", "{runtime}/libvirt/qemu/run/{name}.pid")
 
 
@@ -108,16 +110,16 @@ class DumpSource(Source):
 def find_source(text: str, which: Which = "guest") -> Source:
     """What the user means. which: of a process's memory, where the text does not say. UsageError with the remedy."""
     name, equals, rest = text.partition("=")
-    if not equals or Path(text).exists():
+    if not equals or os.path.exists(text):
         name, rest = "", text
     kind, _, what = rest.partition(":")
-    if kind in ("pid", "domain") and what and not Path(rest).exists():
+    if kind in ("pid", "domain") and what and not os.path.exists(rest):
         plain, _, said = what.rpartition(":")
         if said in CHOICES and plain:
             what, which = plain, cast(Which, said)
         pid = _pid(what) if kind == "pid" else _domain_pid(what)
         return ProcessSource(name or (f"pid-{what}" if kind == "pid" else what), rest, pid, which)
-    paths = [rest] if Path(rest).exists() else rest.split(",")
+    paths = [rest] if os.path.exists(rest) else rest.split(",")
     if not all(paths):
         raise UsageError(f"{text!r} is no source; give pid:N, domain:NAME, a dump, or NAME=DUMP1,DUMP2,…")
     return DumpSource(name or Path(paths[0]).stem, paths)
@@ -134,8 +136,8 @@ def find_sources(texts: list[str], which: Which = "guest") -> list[Source]:
 
 
 def _pid(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise UsageError(f"pid:{text} names no process; give its number, as in pid:1234")
+    if not _PID.fullmatch(text):
+        raise UsageError(f"pid:{text[:20]} names no process; give its number, as in pid:1234")
     return int(text)
 
 
