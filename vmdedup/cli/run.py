@@ -52,6 +52,13 @@ class On(StrEnum):
     kernel = "kernel"
 
 
+class PriceList(StrEnum):
+    """By whose prices ksmd takes virtual time and is billed."""
+
+    built_in = "built-in"
+    host = "host"
+
+
 class ClockName(StrEnum):
     """Lockstep: virtual time, the same counters every time. Wall: everybody runs freely."""
 
@@ -71,6 +78,10 @@ def run(
     ] = None,
     duration: Annotated[str | None, typer.Option(help="How long the run is, e.g. 90s or 5min.")] = None,
     clock: Annotated[ClockName | None, typer.Option(help="Virtual time in step, or real time.")] = None,
+    prices: Annotated[
+        PriceList | None,
+        typer.Option(help="Whose prices ksmd's time goes by (default: built-in; the CPU stated: this host's)."),
+    ] = None,
     policy: Annotated[
         str | None, typer.Option(metavar="NAME,…", help="Who scans: a name, or FILE.py[:CLASS]; or several.")
     ] = None,
@@ -93,7 +104,7 @@ def run(
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
 ) -> int:
     """Returns the exit status."""
-    flags = (guests, memory, workload, seed, knobs or (), duration, clock and clock.value)
+    flags = (guests, memory, workload, seed, knobs or (), duration, clock and clock.value, prices and prices.value)
     options = Options(on, output, as_json, quiet, verbose, no_color)
     try:
         scenarios = _load_each(scenario, flags, policy, policy_set or (), budget)

@@ -7,7 +7,7 @@ the call comes back. Both end the run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 
@@ -72,6 +72,14 @@ class GuardedKsmd:
         """The figures of /proc/PID/ksm_stat."""
         return self._call(lambda: self._ksmd.ksm_stat(mm))
 
+    def tally(self) -> tuple[int, ...] | None:
+        """After the last batch: the counters that tell how long it took."""
+        return self._ksmd.tally()
+
+    def work_done(self) -> dict[str, int]:
+        """How often each operation was done, up to the end of the last batch."""
+        return self._ksmd.work_done()
+
     def cpu_seconds(self) -> float:
         """CPU time that its processes have really had."""
         return self._call(self._ksmd.cpu_seconds)
@@ -132,11 +140,21 @@ class GuardedPolicy(GuardedKsmd):
         self.name = policy.kind.name
         self.keeps_budget = policy.kind.keeps_budget
         self.is_steered = policy.kind.is_steered
+        self.is_tallied = policy.kind.is_tallied
 
     @property
     def bill_ns(self) -> int:
         """CPU time that it has used by its price list, up to the end of the last batch."""
         return self._policy.bill_ns
+
+    @property
+    def prices(self) -> Mapping[str, float]:
+        """The list that it is billed by."""
+        return self._policy.prices
+
+    @prices.setter
+    def prices(self, prices: Mapping[str, float]) -> None:
+        self._policy.prices = prices
 
     def get(self, knob: str) -> int:
         """A tunable's value; use_zero_pages of a policy without it is 1: zeros need not cost it a frame."""

@@ -21,6 +21,7 @@ class Overrides:
     knobs: Sequence[str] = ()
     duration: str | None = None
     clock: str | None = None
+    prices: str | None = None  # built-in or host
     policy: str | None = None
     policy_knobs: Sequence[str] = ()  # of that policy, KNOB=VALUE
     budget: str | None = None  # pages, or cpu=SHARE
@@ -37,6 +38,9 @@ class Overrides:
             name, value = _split(knob)
             data.setdefault("ksm", {})[name] = value
             flags["ksm", name] = f"--set {knob}"
+        if self.prices is not None:
+            data.setdefault("ksm", {})["prices"] = self.prices
+            flags["ksm", "prices"] = f"--prices {self.prices}"
         self._apply_to_policy(data, flags)
         for number, group in enumerate(_groups(data)):
             self._apply_to_group(group, ("guests", number), flags)

@@ -94,6 +94,8 @@ def _check_budget(scenario: Scenario) -> Iterator[Problem]:
         yield Problem(("policy", "cpu"), "the budget is one of pages; leave one of the two out")
     if section.costs == "page_cost" and (section.name != "ksm" or section.cpu is not None):
         yield Problem(("policy", "costs"), "page_cost is for ksm with a budget of pages; leave it out")
+    elif section.costs == "page_cost" and scenario.ksm.page_cost is None:
+        yield Problem(("policy", "costs"), "[ksm] has no page_cost; give one there, or leave costs out")
 
 
 def _unknown(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.policies import policy_kind
+from vmdedup.experiment.pricing import Pricing
 from vmdedup.experiment.provenance import machine, versions
 from vmdedup.experiment.room import HostRoom
 from vmdedup.experiment.rows import Rows, Watcher
@@ -29,10 +30,12 @@ class Recorder:
         self,
         scenario: Scenario,
         watcher: Watcher,
+        prices: Pricing,
         room: HostRoom | None = None,
         directory: RunDirectory | None = None,
     ) -> None:
         """room: what the host got, if it is emulated. directory: where rows go as they come."""
+        self.pricing = prices
         self.now = 0
         self.waits = {"guests": 0.0, "ksmd": 0.0}  # real seconds spent waiting since the last sample
         self._scenario = scenario
@@ -125,6 +128,7 @@ class Recorder:
             "worst": self._worst,
             "copy_ns": GUEST_PRICES_NS["cow_break"],
             "host": self._room.document if self._room is not None else None,
+            "prices": self.pricing.document(),
             "knobs": scenario.ksm.all_tunables(),
             "scenario": scenario.model_dump(mode="json", exclude_none=True),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._began)),

@@ -17,6 +17,7 @@ from vmdedup.experiment.disks import open_disks
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guests import Plan, plan
 from vmdedup.experiment.policies import write_tunables
+from vmdedup.experiment.pricing import pricing
 from vmdedup.experiment.recorder import Recorder
 from vmdedup.experiment.room import HostRoom, host_room
 from vmdedup.experiment.rows import Watcher
@@ -76,10 +77,11 @@ def run_scenario(
     """
     check, open_backend = BACKENDS[backend]
     room = check(scenario)
+    prices = pricing(scenario, backend)
     planned = plan(scenario)
     need_descriptors(DESCRIPTORS * len(planned.specs), f"{len(planned.specs)} guests")
     with Logs(log_handler, log_level) as logs:
-        recorder = Recorder(scenario, watcher, room, directory)
+        recorder = Recorder(scenario, watcher, prices, room, directory)
         disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         _start_fork_server(scenario)

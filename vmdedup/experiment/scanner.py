@@ -32,6 +32,12 @@ class Scanner(Protocol):
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """The figures of /proc/PID/ksm_stat."""
 
+    def tally(self) -> tuple[int, ...] | None:
+        """After a batch: the counters that tell how long it took (ksm.prices.Tally); None if it is no ksmd."""
+
+    def work_done(self) -> dict[str, int]:
+        """How often each operation of the price list was done so far; nothing if nobody counts them."""
+
     def cpu_seconds(self) -> float:
         """CPU time that its process has really had."""
 

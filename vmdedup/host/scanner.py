@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -18,12 +19,17 @@ from vmdedup.host.workers import Worker
 
 # What goes on where one that died left off.
 CARRIED: Final = ("full_scans", "pages_scanned", "pages_skipped", "looks", "adjustments")
-_ASKED: Final = ("enter", "exit", "charge", "set", "knobs", "counters", "ksm_stat", "check")
+_ASKED: Final = ("enter", "exit", "charge", "set", "knobs", "counters", "ksm_stat", "check", "work_done")
 
 
 def commands_of(scanner: Any, **more: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
     """What the process has to obey, for host.workers.serve: what every scanner is asked, and more."""
-    return {**{name: getattr(scanner, name) for name in _ASKED}, "cpu_seconds": time.process_time, **more}
+    return {
+        **{name: getattr(scanner, name) for name in _ASKED},
+        "cpu_seconds": time.process_time,
+        "scan": lambda pages: (scanner.scan(pages), scanner.knobs(), scanner.work_done(), scanner.tally()),
+        **more,
+    }
 
 
 class ScannerProcess(ABC):
@@ -38,6 +44,9 @@ class ScannerProcess(ABC):
         self._cpu_before = 0.0
         self._cpu_seen = 0.0
         self._knobs: dict[str, int] = {}  # none: not known yet
+        self._work_before: Counter[str] = Counter()
+        self._work_seen: dict[str, int] = {}  # of the process that is there
+        self._tally: tuple[int, ...] | None = None
         self._worker = self._start(False)
 
     @abstractmethod
@@ -55,6 +64,20 @@ class ScannerProcess(ABC):
         if mm in self._entered:
             self._entered.remove(mm)
         self._worker.call("exit", mm)
+
+    def scan(self, pages: int) -> int:
+        """One batch. Returns pages scanned, or looked at."""
+        scanned, self._knobs, self._work_seen, self._tally = self._worker.call("scan", pages)
+        self._seen["pages_scanned"] += scanned
+        return int(scanned)
+
+    def tally(self) -> tuple[int, ...] | None:
+        """After the last batch: the counters that tell how long it took (ksm.prices.Tally), of one that is a ksmd."""
+        return self._tally
+
+    def work_done(self) -> dict[str, int]:
+        """How often each operation was done, up to the end of the last batch, by all processes that there were."""
+        return dict(self._work_before + Counter(self._work_seen))
 
     def charge(self, now_ms: int, cpu_ms: int) -> None:
         """Its clock, and the CPU time that it has had."""
@@ -114,6 +137,8 @@ class ScannerProcess(ABC):
         for mm in [m for m, state in enumerate(self.host.arrays.mms["state"]) if state == MM_DEAD]:
             self.host.release(mm)
         self._cpu_before, self._before = self._cpu_seen, dict(self._seen)
+        self._work_before += Counter(self._work_seen)
+        self._work_seen = {}
         self._knobs = {}
         self._worker = self._start(True)
         for mm in self._entered:

@@ -31,7 +31,6 @@ def run_ksmd(
         pipe,
         commands_of(
             ksmd,
-            scan=lambda pages: (ksmd.scan(pages), ksmd.knobs()),
             full_scan=ksmd.full_scan,
             is_entered=ksmd.is_entered,
             metadata_bytes=ksmd.metadata_bytes,
@@ -52,12 +51,6 @@ class KsmdProcess(ScannerProcess):
     def is_entered(self, mm: int) -> bool:
         """Whether ksmd scans the address space."""
         return bool(self._worker.call("is_entered", mm))
-
-    def scan(self, pages: int) -> int:
-        """One batch. Returns pages scanned."""
-        scanned, self._knobs = self._worker.call("scan", pages)
-        self._seen["pages_scanned"] += scanned
-        return int(scanned)
 
     def full_scan(self) -> int:
         """Scan to the end of the current full scan. Returns pages scanned."""

@@ -9,7 +9,9 @@ from vmdedup.jit.page import checksum
 from vmdedup.ksm import adopt, layout, mm_list, scan, stable, unmerge
 from vmdedup.ksm.advisor import Advisor
 from vmdedup.ksm.check import check_ksm
+from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.sysfs import COUNTERS, RMAP_ITEM_BYTES, TUNABLES
+from vmdedup.ksm.work import work_done
 
 RUN_STOP, RUN_MERGE, RUN_UNMERGE = 0, 1, 2
 SCAN_TIME = 1
@@ -40,6 +42,7 @@ class Ksmd:
         self._knobs = self.defaults()
         self._advisor = Advisor()
         self.cpu_ms = 0
+        self._batches = 0
         self._state("zero_checksum", checksum(self._h.words, 0))
         for name in _IN_STATE:
             self._apply(name, self._knobs[name])
@@ -103,6 +106,7 @@ class Ksmd:
         """One batch of at most that many pages; ends early at the end of the full scan. Returns pages scanned."""
         done = 0
         scans = self.full_scans
+        self._batches += 1
         while self.should_run() and done < pages and self.full_scans == scans:
             part = self._do_scan(min(CHUNK, pages - done))
             done += part
@@ -202,6 +206,16 @@ class Ksmd:
         ) * self.host.page_size - items * RMAP_ITEM_BYTES
         values["full_scans"] = self.full_scans
         return {name: values[name] for name in COUNTERS}
+
+    def tally(self) -> Tally:
+        """The counters that tell how long a batch takes (prices.batch_ns)."""
+        shared, sharing, unshared = (self._state(f"pages_{kind}") for kind in ("shared", "sharing", "unshared"))
+        volatile = max(0, self._state("rmap_items") - shared - sharing - unshared)
+        return Tally(shared, sharing, unshared, volatile, int(self._h.mms["zero_pages"].sum()))
+
+    def work_done(self) -> dict[str, int]:
+        """How often each operation of the price list was done so far."""
+        return work_done(self.arrays, self.host.page_size, self._batches)
 
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """The figures of /proc/PID/ksm_stat of an address space."""

@@ -78,6 +78,13 @@ state_dtype = np.dtype(
         ("rmap_items", "i8"),
         ("pages_scanned", "i8"),
         ("pages_skipped", "i8"),
+        ("absent", "i8"),  # places without a page that were passed; with the next six, what is billed (work.py)
+        ("hashed", "i8"),  # pages that the kernel would have read for their checksum
+        ("stable_levels", "i8"),  # steps down the trees
+        ("unstable_levels", "i8"),
+        ("compared_bytes", "i8"),  # bytes in which pages agreed that were compared there, as far as keys tell
+        ("merged", "i8"),  # pages write-protected to be merged
+        ("zero_merged", "i8"),  # the same, with the zero page
         ("stable_node_chains", "i8"),
         ("stable_node_dups", "i8"),
         ("smart_scan", "i8"),

@@ -32,6 +32,10 @@ def _try_to_merge_one_page(h: Any, k: Any, entry: int, pfn: int, kpfn: int) -> b
         return False
     if was_stored:
         k.items[entry]["flags"] &= ~HASHED & 255
+    if kpfn == 0:
+        k.st[0]["zero_merged"] += 1
+    else:
+        k.st[0]["merged"] += 1
     if kpfn == BECOMES_KSM:
         set_stable_node(h, pfn, NO_NODE)
         return True

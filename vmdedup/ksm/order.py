@@ -66,6 +66,13 @@ def compare_keyed(h: Any, k: Any, pfn: int, key: int, other: int, other_key: int
 
 
 @kernel
+def common_bytes(h: Any, key: int, other_key: int) -> int:
+    """How many bytes two pages that differ have in common at their beginning, by their keys: seldom too few."""
+    size = h.bytes.shape[1]
+    return size - max(abs((key >> RANK_SHIFT) - size), abs((other_key >> RANK_SHIFT) - size))
+
+
+@kernel
 def base_is_bad(k: Any) -> bool:
     """Whether most comparisons of the last window needed the bytes; starts the next window."""
     st = k.st[0]

@@ -101,6 +101,7 @@ def _next_in_mm(h: Any, k: Any, mm: int) -> int:
         if pfn == 0:
             if k.items[entry]["flags"] & EXISTS:
                 free_item(h, k, entry)
+            st["absent"] += 1
             continue
         get_item(k, mm, entry)
         if not (st["smart_scan"] and _should_skip(h, k, entry, pfn)):
@@ -165,6 +166,7 @@ def settle_without_unstable(h: Any, k: Any, entry: int, gated: bool) -> int:
             _join(h, k, entry, pfn, node)
         return 0
     remove_from_tree(h, k, entry)
+    k.st[0]["hashed"] += 1
     if _has_changed(h, k, entry, pfn) and gated:
         return 0
     if (

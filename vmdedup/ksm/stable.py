@@ -11,7 +11,7 @@ from vmdedup.jit.atomic import load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.rbtree import NIL
 from vmdedup.ksm.layout import CHAIN
-from vmdedup.ksm.order import compare_keyed
+from vmdedup.ksm.order import common_bytes, compare_keyed
 from vmdedup.ksm.stable_node import (
     NO_ROOM,
     can_share,
@@ -100,8 +100,12 @@ def _is_fuller(k: Any, dup: int, found: int) -> bool:
 def stable_tree_search(h: Any, k: Any, pfn: int, key: int) -> int:
     """The stable node that a page can be merged into, or 0. Source: mm/ksm.c:stable_tree_search."""
     root = nid_of(h, k, pfn)
+    found = 0
+    levels = 0
+    compared = 0
     x = k.stable[root]
     while x != NIL:
+        levels += 1
         node = x
         if needs_walk(h, k, x):
             node = walk_chain(h, k, x, True)
@@ -110,10 +114,14 @@ def stable_tree_search(h: Any, k: Any, pfn: int, key: int) -> int:
                 continue
             x = k.st[0]["walked"]
         sign = compare_keyed(h, k, pfn, key, k.nodes[node]["kpfn"], k.nodes[node]["key"])
+        compared += common_bytes(h, key, k.nodes[node]["key"]) if sign != 0 else h.bytes.shape[1]
         if sign == 0:
-            return node if can_share(k, node, 0) else 0
+            found = node if can_share(k, node, 0) else 0
+            break
         x = k.nodes[x]["left"] if sign < 0 else k.nodes[x]["right"]
-    return 0
+    k.st[0]["stable_levels"] += levels
+    k.st[0]["compared_bytes"] += compared
+    return found
 
 
 @kernel
@@ -132,6 +140,7 @@ def stable_tree_insert(h: Any, k: Any, pfn: int) -> int:
     sign = 0
     x = k.stable[root]
     while x != NIL:
+        k.st[0]["stable_levels"] += 1
         other = x
         if needs_walk(h, k, x):
             other = walk_chain(h, k, x, False)

@@ -17,7 +17,7 @@ from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import compare_from
 from vmdedup.jit.rbtree import NIL
 from vmdedup.ksm.layout import NID_SHIFT, NOT_TREE, UNSTABLE
-from vmdedup.ksm.order import KEY_BITS, KEY_VALID, compare_keyed
+from vmdedup.ksm.order import KEY_BITS, KEY_VALID, common_bytes, compare_keyed
 from vmdedup.ksm.stable import nid_of
 
 CANDIDATE = PRESENT | MERGEABLE
@@ -41,6 +41,13 @@ def compare_with_tree_page(h: Any, k: Any, pfn: int, key: int, entry: int, pte: 
 
 
 @kernel
+def count_walk(k: Any, levels: int, compared: int) -> None:
+    """Note what a walk down the tree took."""
+    k.st[0]["unstable_levels"] += levels
+    k.st[0]["compared_bytes"] += compared
+
+
+@kernel
 def unstable_tree_search_insert(h: Any, k: Any, entry: int, pfn: int) -> int:
     """The tree page (its entry) with equal content, or 0: then the page has been inserted, or could not be.
 
@@ -50,18 +57,25 @@ def unstable_tree_search_insert(h: Any, k: Any, entry: int, pfn: int) -> int:
     key = k.items[entry]["key"]
     parent = NIL
     sign = 0
+    levels = 0
+    compared = 0
     x = k.unstable[nid]
     while x != NIL:
+        levels += 1
         pte = load(h.pte, x)
         other = candidate_frame(pte)
         if other == 0 or other == pfn:
+            count_walk(k, levels, compared)
             return 0
         sign = compare_with_tree_page(h, k, pfn, key, x, pte, other)
         if sign == 0:
+            count_walk(k, levels, compared + h.bytes.shape[1])
             across = k.st[0]["merge_across_nodes"]
             return x if across or node_of(h, other) == nid else 0
+        compared += common_bytes(h, key & KEY_BITS, k.items[x]["key"] & KEY_BITS)
         parent = x
         x = k.items[x]["left"] if sign < 0 else k.items[x]["right"]
+    count_walk(k, levels, compared)
     insert(k, nid, entry, parent, sign < 0)
     return 0
 

@@ -58,14 +58,23 @@ class KernelTimer:
                 self.machine.store(f"p{number}", 0, pages)
             self._stack = stack.pop_all()
 
-    def scan(self) -> ScanTime:
-        """Have ksmd do one full scan."""
+    def scan(self, batch: int | None = None) -> ScanTime:
+        """Have ksmd do one full scan, in one batch or in batches of so many pages."""
         before = self.machine.counters()["pages_scanned"]
         cpu, wall = self._cpu_seconds(), time.perf_counter()
-        self.machine.full_pass()
+        self._full_scan(batch)
         wall, cpu = time.perf_counter() - wall, self._cpu_seconds() - cpu
         counters = self.machine.counters()
         return ScanTime(wall, cpu, counters["pages_scanned"] - before, counters)
+
+    def _full_scan(self, batch: int | None) -> None:
+        if batch is None:
+            self.machine.full_pass()
+            return
+        files, ksmd = self.machine.session.files, self.machine.session.ksmd
+        scans = files.read("full_scans")
+        while files.read("full_scans") == scans and ksmd.batch(batch):
+            pass
 
     def close(self) -> None:
         """End the processes, restore all tunables. Harmless when done already."""

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from vmdedup.errors import KnobError
 from vmdedup.host.memory import Host
+from vmdedup.ksm.prices import Tally, bill_ns
 from vmdedup.ksm.sysfs import Tunable
 from vmdedup.policy.figures import merging_pages
 from vmdedup.policy.work import Work
@@ -46,6 +47,7 @@ class Policy(ABC):
     below_page: ClassVar[bool] = False  # whether it also keeps pages in other forms than whole
     needs_swap: ClassVar[bool] = False  # whether its host is to have a swap area (Host.create(swap=True))
     wants_hints: ClassVar[bool] = False  # whether guests shall leave hints for it (host.hints)
+    is_tallied: ClassVar[bool] = False  # whether it is a ksmd: tally() tells how long a batch takes
     keeps_budget: ClassVar[bool] = True  # False: each scan looks at everything, however few pages it is given
     is_bound: ClassVar[bool] = False  # True: what could be saved at most, and no way to get there
     is_steered: ClassVar[bool] = False  # True: a daemon beside it wants its clock told even while it does not scan
@@ -82,9 +84,17 @@ class Policy(ABC):
         """Its clock. cpu_ms, the CPU time it has had, matters to controllers only."""
         self.now_ms = now_ms
 
+    def work_done(self) -> dict[str, int]:
+        """How often it has done each operation of its price list."""
+        return dict(self.work.done)
+
+    def tally(self) -> Tally | None:
+        """What tells how long a batch takes (ksm.prices) if is_tallied; else it lasts as long as it is billed."""
+        return None
+
     def work_ns(self) -> int:
         """CPU time that it has used by its price list (policy.work), nanoseconds."""
-        return self.work.total_ns()
+        return bill_ns(self.work_done(), self.work.prices)
 
     # Tunables
 

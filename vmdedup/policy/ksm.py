@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
+from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.sysfs import TUNABLES, Tunable
 from vmdedup.policy.base import Policy
-
-# Pages are compared in trees: about as many bytes as there are levels times the part that differs, here half a page.
-_COMPARED = 2048
 
 
 class Ksm(Policy):
@@ -20,6 +19,7 @@ class Ksm(Policy):
     name: ClassVar[str] = "ksm"
     source: ClassVar[str] = "Linux 6.18, mm/ksm.c"
     tunables: ClassVar[Mapping[str, Tunable]] = TUNABLES
+    is_tallied: ClassVar[bool] = True
 
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)
@@ -47,17 +47,15 @@ class Ksm(Policy):
 
     def scan(self, pages: int) -> int:
         """One batch of ksmd; it ends at the end of the full scan."""
-        before = self._merged()
-        scanned = self._ksmd.scan(pages)
-        self.work.count("visit", scanned)
-        self.work.count("hash_byte", scanned * self.host.page_size)
-        self.work.count("compare_byte", scanned * _COMPARED)
-        self.work.count("merge", max(0, self._merged() - before))
-        return scanned
+        return self._ksmd.scan(pages)
 
-    def _merged(self) -> int:
-        counters = self._ksmd.counters()
-        return counters["pages_sharing"] + counters["ksm_zero_pages"]
+    def work_done(self) -> dict[str, int]:
+        """What ksmd has done, and what a policy around it has."""
+        return dict(self.work.done + Counter(self._ksmd.work_done()))
+
+    def tally(self) -> Tally:
+        """As a ksmd without a policy."""
+        return self._ksmd.tally()
 
     def charge(self, now_ms: int, cpu_ms: int) -> None:
         """Its clock and its CPU time; the advisor looks at both."""

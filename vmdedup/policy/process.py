@@ -7,6 +7,7 @@ would make each worker larger.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
@@ -14,7 +15,9 @@ from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
 from vmdedup.host.scanner import ScannerProcess, commands_of
 from vmdedup.host.workers import Worker, serve, settle
+from vmdedup.ksm.prices import bill_ns
 from vmdedup.policy.table import load_policy
+from vmdedup.policy.work import PRICES_NS
 
 PRELOAD = "vmdedup.policy.preload"
 WARM = "VMDEDUP_WARM_POLICIES"  # in the fork server's environment: names of policies, a line each
@@ -48,16 +51,7 @@ def run_policy(pipe: Connection, host: Host, logs: LogChannel | None, order: Ord
         policy.charge(now_ms, cpu_ms)
         return policy.knobs()
 
-    serve(
-        pipe,
-        commands_of(
-            policy,
-            charge=charge,
-            scan=lambda pages: (policy.scan(pages), policy.knobs(), policy.work_ns()),
-            work=lambda: (policy.work_ns(), dict(policy.work.done)),
-            detach=policy.detach,
-        ),
-    )
+    serve(pipe, commands_of(policy, charge=charge, detach=policy.detach))
 
 
 class PolicyProcess(ScannerProcess):
@@ -67,13 +61,11 @@ class PolicyProcess(ScannerProcess):
         self.kind = load_policy(order.name)  # so that a bad name is refused here
         self._logs = logs
         self._name, self._seed = order.name, order.seed
-        self._work_before = 0
-        self._work_seen = 0
+        self.prices: Mapping[str, float] = PRICES_NS
         super().__init__(host, order.written)
 
     def _start(self, again: bool) -> Worker:
         warm_policies(self._name)
-        self._work_before = self._work_seen
         order = Order(self._name, self._seed, dict(self._written))
         return Worker(f"policy {self._name}", run_policy, self.host, self._logs, order, preload=PRELOAD)
 
@@ -81,28 +73,19 @@ class PolicyProcess(ScannerProcess):
         """Its clock, and the CPU time that it has had; tunables may be others afterwards."""
         self._knobs = self._worker.call("charge", now_ms, cpu_ms)
 
-    def scan(self, pages: int) -> int:
-        """One batch. Returns pages looked at."""
-        scanned, self._knobs, nanoseconds = self._worker.call("scan", pages)
-        self._work_seen = self._work_before + int(nanoseconds)
-        self._seen["pages_scanned"] += scanned
-        return int(scanned)
-
     @property
     def bill_ns(self) -> int:
-        """work_ns up to the end of the last batch, without asking."""
-        return self._work_seen
+        """CPU time by its price list up to the end of the last batch, without asking. Nanoseconds."""
+        return bill_ns(self.work_done(), self.prices)
 
     def work_ns(self) -> int:
         """CPU time that it has used by its price list, nanoseconds."""
-        nanoseconds, _ = self._worker.call("work")
-        self._work_seen = self._work_before + int(nanoseconds)
-        return self._work_seen
+        self._work_seen = self._worker.call("work_done")
+        return self.bill_ns
 
     def work(self) -> dict[str, int]:
         """What it has done since it was last started, by operation of the price list."""
-        _, done = self._worker.call("work")
-        return dict(done)
+        return dict(self._worker.call("work_done"))
 
     def detach(self) -> None:
         """Have it let go of everything that it holds on the host."""

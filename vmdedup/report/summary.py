@@ -7,7 +7,7 @@ directory has all of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -168,8 +168,18 @@ def _host(summary: Document) -> str:
     )
 
 
+_PRICES: Final = {
+    "page_cost": "modelled, by page_cost",
+    "host": "modelled, by this host's prices",
+    "built-in": "modelled, by built-in prices; `vmdedup calibrate` measures this host's",
+    "measured": "measured",
+}
+
+
 def _cost(summary: Document) -> str:
-    how = "modelled" if summary["clock"] == "lockstep" else "measured"
+    how = _PRICES.get(summary.get("ksmd_cpu_prices")) or (
+        "modelled" if summary["clock"] == "lockstep" else "measured"
+    )
     if summary.get("is_bound"):
         how += "; it is a bound, no policy: this means nothing"
     cpu, scanned = summary["ksmd_cpu_seconds"], summary["pages_scanned"]

@@ -58,6 +58,7 @@ def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Tabl
         "peak_used_mib": worst["used_mib"],
         "worst": worst,
         **_costs(last, size),
+        "ksmd_cpu_prices": (run.get("prices") or {}).get("source"),
         "forms": _forms(last, size),
         "controller": _controller(last),
         "possible_from_seconds": possible_from(rows),

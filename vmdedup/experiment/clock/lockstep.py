@@ -12,11 +12,14 @@ So the same scenario and seed give the same rows.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+from vmdedup.experiment.clock.cost import BilledCost, FlatCost, TalliedCost
 from vmdedup.experiment.clock.policy_share import PolicyShare
 from vmdedup.experiment.clock.share import MILLISECOND, KsmdShare
 from vmdedup.experiment.emulation import Emulation
 from vmdedup.experiment.guarded import GuardedPolicy
+from vmdedup.experiment.pricing import MEASURED, PAGE_COST, Pricing
 from vmdedup.experiment.recorder import Recorder
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.signals import Interrupt
@@ -25,23 +28,36 @@ from vmdedup.units import SECOND_NS
 
 def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, interrupt: Interrupt) -> None:
     """Run to the end, or to the end of the tick in which it is interrupted, or until no guest is left."""
-    share = _share(scenario, emulation)
+    share = _share(scenario, emulation, recorder.pricing)
+    seconds = _stated(emulation, recorder.pricing, share)
     tick, interval = scenario.host.tick, scenario.host.sample_interval
     emulation.apply_until(0)
     recorder.sample(emulation, 0.0)
     while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
         _tick(emulation, recorder, share, min(tick, scenario.duration - recorder.now))
         if recorder.now % interval == 0:
-            recorder.sample(emulation, share.cpu / SECOND_NS)
+            recorder.sample(emulation, seconds())
             emulation.backend.give_back()
-    recorder.sample_last(emulation, share.cpu / SECOND_NS)
+    recorder.sample_last(emulation, seconds())
 
 
-def _share(scenario: Scenario, emulation: Emulation) -> KsmdShare | PolicyShare:
+def _share(scenario: Scenario, emulation: Emulation, prices: Pricing) -> KsmdShare | PolicyShare:
     scanner = emulation.ksmd
+    flat = FlatCost(prices.page_cost) if prices.page_cost is not None else None
     if isinstance(scanner, GuardedPolicy):
-        return PolicyShare(scanner, scenario.ksm.page_cost, scenario.policy.cpu)
-    return KsmdShare(scanner, scenario.ksm.page_cost)
+        scanner.prices = prices.virtual
+        own = TalliedCost(scanner, prices.virtual) if scanner.is_tallied else BilledCost(scanner)
+        return PolicyShare(scanner, flat or own, scenario.policy.cpu)
+    return KsmdShare(scanner, flat or TalliedCost(scanner, prices.virtual))
+
+
+def _stated(emulation: Emulation, prices: Pricing, share: KsmdShare | PolicyShare) -> Callable[[], float]:
+    """What tells the CPU seconds to be stated, so far."""
+    if prices.source == PAGE_COST:
+        return lambda: share.cpu / SECOND_NS
+    if prices.source == MEASURED:
+        return emulation.ksmd.cpu_seconds
+    return lambda: prices.seconds(emulation.ksmd.work_done())
 
 
 def _tick(emulation: Emulation, recorder: Recorder, share: KsmdShare | PolicyShare, length: int) -> None:

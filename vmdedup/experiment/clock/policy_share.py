@@ -1,10 +1,10 @@
 """A policy's share of virtual time, by the same schedule for all, or by the same CPU time for all.
 
-    pages   batch of pages_to_scan, which takes page_cost for each page whatever the policy does with it, and
-            sleep_millisecs: what clock.share does for ksmd, so that all look at equally many pages a second
+    pages   batch of pages_to_scan, as long as it costs, and sleep_millisecs: what clock.share does for ksmd. With a
+            page_cost all look at equally many pages a second, whatever a policy does with them
     cpu     clock.budget: small batches, and rests by what they cost
 
-What it costs is the policy's own bill (policy.work) in both.
+What it costs is what ksmd's counters tell if it is one, as without policies; else the policy's own bill (policy.work).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from vmdedup.experiment.clock.budget import CpuBudget
+from vmdedup.experiment.clock.cost import LEAST, Cost
 from vmdedup.experiment.clock.share import MILLISECOND
 from vmdedup.experiment.scanner import Scanner
 
@@ -33,11 +34,11 @@ class Priced(Scanner, Protocol):
 
 
 class PolicyShare:
-    """Lets a policy scan as much as it may until a given time. cpu: by its bill. Times in nanoseconds."""
+    """Lets a policy scan as much as it may until a given time. cpu: what batches cost so far. Times in nanoseconds."""
 
-    def __init__(self, policy: Priced, page_cost: int, share: float | None) -> None:
+    def __init__(self, policy: Priced, cost: Cost, share: float | None) -> None:
         self._policy = policy
-        self._page_cost = page_cost
+        self._cost = cost
         self._budget = CpuBudget(share) if share is not None else None
         self._now = 0  # when the tick at hand began
         self._next = 0
@@ -68,9 +69,10 @@ class PolicyShare:
         """One batch. Returns how long after its beginning the next one begins."""
         self._policy.charge(self._next // MILLISECOND, self.cpu // MILLISECOND)
         looked = self._policy.scan(self._budget.pages() if self._budget else self._policy.get("pages_to_scan"))
-        before, self.cpu = self.cpu, self._policy.bill_ns
         if self._budget is not None:
+            before, self.cpu = self.cpu, self._policy.bill_ns
             return self._budget.interval(looked, self.cpu - before)
-        cost = max(looked, 1) * self._page_cost
-        self._busy = self._next + cost
-        return cost + self._policy.get("sleep_millisecs") * MILLISECOND
+        cost = self._cost.of(looked)
+        self.cpu += cost
+        self._busy = self._next + max(cost, LEAST)
+        return max(cost, LEAST) + self._policy.get("sleep_millisecs") * MILLISECOND

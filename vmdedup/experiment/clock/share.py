@@ -1,8 +1,8 @@
-"""ksmd's share of virtual time: batch, sleep, batch, sleep, each batch as long as its pages cost.
+"""ksmd's share of virtual time: batch, sleep, batch, sleep, each batch as long as it costs.
 
        batch of pages_to_scan        sleep_millisecs
     ├───────────────────────────┼─────────────────────────┼──────────── virtual time
-      pages scanned × page_cost
+      its cost (clock.cost)
 
 A batch that begins before the end of a tick is done in it; what it takes beyond, the next tick pays.
 Source: mm/ksm.c:ksm_scan_thread; its wake-ups at timer ticks are left out.
@@ -11,6 +11,8 @@ Source: mm/ksm.c:ksm_scan_thread; its wake-ups at timer ticks are left out.
 from __future__ import annotations
 
 from typing import Protocol
+
+from vmdedup.experiment.clock.cost import LEAST, Cost
 
 MILLISECOND = 1_000_000
 
@@ -29,11 +31,11 @@ class Scanner(Protocol):
 
 
 class KsmdShare:
-    """Lets a ksmd scan as much as it would until a given time. Times in nanoseconds."""
+    """Lets a ksmd scan as much as it would until a given time. cpu: what batches cost so far. Times in nanoseconds."""
 
-    def __init__(self, ksmd: Scanner, page_cost: int) -> None:
+    def __init__(self, ksmd: Scanner, cost: Cost) -> None:
         self._ksmd = ksmd
-        self._page_cost = page_cost
+        self._cost = cost
         self._next = 0
         self.cpu = 0
 
@@ -48,7 +50,6 @@ class KsmdShare:
     def _batch(self) -> None:
         self._ksmd.charge(self._next // MILLISECOND, self.cpu // MILLISECOND)
         pages = self._ksmd.scan(self._ksmd.get("pages_to_scan"))
-        cost = pages * self._page_cost
+        cost = self._cost.of(pages)
         self.cpu += cost
-        # A batch without pages takes no CPU time that matters, but time must go on without a sleep, too.
-        self._next += max(cost, self._page_cost) + self._ksmd.get("sleep_millisecs") * MILLISECOND
+        self._next += max(cost, LEAST) + self._ksmd.get("sleep_millisecs") * MILLISECOND

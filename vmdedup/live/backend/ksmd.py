@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vmdedup.errors import GuestError
 from vmdedup.ksm.advisor import Advisor
+from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.sysfs import ADVISOR_MODES, COUNTERS, PROCESS_COUNTERS, TUNABLES
 from vmdedup.live.alone import process_counters
 from vmdedup.live.knobs import ScriptKnobs
@@ -141,6 +142,17 @@ class KernelKsmd:
         except (KeyError, GuestError):
             return dict.fromkeys(PROCESS_COUNTERS, 0)
         return {name: figures[name] for name in PROCESS_COUNTERS}
+
+    def tally(self) -> Tally:
+        """The counters that tell how long a batch takes; so a run in step is in step with the emulator."""
+        shared, sharing, unshared, volatile = (
+            self._files.read(f"pages_{kind}") for kind in ("shared", "sharing", "unshared", "volatile")
+        )
+        return Tally(shared, sharing, unshared, volatile, self._files.read("ksm_zero_pages"))
+
+    def work_done(self) -> dict[str, int]:
+        """Nothing: the kernel does not count its operations. What they cost is measured."""
+        return {}
 
     def breaks(self) -> int | None:
         """Merged pages that a write found and copied, since the run began.

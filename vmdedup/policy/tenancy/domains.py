@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -21,12 +22,12 @@ from vmdedup.host.layout import (
 )
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
+from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.sysfs import RMAP_ITEM_BYTES, TUNABLES, Tunable
 from vmdedup.policy.base import Policy
 from vmdedup.policy.tenancy.engines import Engines
 
 HOST, TENANT, VM = 0, 1, 2
-_COMPARED = 2048  # bytes of a page, as policy.ksm counts them
 _SCOPE = Tunable("scope", TENANT, "who shares: 0 all guests; 1 those of one domain; 2 each alone", high=VM)
 _SUMMED = ("pages_shared", "pages_sharing", "pages_unshared", "pages_skipped", "stable_node_chains", "stable_node_dups")
 
@@ -53,6 +54,7 @@ class KsmDomains(Policy):
         **{name: tunable for name, tunable in TUNABLES.items() if not name.startswith("advisor")},
         _SCOPE.name: _SCOPE,
     }
+    is_tallied: ClassVar[bool] = True
 
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)
@@ -120,7 +122,7 @@ class KsmDomains(Policy):
     def scan(self, pages: int) -> int:
         """One batch, domain after domain; it ends at the end of the last domain's full scan."""
         engines = list(self._engines.by_domain.values())
-        before, done = self._merged(), 0
+        done = 0
         while engines and self.get("run") == 1 and done < pages:
             ksmd = engines[self._at]
             scans = ksmd.full_scans
@@ -134,18 +136,17 @@ class KsmDomains(Policy):
                 self._rounds += 1
                 break
         self._scanned += done
-        self._count_work(done, self._merged() - before)
         return done
 
-    def _merged(self) -> int:
-        sharing = sum(int(ksmd.arrays.st[0]["pages_sharing"]) for ksmd in self._engines.by_domain.values())
-        return sharing + int(self.host.arrays.mms["zero_pages"].sum())
+    def work_done(self) -> dict[str, int]:
+        """What all ksmds have done."""
+        return dict(sum((Counter(ksmd.work_done()) for ksmd in self._engines.by_domain.values()), self.work.done))
 
-    def _count_work(self, scanned: int, merged: int) -> None:
-        self.work.count("visit", scanned)
-        self.work.count("hash_byte", scanned * self.host.page_size)
-        self.work.count("compare_byte", scanned * _COMPARED)
-        self.work.count("merge", max(0, merged))
+    def tally(self) -> Tally:
+        """All domains' pages together."""
+        each = [ksmd.tally() for ksmd in self._engines.by_domain.values()]
+        sums = [sum(counts) for counts in zip(*each, strict=True)] or [0] * len(Tally._fields)
+        return Tally._make([*sums[:-1], int(self.host.arrays.mms["zero_pages"].sum())])
 
     def charge(self, now_ms: int, cpu_ms: int) -> None:
         """Its clock, for all domains."""

@@ -170,7 +170,7 @@ class Uksm(Policy):
             looked += int(scan_batch(self.host.arrays, self._tables, quotas))
         self._adapt_strength()
         self._count_work(self._tables.found - before)
-        cost, self._billed_ns = self._billed_ns, self.work.total_ns()
+        cost, self._billed_ns = self._billed_ns, self.work_ns()
         if looked:
             newest = (self._billed_ns - cost) / looked
             self._page_ns += (newest - self._page_ns) * SMOOTHING / 100

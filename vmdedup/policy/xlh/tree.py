@@ -16,7 +16,7 @@ from vmdedup.jit.kernel import kernel
 from vmdedup.jit.rbtree import NIL
 from vmdedup.ksm.rmap import remove_from_tree
 from vmdedup.ksm.stable import nid_of
-from vmdedup.ksm.unstable import candidate_frame, compare_with_tree_page, insert
+from vmdedup.ksm.unstable import candidate_frame, compare_with_tree_page, count_walk, insert
 from vmdedup.policy.xlh.layout import CHANGED, NOTED, PROTECTED, READ_ONLY, VARIANT
 
 LOOKED_AT = PRESENT | MERGEABLE | WRITABLE | SOFT
@@ -33,8 +33,10 @@ def tree_search_insert(h: Any, k: Any, x: Any, entry: int, pfn: int, hinted: boo
     key = k.items[entry]["key"]
     parent = NIL
     sign = 0
+    levels = 0
     here = k.unstable[nid]
     while here != NIL:
+        levels += 1
         pte = load(h.pte, here)
         if has_been_stored_to(x, here, pte):
             take_out(h, k, x, here)
@@ -43,13 +45,16 @@ def tree_search_insert(h: Any, k: Any, x: Any, entry: int, pfn: int, hinted: boo
             continue
         other = candidate_frame(pte)
         if other == 0 or other == pfn:
+            count_walk(k, levels, 0)
             return 0
         sign = compare_with_tree_page(h, k, pfn, key, here, pte, other)
         if sign == 0:
+            count_walk(k, levels, 0)
             across = k.st[0]["merge_across_nodes"]
             return here if across or node_of(h, other) == nid else 0
         parent = here
         here = k.items[here]["left"] if sign < 0 else k.items[here]["right"]
+    count_walk(k, levels, 0)
     insert(k, nid, entry, parent, sign < 0)
     _protect(h, x, entry, pfn, hinted)
     return 0

@@ -91,10 +91,12 @@ def clocks(first: Figures, other: Figures) -> Iterator[Reason]:
 
 
 def _cpu_kind(figures: Figures) -> str:
-    """In lockstep, on the kernel too, a scanned page is charged with page_cost."""
+    """In lockstep it is modelled, unless it is a kernel's ksmd that was not told what a page costs."""
     if figures.end("ksmd_cpu_s") is None:
         return ""
-    return "modelled" if figures.run.get("clock") == "lockstep" else "measured"
+    prices = figures.run.get("prices") or {}
+    is_measured = figures.run.get("clock") != "lockstep" or prices.get("source") == "measured"
+    return "measured" if is_measured else "modelled"
 
 
 def makers(first: Figures, other: Figures) -> Iterator[Reason]:
