@@ -34,6 +34,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Every process that the tests start inherits this, orphans included.
+# No prices of this host: figures are the same on all.
+os.environ["VMDEDUP_PRICES"] = "/nonexistent/prices.json"
 MARK = "VMDEDUP_TESTS"
 GRACE = 15.0  # seconds that what is ending may take
 # What multiprocessing keeps until this process ends, and who removes its folder then. A worker has its fork server's

@@ -297,7 +297,7 @@ def test_hints_have_a_price(make: Make) -> None:
     memory = x.guest(1, 2, 3)
     memory.hint(np.arange(3))
     x.policy.scan(3)
-    assert (x.policy.work.done["hint"], x.policy.work.done["visit"]) == (3, 3)
+    assert [x.policy.work_done()[what] for what in ("hint", "visit")] == [3, 3]
 
 
 def test_damage_is_noticed(make: Make) -> None:

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 import vmdedup
-from vmdedup.cli import compare, doctor, experiment, image, leak, live, policy, record, replay, run, scan, scenario
+from vmdedup.cli import (
+    calibrate,
+    compare,
+    doctor,
+    experiment,
+    image,
+    leak,
+    live,
+    policy,
+    record,
+    replay,
+    run,
+    scan,
+    scenario,
+)
 from vmdedup.cli.say import say
 
 _HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
@@ -19,6 +33,7 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup replay script.ksm --on both the emulator against this machine's own kernel
   vmdedup scan web1.elf web2.raw      what memory dumps hold, and who shares with whom
   vmdedup run mixed --policy ksm,esx  the same guests under several policies
+  vmdedup calibrate                   what ksmd costs on this host, for the CPU time that runs state (root)
   vmdedup doctor                      what this machine can do, and why nothing merges
 """
 
@@ -38,6 +53,7 @@ app.command("doctor", help=doctor.HELP, short_help="What can this machine do, an
 app.command("compare", help=compare.HELP, short_help="Lay results side by side.")(compare.compare)
 app.command("leak", help=leak.HELP, short_help="What do guests learn of each other, by which channel?")(leak.leak)
 app.command("scan", help=scan.HELP, short_help="What do memory dumps hold?")(scan.scan)
+app.command("calibrate", help=calibrate.HELP, short_help="Measure what ksmd takes on this host.")(calibrate.calibrate)
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(image.app, name="image")
 app.add_typer(live.app, name="live")

@@ -1,7 +1,7 @@
 """What the kernel's ksmd takes on this host, content by content, and the price list that follows.
 
-Both ksmds are given the same pages. The kernel's is timed in each phase; the emulated one tells how often each operation
-was done in it. One price after another follows from a phase in which it is the only one that is not known yet.
+Both ksmds are given the same pages. The kernel's is timed in each phase; the emulated one tells how often each
+operation was done in it. One price after another follows from a phase in which it is the only one that is not known yet.
 """
 
 from __future__ import annotations
@@ -110,7 +110,13 @@ class Phase:
         """Nanoseconds a page."""
         low, middle, high = min(self.ns), self.median, max(self.ns)
         each = [round(ns / self.pages, 1) for ns in (middle, low, high)]
-        return {"content": self.content, "phase": self.name, "ns_a_page": each[0], "lowest": each[1], "highest": each[2]}
+        return {
+            "content": self.content,
+            "phase": self.name,
+            "ns_a_page": each[0],
+            "lowest": each[1],
+            "highest": each[2],
+        }
 
 
 Phases = dict[tuple[str, str], Phase]

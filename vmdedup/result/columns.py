@@ -22,7 +22,7 @@ SERIES: Final = {
     "between_guests_pages": "saved pages, not zero, that share with another guest",
     "possible_pages": "what saved_pages would be if every content were kept once (exact hashing)",
     "cow_breaks": "writes that found a merged page and got a copy, so far",
-    "ksmd_cpu_s": "CPU seconds of ksmd so far: by the prices that run.json names in lockstep, measured in wall mode and on a kernel",
+    "ksmd_cpu_s": "CPU seconds of ksmd so far: by the prices that run.json names, or measured (wall mode, a kernel)",
 }
 
 # Of runs of real guests only.

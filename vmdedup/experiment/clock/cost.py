@@ -1,8 +1,8 @@
 """How long a batch takes in virtual time.
 
-    FlatCost     a price a page, whatever was done with it
-    TalliedCost  ksmd's, by the counters that the kernel's has too: so a run on the kernel keeps step with the emulator
-    BilledCost   any policy's, by its own bill
+FlatCost     a price a page, whatever was done with it
+TalliedCost  ksmd's, by the counters that the kernel's has too: so a run on the kernel keeps step with the emulator
+BilledCost   any policy's, by its own bill
 """
 
 from __future__ import annotations
