@@ -177,7 +177,9 @@ _PRICES: Final = {
 
 
 def _cost(summary: Document) -> str:
-    how = _PRICES.get(str(summary.get("ksmd_cpu_prices"))) or ("modelled" if summary["clock"] == "lockstep" else "measured")
+    how = _PRICES.get(str(summary.get("ksmd_cpu_prices"))) or (
+        "modelled" if summary["clock"] == "lockstep" else "measured"
+    )
     if summary.get("is_bound"):
         how += "; it is a bound, no policy: this means nothing"
     cpu, scanned = summary["ksmd_cpu_seconds"], summary["pages_scanned"]
