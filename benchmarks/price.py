@@ -25,7 +25,7 @@ from vmdedup.experiment.overrides import Overrides
 from vmdedup.experiment.run import run_scenario
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.ksm.host_prices import VARIABLE
-from vmdedup.ksm.prices import BUILT_IN, bill_ns
+from vmdedup.ksm.prices import BUILT_IN
 from vmdedup.live import calibrated
 from vmdedup.result.tables import records
 
@@ -71,7 +71,7 @@ def show(ratios: list[dict[str, float]], documents: list[dict[str, Any]]) -> Non
     for operation, built_in in BUILT_IN.items():
         values = [document["prices_ns"][operation] for document in documents]
         figures = " | ".join(f"{value:,.3g}" if value < 10 else f"{value:,.0f}" for value in _three(values))
-        print(f"| {operation} | {figures} | {bill_ns({operation: 1000}, BUILT_IN) / 1000:g} |")
+        print(f"| {operation} | {figures} | {built_in:g} |")
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from ksm_host import KsmHost
 
 PAGE = 4096
@@ -18,7 +20,7 @@ def test_each_operation_is_counted() -> None:
             done.append(k.ksmd.work_done())
         first, merging, steady = (
             {name: now[name] - before[name] for name in now if now[name] != before[name]}
-            for before, now in zip(done, done[1:], strict=False)
+            for before, now in pairwise(done)
         )
         batches = {scan.pop("batch") for scan in (first, merging, steady)}
         assert batches == {1}

@@ -46,7 +46,7 @@ def test_this_hosts_ksmd_has_its_prices(require_kernel_ksm: KsmSession) -> None:
 def test_what_is_kept_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "prices.json"))
     assert calibrated.in_force()["prices_ns"] == BUILT_IN
-    document = {"schema_version": 1, "prices_ns": {name: 1.5 for name in BUILT_IN}}
+    document = {"schema_version": 1, "prices_ns": dict.fromkeys(BUILT_IN, 1.5)}
     path = calibrated.keep(document, None)
     assert host_prices() == document["prices_ns"] == calibrated.in_force()["prices_ns"]
     assert path.stat().st_mode & 0o777 == 0o644

@@ -153,9 +153,7 @@ class KsmBase(Section):
     """The tunables that a run starts with, and by which prices ksmd's CPU time goes; see experiment.pricing."""
 
     page_cost: Duration | None = Field(None, gt=0)  # CPU time of ksmd for any page, lockstep only; absent: by the list
-    prices: Literal["built-in", "host"] | None = (
-        None  # absent: virtual time by the built-in ones, the bill by the host's
-    )
+    prices: Literal["built-in", "host"] | None = None  # absent: virtual time built-in, the bill by this host's
 
     def tunables(self) -> dict[str, str]:
         """Tunables that the scenario sets, as text for the kernel's files, in the order to write them."""

@@ -20,56 +20,17 @@ class FileKind(IntEnum):
 # What is needed before the first service starts.
 _EARLY: Final = frozenset(
     (
-        "init",
-        "systemd",
-        "udevadm",
-        "mount",
-        "login",
-        "agetty",
-        "dbus-daemon",
-        "ld-linux-x86-64.so.2",
-        "ld-linux-aarch64.so.1",
-        "libc.so.6",
-        "libm.so.6",
-        "sh",
-        "dash",
-        "bash",
-        "busybox",
-        "systemd-journald",
-        "systemd-udevd",
-        "systemd-logind",
+        "init", "systemd", "udevadm", "mount", "login", "agetty", "dbus-daemon",
+        "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6", "sh", "dash", "bash",
+        "busybox", "systemd-journald", "systemd-udevd", "systemd-logind",
     )
 )
 _PROGRAM_FOLDERS: Final = frozenset(("bin", "sbin", "libexec", "games"))
 _SERVICE_ENDINGS: Final = frozenset(("service", "socket", "target", "conf", "rules", "cnf", "ini", "timer"))
 _SOURCE_ENDINGS: Final = frozenset(
     (
-        "c",
-        "h",
-        "cc",
-        "cpp",
-        "cxx",
-        "hpp",
-        "hh",
-        "rs",
-        "go",
-        "java",
-        "py",
-        "pl",
-        "pm",
-        "rb",
-        "js",
-        "ts",
-        "lua",
-        "sh",
-        "s",
-        "S",
-        "m4",
-        "am",
-        "ac",
-        "in",
-        "cmake",
-        "mk",
+        "c", "h", "cc", "cpp", "cxx", "hpp", "hh", "rs", "go", "java", "py", "pl", "pm", "rb", "js", "ts",
+        "lua", "sh", "s", "S", "m4", "am", "ac", "in", "cmake", "mk",
     )
 )
 

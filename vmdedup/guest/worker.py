@@ -1,8 +1,8 @@
 """The worker process of a guest: takes commands from a pipe until it is told to leave or its parent is gone.
 
-parent → worker   (command, argument)
-worker → parent   ("done", answer) or ("failed", class of the error, message): one for each command, in
-order
+    parent → worker   (command, argument)
+    worker → parent   ("done", answer) or ("failed", class of the error, message): one for each command, in
+    order
 """
 
 from __future__ import annotations

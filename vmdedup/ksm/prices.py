@@ -14,18 +14,20 @@ PAGE = 4096
 
 Prices = Mapping[str, float]
 
-# Nanoseconds. TODO
+# Nanoseconds, on two cores of an AMD EPYC under Linux 6.18. visit and hash_byte are what `python -m benchmarks.ksmd`
+# measured of the kernel's ksmd in its steady state and first pass (README.md); the others have the proportions that
+# `vmdedup calibrate` found while that machine was busy, scaled to the merging pass of that benchmark.
 BUILT_IN: Final[Prices] = {
-    "batch": 50_000.0,  # waking up for a batch, and cold caches
-    "visit": 450.0,  # a page that is merged already: its page table entry, its item
-    "absent": 35.0,  # a place without a page, or with the zero page
-    "skip": 300.0,  # a page that smart scan leaves out
-    "hash_byte": 0.22,  # of a page that is not merged: read from memory, hashed; at the first visit, an item is made
+    "batch": 40_000.0,  # waking up for a batch, and cold caches
+    "visit": 417.0,  # a page that is merged already: its page table entry, its item
+    "absent": 25.0,  # a place without a page, or with the zero page
+    "skip": 290.0,  # a page that smart scan leaves out
+    "hash_byte": 0.182,  # of a page that is not merged: read from memory and hashed; at the first look an item is made
     "stable_level": 150.0,  # a step down the stable tree, pages that differ in their first bytes
-    "unstable_level": 420.0,  # a step down the unstable tree
+    "unstable_level": 310.0,  # a step down the unstable tree
     "compare_byte": 0.107,  # a byte that two pages have in common, in either tree
-    "merge": 2_800.0,  # write-protecting a page, comparing it once more, replacing it
-    "zero_merge": 2_000.0,  # the same, with the zero page
+    "merge": 700.0,  # write-protecting a page, comparing it once more, replacing it
+    "zero_merge": 1_300.0,  # the same, with the zero page
 }
 
 

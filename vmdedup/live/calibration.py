@@ -1,7 +1,7 @@
 """What the kernel's ksmd takes on this host, content by content, and the price list that follows.
 
 Both ksmds are given the same pages. The kernel's is timed in each phase; the emulated one tells how often each
-operation was done in it. One price after another follows from a phase in which it is the only one that is not known yet.
+operation was done in it. One price after another follows from a phase in which it is the only one that is not known.
 """
 
 from __future__ import annotations
