@@ -15,7 +15,7 @@ from vmdedup.live import calibrated
 from vmdedup.live.calibration import CONTENTS, Phase, _emulated, calibrate, solve
 from vmdedup.live.session import KsmSession
 
-PAGES = 512
+PAGES = 4096  # fewer do not make the emulated ksmd find out what most pages have in common
 
 
 def test_prices_follow_from_what_was_done_and_what_it_took() -> None:

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from vmdedup.experiment.clock.free import FreePolicy
+from vmdedup.experiment.clock.cost import FlatCost
 from vmdedup.experiment.clock.policy_share import PolicyShare
 from vmdedup.experiment.hypervisor import Hypervisor
 from vmdedup.host.memory import Host
@@ -55,7 +56,7 @@ def policy() -> Iterator[InProcess]:
 
 def live(policy: InProcess, seconds: int) -> list[tuple[int, int]]:
     """Lockstep's ticks for so long: (ksmd_run, pages_to_scan) after each second."""
-    share, found = PolicyShare(policy, 1000, None), []
+    share, found = PolicyShare(policy, FlatCost(1000), None), []
     for tick in range(1, 10 * seconds + 1):
         share.scan_until(tick * TICK)
         if tick % 10 == 0:

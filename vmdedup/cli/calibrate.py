@@ -28,7 +28,7 @@ The prices are kept in /var/lib/vmdedup/prices.json, or in the file that VMDEDUP
 
 def calibrate(
     rounds: Annotated[int, typer.Option(min=1, max=100, help="How often each is measured; medians count.")] = 3,
-    pages: Annotated[int, typer.Option(min=64, max=1 << 20, help="Pages of each kind.")] = 32768,
+    pages: Annotated[int, typer.Option(min=4096, max=1 << 20, help="Pages of each kind.")] = 32768,
     show: Annotated[bool, typer.Option("--show", help="Measure nothing: show the prices in force.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Another file for the prices.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file, whatever it is.")] = False,

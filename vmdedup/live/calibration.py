@@ -123,7 +123,7 @@ Phases = dict[tuple[str, str], Phase]
 
 
 def calibrate(session: KsmSession, pages: int, rounds: int, say: Say) -> tuple[dict[str, float], list[Phase]]:
-    """The price list of this host, and the phases that it was made from. pages: of each content, from 64."""
+    """The price list of this host, and the phases that it was made from. pages: of each content, from 4096."""
     phases: Phases = {}
     for content in CONTENTS:
         rows = content.make(pages)
