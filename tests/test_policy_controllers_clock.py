@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from vmdedup.experiment.clock.free import FreePolicy
 from vmdedup.experiment.clock.cost import FlatCost
+from vmdedup.experiment.clock.free import FreePolicy
 from vmdedup.experiment.clock.policy_share import PolicyShare
 from vmdedup.experiment.hypervisor import Hypervisor
 from vmdedup.host.memory import Host
