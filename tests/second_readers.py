@@ -77,21 +77,21 @@ class Kdump:
     """A dump, or the parts of a split one, opened by libkdumpfile."""
 
     def __init__(self, which: Callable[[], str], paths: Iterable[Path]) -> None:
-        self.library = kdump_library(which)
+        self.kdumpfile = kdump_library(which)
         self.files = [path.open("rb") for path in paths]
-        self.context = ctypes.c_void_p(self.library.kdump_new())
+        self.context = ctypes.c_void_p(self.kdumpfile.kdump_new())
         fds = (ctypes.c_int * len(self.files))(*(file.fileno() for file in self.files))
-        self._check(self.library.kdump_open_fdset(self.context, len(self.files), fds))
+        self._check(self.kdumpfile.kdump_open_fdset(self.context, len(self.files), fds))
 
     def _check(self, status: int) -> None:
         """RefusedError, if that is what a call gave."""
         if status != OK:
-            raise RefusedError(self.library.kdump_get_err(self.context).decode())
+            raise RefusedError(self.kdumpfile.kdump_get_err(self.context).decode())
 
     def _attribute(self, key: bytes) -> int:
         """A number or an object."""
         found = Value()
-        self._check(self.library.kdump_get_attr(self.context, key, ctypes.byref(found)))
+        self._check(self.kdumpfile.kdump_get_attr(self.context, key, ctypes.byref(found)))
         return int(found.value)
 
     def numbers(self) -> list[int]:
@@ -100,7 +100,7 @@ class Kdump:
         bits = ctypes.create_string_buffer(min(most // 8 + 1, MOST_BYTES))
         bitmap = ctypes.c_void_p(self._attribute(b"file.pagemap"))
         last = ctypes.c_uint64(max(most - 1, 0))
-        self._check(self.library.kdump_bmp_get_bits(bitmap, ctypes.c_uint64(0), last, bits))
+        self._check(self.kdumpfile.kdump_bmp_get_bits(bitmap, ctypes.c_uint64(0), last, bits))
         raw = bits.raw
         large = [number for number in range(most) if raw[number // 8] >> number % 8 & 1]
         return [number * ratio + part for number in large for part in range(ratio)]
@@ -110,16 +110,16 @@ class Kdump:
         buffer = ctypes.create_string_buffer(PAGE)
         for number in numbers:
             length, place = ctypes.c_size_t(PAGE), ctypes.c_uint64(number * PAGE)
-            status = self.library.kdump_read(self.context, space, place, buffer, ctypes.byref(length))
+            status = self.kdumpfile.kdump_read(self.context, space, place, buffer, ctypes.byref(length))
             if status == OK:
                 yield number, buffer.raw
             # Of a page that was never written it says that it has the wrong size, which it has.
-            elif status != NO_DATA and self.library.kdump_get_err(self.context) != b"Wrong page size: 0":
+            elif status != NO_DATA and self.kdumpfile.kdump_get_err(self.context) != b"Wrong page size: 0":
                 self._check(status)
 
     def close(self) -> None:
         """Let go of the dump."""
-        self.library.kdump_free(self.context)
+        self.kdumpfile.kdump_free(self.context)
         for file in self.files:
             file.close()
 
