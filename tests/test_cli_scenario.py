@@ -40,7 +40,7 @@ def test_what_is_shown_can_be_checked(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["check", "nonesuch"], "no scenario 'nonesuch'"),
         (["show", "identicall"], "did you mean 'identical'?"),
-        (["check", "none.toml"], "none.toml: No such file or directory"),
+        (["check", "none.toml"], "none.toml: cannot be opened: No such file or directory; give a readable TOML"),
         (["check"], "see vmdedup scenario check --help"),
         (["dance"], "see vmdedup scenario --help"),
     ],

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import os
 
+from vmdedup.shown import quoted
+
 
 class VmdedupError(Exception):
     """Base of all. The message is one line that says what to do next."""
@@ -74,7 +76,7 @@ class KnobError(VmdedupError):
     exit_status = 2
 
     def __init__(self, knob: str, value: str, errno_name: str) -> None:
-        super().__init__(f"{knob} refuses {value!r}: {errno_name}")
+        super().__init__(f"{knob} refuses {quoted(value)}: {errno_name}")
         self.knob = knob
         self.value = value
         self.errno_name = errno_name

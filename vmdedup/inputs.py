@@ -37,6 +37,18 @@ def open_input(path: str | os.PathLike[str], name: str | None = None, error: typ
     return descriptor
 
 
+def read_input(path: str | os.PathLike[str], most: int, error: type[UsageError]) -> bytes:
+    """What a regular file holds. Raises `error`: it cannot be read, or has more than so many bytes."""
+    with os.fdopen(open_input(path, error=error), "rb") as file:
+        try:
+            content = file.read(most + 1)
+        except OSError as reason:
+            raise error(f"{path} cannot be read: {_why(reason)}") from None
+    if len(content) > most:
+        raise error(f"{path} has more than {most >> 10} KiB; no such file is as large")
+    return content
+
+
 def _refuse(mode: int, name: str, error: type[UsageError]) -> None:
     if not stat.S_ISREG(mode):
         raise error(f"{name}: {next((what for is_it, what in _KINDS if is_it(mode)), 'is no regular file')}")

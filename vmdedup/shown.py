@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+_LONGEST = 100  # characters of what is quoted
 _UNDECODED = range(0xDC80, 0xDD00)  # how Python keeps bytes of a name that are no UTF-8
 
 
@@ -24,6 +25,12 @@ def shown(text: object) -> str:
 def shown_lines(text: object) -> str:
     """As shown(), line by line: for text that has lines of its own."""
     return "\n".join(map(shown, str(text).split("\n")))
+
+
+def quoted(value: object) -> str:
+    """A value as Python writes it, cut where it gets long: for messages about what somebody gave."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def json_text(document: Mapping[str, Any]) -> str:

@@ -5,11 +5,13 @@ Sizes are whole bytes, durations whole nanoseconds, shares fractions between 0 a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
 
 from vmdedup.errors import UsageError
+from vmdedup.shown import quoted
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -35,6 +37,8 @@ _DURATIONS: Mapping[str, Fraction | int] = {
 _SHARES: Mapping[str, Fraction | int] = {"": 1, "%": Fraction(1, 100)}
 _NUMBER = re.compile(r"\s*(?P<number>[+-]?\d[\d_]*(?:\.\d+)?)\s*(?P<unit>[^\s\d]*)\s*\Z")
 
+_MOST_FIGURES = 60
+
 _SIZE_REMEDY = "write a size like 4096, 64KiB, 128MiB or 1.5GiB"
 _DURATION_REMEDY = "write a duration like 500ms, 2s or 5min"
 _SHARE_REMEDY = "write a share like 25% or 0.25"
@@ -46,7 +50,7 @@ def parse_size(value: str | int) -> int:
         value = str(value)
     number, unit = _split(value, "size", _SIZE_REMEDY)
     if unit in ("kB", "KB", "MB", "GB", "TB"):
-        raise UsageError(f"size {value!r}: {unit} is ambiguous; write {unit[0].upper()}iB (powers of 1024)")
+        raise UsageError(f"size {quoted(value)}: {unit} is ambiguous; write {unit[0].upper()}iB (powers of 1024)")
     factor = _factor(value, unit, _SIZES, "size", _SIZE_REMEDY)
     _refuse_negative(value, number, "size", _SIZE_REMEDY)
     return _whole(value, number * factor)
@@ -55,24 +59,26 @@ def parse_size(value: str | int) -> int:
 def parse_duration(value: str | int | float) -> int:
     """Nanoseconds in a duration such as "2s", "500ms" or "5min"; a bare number is refused, 0 excepted."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value != 0:
-        raise UsageError(f"duration {value!r} has no unit; {_DURATION_REMEDY}")
+        raise UsageError(f"duration {quoted(value)} has no unit; {_DURATION_REMEDY}")
     number, unit = _split(str(value), "duration", _DURATION_REMEDY)
     if unit == "" and number != 0:
-        raise UsageError(f"duration {value!r} has no unit; {_DURATION_REMEDY}")
+        raise UsageError(f"duration {quoted(value)} has no unit; {_DURATION_REMEDY}")
     factor = _factor(value, unit or "s", _DURATIONS, "duration", _DURATION_REMEDY)
     _refuse_negative(value, number, "duration", _DURATION_REMEDY)
-    return round(number * factor)
+    return _in_range(value, round(number * factor), "duration", _DURATION_REMEDY)
 
 
 def parse_share(value: str | int | float) -> float:
     """A fraction between 0 and 1 from "25%" or 0.25."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise UsageError(f"share {quoted(value)} is no number; {_SHARE_REMEDY}")
         number, unit = Fraction(value), ""
     else:
         number, unit = _split(value, "share", _SHARE_REMEDY)
     share = number * _factor(value, unit, _SHARES, "share", _SHARE_REMEDY)
     if not 0.0 <= share <= 1.0:
-        raise UsageError(f"share {value!r} is not between 0% and 100%; {_SHARE_REMEDY}")
+        raise UsageError(f"share {quoted(value)} is not between 0% and 100%; {_SHARE_REMEDY}")
     return float(share)
 
 
@@ -119,22 +125,32 @@ def _small_duration(duration: int) -> str:
 def _split(value: object, what: str, remedy: str) -> tuple[Fraction, str]:
     match = _NUMBER.match(value) if isinstance(value, str) else None
     if match is None:
-        raise UsageError(f"{what} {value!r} is not a number with a unit; {remedy}")
-    return Fraction(match["number"].replace("_", "")), match["unit"]
+        raise UsageError(f"{what} {quoted(value)} is not a number with a unit; {remedy}")
+    number = match["number"].replace("_", "")
+    if len(number) > _MOST_FIGURES:
+        raise UsageError(f"{what} {quoted(value)} is out of range; {remedy}")
+    return Fraction(number), match["unit"]
 
 
 def _factor(value: object, unit: str, table: Mapping[str, Fraction | int], what: str, remedy: str) -> Fraction | int:
     if unit not in table:
-        raise UsageError(f"{what} {value!r} has the unknown unit {unit!r}; {remedy}")
+        raise UsageError(f"{what} {quoted(value)} has the unknown unit {quoted(unit)}; {remedy}")
     return table[unit]
 
 
 def _refuse_negative(value: object, number: Fraction, what: str, remedy: str) -> None:
     if number < 0:
-        raise UsageError(f"{what} {value!r} is negative; {remedy}")
+        raise UsageError(f"{what} {quoted(value)} is negative; {remedy}")
 
 
 def _whole(value: object, size: Fraction) -> int:
     if size.denominator != 1:
-        raise UsageError(f"size {value!r} is not a whole number of bytes; {_SIZE_REMEDY}")
-    return size.numerator
+        raise UsageError(f"size {quoted(value)} is not a whole number of bytes; {_SIZE_REMEDY}")
+    return _in_range(value, size.numerator, "size", _SIZE_REMEDY)
+
+
+def _in_range(value: object, number: int, what: str, remedy: str) -> int:
+    """The number, if 63 bits hold it, as all that counts bytes and nanoseconds does."""
+    if number >= 1 << 63:
+        raise UsageError(f"{what} {quoted(value)} is out of range; {remedy}")
+    return number

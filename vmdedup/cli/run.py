@@ -16,6 +16,7 @@ from vmdedup.cli.several import knobs_by_policy, run_each, show, split_policies
 from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
+    from vmdedup.experiment.overrides import Overrides
     from vmdedup.experiment.scenario import Scenario
     from vmdedup.result.directory import RunDirectory
     from vmdedup.result.run import Result
@@ -32,11 +33,15 @@ nobody else who uses KSM. Its tunables are as before afterwards. In lockstep the
 With --policy another policy of `vmdedup policy list`, or of a Python file of yours, scans in ksmd's place. Several,
 with commas between, run one after another on the same guests; one table and one directory lay them side by side.
 
+With --ksm-from the tunables are those of a host, as the kernel lists them; counters in the listing are left out. It
+stands over the scenario, --set over it. In a scenario: [ksm] from = "FILE"; there the section's other keys stand over it.
+
 What the words mean (held, possible, within, reached, profit, …) is in docs/glossary.md.
 
 \b
   vmdedup run
   vmdedup run mixed --set pages_to_scan=5000 --set use_zero_pages=1
+  grep -H '' /sys/kernel/mm/ksm/* > host.txt; vmdedup run --ksm-from host.txt --set run=1
   vmdedup run mine.toml --guests 16 --memory 256MiB --duration 5min -o runs/mine
   vmdedup run dense --json > dense.json
   vmdedup run mixed --on kernel
@@ -76,6 +81,10 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KNOB=VALUE", help="A tunable of KSM; may be repeated."),
     ] = None,
+    ksm_from: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Tunables of a kernel, listed by: grep -H '' /sys/kernel/mm/ksm/*"),
+    ] = None,
     duration: Annotated[str | None, typer.Option(help="How long the run is, e.g. 90s or 5min.")] = None,
     clock: Annotated[ClockName | None, typer.Option(help="Virtual time in step, or real time.")] = None,
     prices: Annotated[
@@ -107,7 +116,7 @@ def run(
     flags = (guests, memory, workload, seed, knobs or (), duration, clock and clock.value, prices and prices.value)
     options = Options(on, output, as_json, quiet, verbose, no_color)
     try:
-        scenarios = _load_each(scenario, flags, policy, policy_set or (), budget)
+        scenarios = _load_each(scenario, _overrides(flags, ksm_from), policy, policy_set or (), budget, quiet)
         return _run(scenarios[0], options) if len(scenarios) == 1 else _run_several(scenarios, options)
     except KeyboardInterrupt:
         warn("interrupted before there was anything to show")
@@ -126,26 +135,40 @@ class Options:
     no_color: bool
 
 
+def _overrides(flags: tuple[Any, ...], ksm_from: Path | None) -> Overrides:
+    """The flags, in the order of Overrides, and the listing of a kernel's tunables that is named."""
+    from vmdedup.experiment.listed import listing_of
+    from vmdedup.experiment.overrides import Overrides
+
+    return Overrides(*flags, ksm_from=listing_of(ksm_from) if ksm_from else None)
+
+
 def _load_each(
-    scenario: str, flags: tuple[Any, ...], policy: str | None, knobs: Sequence[str], budget: str | None
+    scenario: str, plain: Overrides, policy: str | None, knobs: Sequence[str], budget: str | None, quiet: bool
 ) -> list[Scenario]:
-    """The scenario with the flags, in the order of Overrides, written over it: once for each policy.
+    """The scenario with the flags written over it: once for each policy. What it notes is said once.
 
     If there are several, what they cost is counted alike for all, ksmd included.
     """
     from vmdedup.experiment.load import load_scenario
-    from vmdedup.experiment.overrides import Overrides
+
+    notes: dict[str, None] = {}
+
+    def load(overrides: Overrides) -> Scenario:
+        return load_scenario(scenario, overrides, say=notes.setdefault)
 
     if policy is None and not knobs and budget is None:
-        return [load_scenario(scenario, Overrides(*flags))]
-    plain = Overrides(*flags)
-    names = split_policies(policy) or [load_scenario(scenario, plain).policy.name]
-    costs = "operations" if len(names) > 1 else None
-    each = knobs_by_policy(names, knobs)
-    return [
-        load_scenario(scenario, replace(plain, policy=name, policy_knobs=each[name], budget=budget, costs=costs))
-        for name in names
-    ]
+        loaded = [load(plain)]
+    else:
+        names = split_policies(policy) or [load(plain).policy.name]
+        costs = "operations" if len(names) > 1 else None
+        each = knobs_by_policy(names, knobs)
+        loaded = [
+            load(replace(plain, policy=name, policy_knobs=each[name], budget=budget, costs=costs)) for name in names
+        ]
+    for note in () if quiet else notes:
+        warn(note)
+    return loaded
 
 
 def _run(scenario: Scenario, options: Options) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmdedup.cli.say import say
+from vmdedup.cli.say import say, warn
 
 app = typer.Typer(
     help="List, show and check scenarios.\n\n\b\n"
@@ -76,7 +76,7 @@ def check(name: _NAME) -> None:
     from vmdedup.experiment.policies import is_own_file
     from vmdedup.experiment.room import host_room
 
-    scenario = load_scenario(name, runs=False)
+    scenario = load_scenario(name, runs=False, say=warn)
     check_disks(scenario)
     say(f"{name}: {describe(scenario)}")
     if is_own_file(scenario.policy.name):

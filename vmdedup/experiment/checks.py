@@ -16,6 +16,7 @@ from vmdedup.guest.parameters import Parameter, parameters_of
 from vmdedup.guest.spec import MIN_PAGES, GuestSpec
 from vmdedup.guest.variant import Variant
 from vmdedup.guest.workloads import WORKLOADS, workload_parameters
+from vmdedup.shown import quoted
 from vmdedup.units import (
     MIB,
     SECOND_NS,
@@ -46,7 +47,7 @@ def check(scenario: Scenario, runs: bool = True) -> list[Problem]:
     for number, group in enumerate(scenario.guests):
         path: Path = ("guests", number)
         if group.name in names[:number]:
-            problems.append(Problem((*path, "name"), f"{group.name!r} is used twice; give each group its own name"))
+            problems.append(Problem((*path, "name"), f"{quoted(group.name)} is used twice; give each group its own name"))
         problems += _check_group(scenario, group, path)
     return problems
 
@@ -75,7 +76,7 @@ def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterato
         key = "start_at" if start_of(group, 0) >= scenario.duration else "delay"
         yield Problem((*path, key), f"{text}; give less, or lengthen the duration")
     if group.workload not in WORKLOADS:
-        yield Problem((*path, "workload"), f"unknown workload {group.workload!r}; {suggest(group.workload, WORKLOADS)}")
+        yield Problem((*path, "workload"), f"unknown workload {quoted(group.workload)}; {suggest(group.workload, WORKLOADS)}")
     yield from _check_events(scenario, group, path)
     options = {name: value for name in OPTIONS if (value := getattr(group, name)) is not None}
     yield from _check_declared(options, OPTIONS, path)
@@ -144,7 +145,7 @@ def declared_value(parameter: Parameter, value: Any) -> Any:
     """A value as its declaration has it; text with a unit is read by that unit. Raises UsageError."""
     if isinstance(parameter.default, str) and not parameter.choices:
         if not isinstance(value, str) or not value:
-            raise UsageError(f"{value!r} is no text; give {parameter.meaning}")
+            raise UsageError(f"{quoted(value)} is no text; give {parameter.meaning}")
         return value
     if isinstance(value, str) and parameter.unit in _READERS:
         value = _READERS[parameter.unit](value)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path as FilePath
@@ -13,14 +11,16 @@ from typing import Any
 from vmdedup.errors import ScenarioError
 from vmdedup.experiment.checks import check
 from vmdedup.experiment.images import with_images
+from vmdedup.experiment.listed import note_of, take_from
 from vmdedup.experiment.overrides import Overrides
 from vmdedup.experiment.policies import start_policy_at
 from vmdedup.experiment.problems import Path, Problem, suggest
 from vmdedup.experiment.scenario import Scenario, validate
 from vmdedup.experiment.toml_lines import find_line, key_lines
+from vmdedup.experiment.values import check_values
+from vmdedup.toml import TomlError, parse, read_text
 
 DEFAULT = "identical"
-_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,28 @@ class Source:
 
 
 def load_scenario(
-    name: str | FilePath = DEFAULT, overrides: Overrides | None = None, runs: bool = True
+    name: str | FilePath = DEFAULT,
+    overrides: Overrides | None = None,
+    runs: bool = True,
+    say: Callable[[str], None] = lambda note: None,
 ) -> Scenario:
     """The scenario of a built-in name, or in a TOML file, as the overrides have it.
 
-    runs: whether a policy's own Python file is run, which tells its tunables.
+    runs: whether a policy's own Python file is run, which tells its tunables. say: is told what of a listing of tunables
+    was left out.
 
     Raises ScenarioError: one line that says where, what and what to do.
     """
     source = find_source(name)
     data = _parse(source)
     data.setdefault("name", FilePath(str(name)).stem)
+    overrides = overrides or Overrides()
+    problems = check_values(data)
+    listing, more = take_from(data, source.folder) if not problems else (None, [])
+    if problems := problems or more:
+        raise _first(source, problems, {})
     start_policy_at(data, source.folder)
-    flags = (overrides or Overrides()).apply(data)
+    flags = overrides.apply(data)
     scenario, problems = validate(data)
     if scenario is not None:
         problems = check(scenario, runs)
@@ -57,6 +66,9 @@ def load_scenario(
         scenario, problems = with_images(scenario, source.folder)
     if problems or scenario is None:
         raise _first(source, problems, flags)
+    for each in (listing, overrides.ksm_from):
+        if each is not None and (note := note_of(each, data["ksm"])):
+            say(note)
     return _with_disk_paths(scenario, source.folder)
 
 
@@ -81,23 +93,16 @@ def find_source(name: str | FilePath) -> Source:
 
 def _read_file(path: FilePath) -> Source:
     try:
-        return Source(str(path), path.read_text(encoding="utf-8"), path.parent)
-    except OSError as error:
-        raise ScenarioError(
-            f"{path}: {error.strerror}; give a readable TOML file, or a name of `vmdedup scenario list`"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"{path}: not text (byte {error.start} is no UTF-8); give a TOML file") from None
+        return Source(str(path), read_text(path, ScenarioError), path.parent)
+    except ScenarioError as error:
+        raise ScenarioError(f"{error}; give a readable TOML file, or a name of `vmdedup scenario list`") from None
 
 
 def _parse(source: Source) -> dict[str, Any]:
     try:
-        return tomllib.loads(source.text)
-    except tomllib.TOMLDecodeError as error:
-        where = _AT_LINE.search(str(error))
-        line = int(where[1]) if where else max(1, source.text.count("\n"))
-        reason = _AT_LINE.sub("", str(error)).replace("(at end of document)", "").strip()
-        raise source.error(line, f"not TOML: {reason}; see `vmdedup scenario show {DEFAULT}`") from None
+        return parse(source.text)
+    except TomlError as error:
+        raise source.error(error.line, f"{error}; see `vmdedup scenario show {DEFAULT}`") from None
 
 
 def _first(source: Source, problems: list[Problem], flags: Mapping[Path, str]) -> ScenarioError:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmdedup.errors import UsageError
+from vmdedup.experiment.listed import take_over
 from vmdedup.experiment.problems import Path
+from vmdedup.ksm.listing import Listing
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Overrides:
     policy_knobs: Sequence[str] = ()  # of that policy, KNOB=VALUE
     budget: str | None = None  # pages, or cpu=SHARE
     costs: str | None = None
+    ksm_from: Listing | None = None  # of a kernel's tunables; knobs are written over it
 
     def apply(self, data: dict[str, Any]) -> dict[Path, str]:
         """Write the flags into the scenario's data. Returns the flag behind each key that was changed."""
@@ -34,13 +37,7 @@ class Overrides:
             if (value := getattr(self, key)) is not None:
                 data[key] = value
                 flags[(key,)] = f"--{key}"
-        for knob in self.knobs:
-            name, value = _split(knob)
-            data.setdefault("ksm", {})[name] = value
-            flags["ksm", name] = f"--set {knob}"
-        if self.prices is not None:
-            data.setdefault("ksm", {})["prices"] = self.prices
-            flags["ksm", "prices"] = f"--prices {self.prices}"
+        self._apply_to_ksm(data, flags)
         self._apply_to_policy(data, flags)
         for number, group in enumerate(_groups(data)):
             self._apply_to_group(group, ("guests", number), flags)
@@ -48,10 +45,29 @@ class Overrides:
             self._share_out(_groups(data), flags)
         return flags
 
+    def _apply_to_ksm(self, data: dict[str, Any], flags: dict[Path, str]) -> None:
+        if self.ksm_from is None and not self.knobs and self.prices is None:
+            return
+        section = data.setdefault("ksm", {})
+        if not isinstance(section, dict):
+            return  # which is refused later
+        said = [(*_split(knob), f"--set {knob}") for knob in self.knobs]
+        if self.ksm_from is not None:
+            data["ksm"] = section = take_over(section, self.ksm_from, {name: value for name, value, _ in said})
+            flags.update({("ksm", name): f"--ksm-from {self.ksm_from.name}" for name in self.ksm_from.tunables})
+        for name, value, flag in said:
+            section[name] = value
+            flags["ksm", name] = flag
+        if self.prices is not None:
+            section["prices"] = self.prices
+            flags["ksm", "prices"] = f"--prices {self.prices}"
+
     def _apply_to_policy(self, data: dict[str, Any], flags: dict[Path, str]) -> None:
         if self.policy is None and not self.policy_knobs and self.budget is None:
             return
         section = data.setdefault("policy", {})
+        if not isinstance(section, dict):
+            return  # which is refused later
         if self.policy is not None:
             if section.get("name", "ksm") != self.policy:
                 section.pop("tunables", None)

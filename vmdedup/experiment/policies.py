@@ -10,7 +10,8 @@ from vmdedup.errors import KnobError, UsageError
 from vmdedup.experiment.problems import Path, Problem, suggest
 from vmdedup.experiment.scanner import Scanner
 from vmdedup.experiment.scenario import Scenario, accepted
-from vmdedup.ksm.sysfs import TUNABLES
+from vmdedup.ksm.sysfs import TUNABLES, as_written
+from vmdedup.shown import quoted
 
 if TYPE_CHECKING:
     from vmdedup.policy.base import Policy
@@ -40,7 +41,7 @@ def inherited(scenario: Scenario) -> dict[str, str]:
 
 def explicit(scenario: Scenario) -> dict[str, str]:
     """What [policy.tunables] says, as text for Policy.set."""
-    return {name: _text(value) for name, value in scenario.policy.tunables.items()}
+    return {name: as_written(_text(value)) for name, value in scenario.policy.tunables.items()}
 
 
 def write_tunables(scenario: Scenario, scanner: Scanner, note: Callable[[str], None]) -> None:
@@ -81,7 +82,7 @@ def check_policy(scenario: Scenario, runs: bool = True) -> Iterator[Problem]:
             yield Problem(place, f"unknown tunable of {section.name}; {suggest(name, tunables)}")
             continue
         try:
-            tunables[name].parse(_text(value))
+            tunables[name].parse(as_written(_text(value)))
         except KnobError as error:
             yield Problem(place, f"{error}; {accepted(tunables[name])}")
 
@@ -104,7 +105,7 @@ def _unknown(name: str) -> str:
 
     if name in POLICIES or is_own_file(name):
         return ""
-    return f"unknown policy {name!r}; {suggest(name, POLICIES)} (or give a file of your own, FILE.py)"
+    return f"unknown policy {quoted(name)}; {suggest(name, POLICIES)} (or give a file of your own, FILE.py)"
 
 
 def _text(value: Any) -> str:

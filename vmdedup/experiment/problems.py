@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_LONGEST = 60  # characters of a key that messages have
+
 Path = tuple[str | int, ...]
 
 
@@ -19,7 +21,11 @@ class Problem:
     @property
     def key(self) -> str:
         """The key as people write it: guests[0].memory."""
-        return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in self.path).lstrip(".")
+        return "".join(f"[{p}]" if isinstance(p, int) else f".{_short(p)}" for p in self.path).lstrip(".")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
 
 
 def suggest(unknown: str, known: Iterable[str]) -> str:

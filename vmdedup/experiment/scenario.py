@@ -24,10 +24,12 @@ from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
 from vmdedup.experiment.problems import Path, Problem, suggest
-from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable
+from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written
+from vmdedup.shown import quoted
 from vmdedup.units import exact_duration, parse_duration, parse_share, parse_size
 
 PAGE_SIZE = 4096
+MOST_PROBLEMS = 1000
 
 
 def _read_by(parse: Callable[[Any], Any]) -> BeforeValidator:
@@ -55,13 +57,13 @@ Declared = dict[str, Any]  # checked key by key against the declaration, in expe
 
 def _name(value: object) -> object:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", value):
-        raise refuse(f"{value!r} is no name; give up to 32 letters, digits, '-', '_' or '.'")
+        raise refuse(f"{quoted(value)} is no name; give up to 32 letters, digits, '-', '_' or '.'")
     return value
 
 
 def _node(value: object) -> object:
     if value != "spread" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise refuse(f"{value!r} is no NUMA node; give a number from 0, or 'spread'")
+        raise refuse(f"{quoted(value)} is no NUMA node; give a number from 0, or 'spread'")
     return value
 
 
@@ -129,7 +131,7 @@ def _knob(tunable: Tunable) -> Any:
     """The annotation of one tunable: its text as the kernel's file takes it."""
 
     def check(value: object) -> str:
-        text = str(int(value)) if isinstance(value, bool) else str(value)
+        text = as_written(str(int(value)) if isinstance(value, bool) else str(value))
         try:
             tunable.parse(text)
         except KnobError as error:
@@ -204,7 +206,7 @@ class Scenario(Section):
     host: HostSection = Field(default_factory=lambda: HostSection.model_validate({}))
     ksm: KsmSection = Field(default_factory=lambda: KsmSection.model_validate({}))
     policy: PolicySection = Field(default_factory=lambda: PolicySection.model_validate({}))
-    guests: list[GuestSection] = Field(min_length=1)
+    guests: list[GuestSection] = Field(min_length=1, max_length=4096)
 
     @property
     def pages(self) -> int:
@@ -222,7 +224,7 @@ def validate(data: Mapping[str, Any]) -> tuple[Scenario | None, list[Problem]]:
     try:
         return Scenario.model_validate(data), []
     except ValidationError as error:
-        return None, [_problem(details) for details in error.errors(include_url=False)]
+        return None, [_problem(details) for details in error.errors(include_url=False)[:MOST_PROBLEMS]]
 
 
 def _problem(details: Any) -> Problem:
@@ -232,11 +234,13 @@ def _problem(details: Any) -> Problem:
         return Problem(path, f"unknown key; {suggest(str(path[-1]), _keys_at(path[:-1]))}")
     if kind == "missing":
         return Problem(path, "this key is missing; add it")
+    if kind == "too_long":
+        return Problem(path, f"there are {details['ctx']['actual_length']}; give at most {details['ctx']['max_length']}")
     if kind == "meaning":
         return Problem(path, details["msg"])
     if kind == "model_type":
-        return Problem(path, f"{details['input']!r} is no table; write [{path[-1]}] and its keys below it")
-    return Problem(path, f"{details['input']!r} will not do; give {_wanted(details['msg'])}")
+        return Problem(path, f"{quoted(details['input'])} is no table; write [{path[-1]}] and its keys below it")
+    return Problem(path, f"{quoted(details['input'])} will not do; give {_wanted(details['msg'])}")
 
 
 def _wanted(message: str) -> str:

@@ -63,7 +63,7 @@ def _split(dotted: str) -> Path:
 def _statements(text: str) -> Iterator[tuple[int, str]]:
     """(line, text) of each line that starts a statement, not of those inside a value of several lines."""
     quote, depth = "", 0
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         starts_here = not quote and depth == 0
         header = starts_here and _HEADER.match(line)
         if not header:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vmdedup.errors import UsageError
+from vmdedup.shown import quoted
 
 Value = int | float | str | bool
 T = TypeVar("T")
@@ -39,6 +41,8 @@ class Parameter:
             return self._flag(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._refusal(value, "is not a number")
+        if not math.isfinite(value):
+            raise self._refusal(value, "is out of range")
         if isinstance(self.default, int) and value != int(value):
             raise self._refusal(value, "is not a whole number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
@@ -56,7 +60,7 @@ class Parameter:
         return value
 
     def _refusal(self, value: object, why: str) -> UsageError:
-        return UsageError(f"{self.name} = {value!r} {why}; give {self.accepted()}")
+        return UsageError(f"{self.name} = {quoted(value)} {why}; give {self.accepted()}")
 
     def accepted(self) -> str:
         """The accepted values in words."""

@@ -6,13 +6,13 @@ import dataclasses
 import difflib
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from vmdedup.errors import UsageError
+from vmdedup.toml import read_toml
 
 BUILDER = 1  # part of every digest: a new number has all images built anew
 READY = "VMDEDUP-READY"
@@ -86,10 +86,7 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     if not _NAME.fullmatch(name) or not file.is_file():
         names = sorted(path.parent.name for path in folder.glob("*/recipe.toml"))
         raise UsageError(f"no image {name!r}; there are {', '.join(names)}")
-    try:
-        table = tomllib.loads(file.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: not TOML: {error}") from None
+    table = read_toml(file, UsageError)
     own = {"name": name, "directory": file.parent, "digest": digest_of(file.parent)}
     recipe = _read(Recipe, table, str(file), "", own)
     _check_files(recipe, file)

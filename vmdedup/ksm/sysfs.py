@@ -7,6 +7,7 @@ integers.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from vmdedup.errors import KnobError
@@ -15,6 +16,7 @@ U32 = 2**32 - 1
 I32 = 2**31 - 1
 U64 = 2**64 - 1
 _MOST_FIGURES = 20  # of any value that a tunable can have
+_LONGEST_CHOICE = 200
 _HUGE = 2**70  # stands for every longer number: it is out of all ranges
 ADVISOR_MODES = ("none", "scan-time")
 
@@ -69,6 +71,15 @@ class Tunable:
         if self.kind == "mode":
             return " ".join(f"[{m}]" if i == value else m for i, m in enumerate(ADVISOR_MODES))
         return str(value)
+
+
+_CHOICE = re.compile(r"(?:[\w-]+ )*\[([\w-]+)\](?: [\w-]+)*")
+
+
+def as_written(text: str) -> str:
+    """Text that was read from a tunable's file, as it is written to it: of words to choose from, that in brackets."""
+    choice = _CHOICE.fullmatch(text) if len(text) <= _LONGEST_CHOICE else None
+    return choice[1] if choice else text
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any, Final
 
 from vmdedup.errors import UsageError
-from vmdedup.inputs import open_input
+from vmdedup.inputs import read_input
 
 MOST_BYTES: Final = 64 << 20
 DEEPEST: Final = 32
@@ -22,12 +21,12 @@ LARGEST: Final = 2**64  # no counter, seed or address is as large
 
 def read_document(path: Path) -> dict[str, Any]:
     """The JSON object in a file. UsageError: it is no regular file, or holds none."""
-    return _parsed(_content(path), path)
+    return _parsed(read_input(path, MOST_BYTES, UsageError), path)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file that has one a line; of the last line, the writer may have got a part only."""
-    whole, _, _ = _content(path).rpartition(b"\n")
+    whole, _, _ = read_input(path, MOST_BYTES, UsageError).rpartition(b"\n")
     return [_parsed(line, path) for line in whole.splitlines()]
 
 
@@ -43,17 +42,6 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} holds no JSON object")
     _measure(document, path)
     return document
-
-
-def _content(path: Path) -> bytes:
-    with os.fdopen(open_input(path, error=UsageError), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MOST_BYTES:
-            raise UsageError(f"{path} has {size >> 20} MiB; no document of ours has more than {MOST_BYTES >> 20}")
-        try:
-            return file.read(size)
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _no_number(text: str) -> float:

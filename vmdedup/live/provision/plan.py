@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from vmdedup.errors import UsageError
 from vmdedup.ours import file
+from vmdedup.result.reading import read_document
 
 FILE = "plan.json"
 STOP = "stop"  # a file of this name beside the plan ends the measuring early
@@ -77,10 +78,10 @@ class RunPlan:
         """Read plan.json. UsageError: it is not there, or broken."""
         path = directory / FILE
         try:
-            fields = json.loads(path.read_text())
+            fields = read_document(path)
             guests = tuple(GuestPlan(**guest) for guest in fields.pop("guests"))
             return cls(guests=guests, **fields)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (UsageError, TypeError, KeyError) as error:
             raise UsageError(f"{path} is no plan of a run ({error}); give the folder of `vmdedup live run`") from None
 
 

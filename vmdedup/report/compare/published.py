@@ -18,15 +18,13 @@ Figures that are left out are not known.
 from __future__ import annotations
 
 import math
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import UsageError
-from vmdedup.inputs import open_input
 from vmdedup.report.compare.figures import PAGE_SIZE, Figures, Value, number
+from vmdedup.toml import read_toml
 
 _REQUIRED = ("label", "source", "certainty")
 _MOST_BYTES = 16 << 20
@@ -37,11 +35,8 @@ _KEYS = {*_REQUIRED, "page_size", "levels", "series"}
 def read_published(path: Path) -> Figures:
     """The figures in a file. UsageError: it is no such file, with what is wrong."""
     try:
-        with os.fdopen(open_input(path, error=UsageError), "rb") as file:
-            document = tomllib.loads(file.read(_MOST_BYTES).decode())
-    except RecursionError:
-        raise UsageError(f"{path} is nested too deeply for published figures") from None
-    except (OSError, ValueError) as error:
+        document = read_toml(path, UsageError, _MOST_BYTES)
+    except UsageError as error:
         raise UsageError(f"{path} is neither a results directory nor published figures in TOML: {error}") from None
     problem = _problem(document)
     if problem:
