@@ -10,56 +10,18 @@ from __future__ import annotations
 import json
 import random
 import sys
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
+from fuzz_cases import Kind, changed, run_kind
 from fuzz_dumps import main, mutated
+from fuzz_results import read_results, write_results
+from fuzz_scenarios import read_scenario, read_tunables, write_listing, write_scenario
+from fuzz_texts import compile_all, read_record, read_script, write_record, write_script
 
-from vmdedup.errors import VmdedupError
 from vmdedup.scan import scan_dumps
-from vmdedup.shown import json_text, shown
-
-HOSTILE: list[Any] = [
-    None,
-    True,
-    -1,
-    0,
-    1.5,
-    1e308,
-    1 << 31,
-    1 << 52,
-    1 << 63,
-    1 << 200,
-    "",
-    "x" * 5000,
-    "\x1b]0;x\x07",
-]
-HOSTILE += ["\u202e\udcff", [], {}, [[]], {"name": 1}, float("nan"), float("inf"), [0] * 3, "9" * 5000]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """write(dice, folder): a changed document in an empty folder. read: all that a command would do with it."""
-
-    write: Callable[[random.Random, Path], Path]
-    read: Callable[[Path], str]
-
-
-def changed(document: Any, dice: random.Random) -> Any:
-    """A JSON document with one node that is another."""
-    if isinstance(document, dict) and document and dice.random() < 0.8:
-        key = dice.choice(sorted(document))
-        rest = {name: value for name, value in document.items() if name != key}
-        return rest if dice.random() < 0.1 else rest | {key: changed(document[key], dice)}
-    if isinstance(document, list) and document and dice.random() < 0.8:
-        at = dice.randrange(len(document))
-        times = dice.choice((0, 1, 1, 1, 2))
-        return [*document[:at], *[changed(document[at], dice)] * times, *document[at + 1 :]]
-    return dice.choice(HOSTILE)
+from vmdedup.shown import json_text
 
 
 def write_export(dice: random.Random, folder: Path) -> Path:
@@ -120,25 +82,19 @@ def read_export(path: Path) -> str:
     return json_text(scan_dumps([path], threads=1).document)
 
 
-KINDS = {"export": Kind(write_export, read_export)}
+KINDS = {
+    "export": Kind(write_export, read_export),
+    "scenario": Kind(write_scenario, read_scenario),
+    "listing": Kind(write_listing, read_tunables),
+    "run": Kind(write_results, read_results),
+    "recording": Kind(write_record, read_record),
+    "script": Kind(write_script, read_script, compile_all),
+}
 
 
 def run_case(kind: str, seed: int, case: int, folder: Path) -> tuple[str, str]:
-    """One case: "read" or "refused" and the message; "finding" and why."""
-    dice = random.Random(f"{kind} {seed} {case}")
-    path = KINDS[kind].write(dice, folder)
-    try:
-        told = KINDS[kind].read(path)
-        what = "read"
-    except VmdedupError as error:
-        told, what = shown(error), "refused"
-        if len(told) > 6000 or isinstance(error.__cause__, MemoryError):
-            return "finding", f"memory, or no one line: {told[:1000]}"
-    except BaseException:
-        return "finding", traceback.format_exc()
-    if not told.replace("\n", " ").isprintable() and what == "read":
-        return "finding", f"not fit for a terminal: {told[:1000]!r}"
-    return what, told
+    """One case, as fuzz_dumps.main has it."""
+    return run_kind(KINDS, kind, seed, case, folder)
 
 
 if __name__ == "__main__":

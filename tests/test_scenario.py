@@ -159,7 +159,7 @@ def test_names_and_files_that_do_not_exist(tmp_path: Path) -> None:
         load_scenario("identcal")
     with pytest.raises(ScenarioError, match="No such file or directory; give"):
         load_scenario(tmp_path / "none.toml")
-    with pytest.raises(ScenarioError, match="Is a directory; give"):
+    with pytest.raises(ScenarioError, match="is a folder; name a file in it; give"):
         load_scenario(tmp_path)
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ScenarioError, match="not text"):

@@ -18,11 +18,8 @@ MOST_BYTES: Final = 1 << 20
 DEEPEST: Final = 32  # brackets in brackets, and parts of a key
 LONGEST_WORD: Final = 1000  # of a number or a bare key
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
-_TOKEN = re.compile(
-    r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|\w{%d,}|[\[\]{}.,=\n]'
-    % (LONGEST_WORD + 1),
-    re.DOTALL,
-)
+_TEXTS = r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*'
+_TOKEN = re.compile(rf"{_TEXTS}|\w{{{LONGEST_WORD + 1},}}|[\[\]{{}}.,=\n]", re.DOTALL)
 
 
 class TomlError(ValueError):
@@ -82,11 +79,10 @@ def _look_through(text: str) -> None:
             depth = max(0, depth - 1)
         elif token in (",", "=", "\n"):
             dots = 0
+        reason = ""
         if depth > DEEPEST or dots > DEEPEST:
-            raise TomlError(_line(text, match.start()), f"nested deeper than {DEEPEST} levels; nothing here needs that")
-        if len(token) > LONGEST_WORD and token[0] not in "\"'#":
-            raise TomlError(_line(text, match.start()), f"a number or key of {len(token)} characters; give a shorter one")
-
-
-def _line(text: str, at: int) -> int:
-    return text.count("\n", 0, at) + 1
+            reason = f"nested deeper than {DEEPEST} levels; nothing here needs that"
+        elif len(token) > LONGEST_WORD and token[0] not in "\"'#":
+            reason = f"a number or key of {len(token)} characters; give a shorter one"
+        if reason:
+            raise TomlError(text.count("\n", 0, match.start()) + 1, reason)

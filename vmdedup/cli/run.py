@@ -34,7 +34,7 @@ With --policy another policy of `vmdedup policy list`, or of a Python file of yo
 with commas between, run one after another on the same guests; one table and one directory lay them side by side.
 
 With --ksm-from the tunables are those of a host, as the kernel lists them; counters in the listing are left out. It
-stands over the scenario, --set over it. In a scenario: [ksm] from = "FILE"; there the section's other keys stand over it.
+stands over the scenario, --set over it. In a scenario: [ksm] from = "FILE", under the other keys of the section.
 
 What the words mean (held, possible, within, reached, profit, …) is in docs/glossary.md.
 
@@ -140,7 +140,7 @@ def _overrides(flags: tuple[Any, ...], ksm_from: Path | None) -> Overrides:
     from vmdedup.experiment.listed import listing_of
     from vmdedup.experiment.overrides import Overrides
 
-    return Overrides(*flags, ksm_from=listing_of(ksm_from) if ksm_from else None)
+    return replace(Overrides(*flags), ksm_from=listing_of(ksm_from) if ksm_from else None)
 
 
 def _load_each(

@@ -47,7 +47,9 @@ def check(scenario: Scenario, runs: bool = True) -> list[Problem]:
     for number, group in enumerate(scenario.guests):
         path: Path = ("guests", number)
         if group.name in names[:number]:
-            problems.append(Problem((*path, "name"), f"{quoted(group.name)} is used twice; give each group its own name"))
+            problems.append(
+                Problem((*path, "name"), f"{quoted(group.name)} is used twice; give each group its own name")
+            )
         problems += _check_group(scenario, group, path)
     return problems
 
@@ -76,7 +78,9 @@ def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterato
         key = "start_at" if start_of(group, 0) >= scenario.duration else "delay"
         yield Problem((*path, key), f"{text}; give less, or lengthen the duration")
     if group.workload not in WORKLOADS:
-        yield Problem((*path, "workload"), f"unknown workload {quoted(group.workload)}; {suggest(group.workload, WORKLOADS)}")
+        yield Problem(
+            (*path, "workload"), f"unknown workload {quoted(group.workload)}; {suggest(group.workload, WORKLOADS)}"
+        )
     yield from _check_events(scenario, group, path)
     options = {name: value for name in OPTIONS if (value := getattr(group, name)) is not None}
     yield from _check_declared(options, OPTIONS, path)

@@ -44,8 +44,8 @@ def load_scenario(
 ) -> Scenario:
     """The scenario of a built-in name, or in a TOML file, as the overrides have it.
 
-    runs: whether a policy's own Python file is run, which tells its tunables. say: is told what of a listing of tunables
-    was left out.
+    runs: whether a policy's own Python file is run, which tells its tunables. say: is told what of a listing of
+    tunables was left out.
 
     Raises ScenarioError: one line that says where, what and what to do.
     """

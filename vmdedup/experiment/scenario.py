@@ -235,7 +235,9 @@ def _problem(details: Any) -> Problem:
     if kind == "missing":
         return Problem(path, "this key is missing; add it")
     if kind == "too_long":
-        return Problem(path, f"there are {details['ctx']['actual_length']}; give at most {details['ctx']['max_length']}")
+        return Problem(
+            path, f"there are {details['ctx']['actual_length']}; give at most {details['ctx']['max_length']}"
+        )
     if kind == "meaning":
         return Problem(path, details["msg"])
     if kind == "model_type":
