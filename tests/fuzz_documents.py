@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 from fuzz_cases import Kind, changed, run_kind
 from fuzz_dumps import main, mutated
-from fuzz_results import read_results, write_results
+from fuzz_results import prepare_results, read_results, write_results
 from fuzz_scenarios import read_scenario, read_tunables, write_listing, write_scenario
 from fuzz_texts import compile_all, read_record, read_script, write_record, write_script
 
@@ -86,7 +86,7 @@ KINDS = {
     "export": Kind(write_export, read_export),
     "scenario": Kind(write_scenario, read_scenario),
     "listing": Kind(write_listing, read_tunables),
-    "run": Kind(write_results, read_results),
+    "run": Kind(write_results, read_results, prepare_results),
     "recording": Kind(write_record, read_record),
     "script": Kind(write_script, read_script, compile_all),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,15 @@ from vmdedup.result.run import open_results
 from vmdedup.shown import json_text, shown_lines
 
 EXPERIMENTS = Path(__file__).parent.parent / "docs" / "results" / "experiments.json"
-PUBLISHED = 'label = "a"\nsource = "b"\ncertainty = "c"\n[levels]\nsaved_pages = 70\n[[series]]\ntime_s = 1.0\nsaved_pages = 3\n'
+PUBLISHED = """label = "a"
+source = "b"
+certainty = "c"
+[levels]
+saved_pages = 70
+[[series]]
+time_s = 1.0
+saved_pages = 3
+"""
 
 
 @cache
@@ -76,3 +85,12 @@ def read_results(path: Path) -> str:
     document = compare(read_figures([path, path]))
     summaries = {} if path.suffix == ".toml" else {name: each.summary for name, each in open_results(path).items()}
     return json_text({"compared": document, "summaries": summaries})
+
+
+def prepare_results() -> None:
+    """Write and read each file once, so that what libraries set up on first use is no case's."""
+    with tempfile.TemporaryDirectory() as name:
+        place = result().save(Path(name) / "a")
+        read_results(place)
+        pl.read_parquet(place / "series.parquet").write_parquet(place / "series.parquet")
+        read_results(place)

@@ -12,6 +12,11 @@ import stat
 from vmdedup.errors import DumpError, UsageError
 from vmdedup.limits import TOO_MANY
 
+TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+_PART = 1 << 18  # bytes
 _KINDS = (
     (stat.S_ISDIR, "is a folder; name a file in it"),
     (stat.S_ISFIFO, "is a pipe and no file; where standard input is read, redirect it: - < NAME"),
@@ -41,12 +46,21 @@ def read_input(path: str | os.PathLike[str], most: int, error: type[UsageError])
     """What a regular file holds. Raises `error`: it cannot be read, or has more than so many bytes."""
     with os.fdopen(open_input(path, error=error), "rb") as file:
         try:
-            content = file.read(most + 1)
+            content = _read(file, most + 1)
         except OSError as reason:
             raise error(f"{path} cannot be read: {_why(reason)}") from None
     if len(content) > most:
         raise error(f"{path} has more than {most >> 10} KiB; no such file is as large")
     return content
+
+
+def _read(file: BinaryIO, most: int) -> bytes:
+    """At most so many bytes. In parts: one read() would take all that memory before there is anything to read."""
+    parts: list[bytes] = []
+    while most and (part := file.read(min(most, _PART))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 def _refuse(mode: int, name: str, error: type[UsageError]) -> None:

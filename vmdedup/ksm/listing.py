@@ -41,7 +41,7 @@ class Listing:
         try:
             TUNABLES[name].parse(value)
         except KnobError as error:
-            return str(error)
+            return f"{error}; correct the line, or leave it out"
         if self.tunables.setdefault(name, value) != value:
             return f"{name} is {self.tunables[name]} further up; leave one of them out"
         return ""
