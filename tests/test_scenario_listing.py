@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from small_runs import SMALL
 
 from vmdedup.cli import run_command
+from vmdedup.cli.run import load_each
 from vmdedup.errors import ScenarioError, UsageError
 from vmdedup.experiment.listed import listing_of
 from vmdedup.experiment.load import load_scenario
@@ -133,12 +133,13 @@ def test_what_shows_no_choice_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_run_says_once_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = scenario(tmp_path, SMALL.replace('duration = "3s"', 'duration = "1s"'))
     host = listed(tmp_path, VALUES | {"run": "0"})
-    flags = ["--ksm-from", str(host), "--policy", "ksm,ideal", "-o", str(tmp_path / "out")]
-    assert run_command(["run", str(path), *flags]) == 0
     said = f"{host}: counters are left out (full_scans, pages_shared); run is 0, so ksmd does not run (--set run=1)"
+    plain, path = Overrides(ksm_from=listing_of(host)), str(scenario(tmp_path, GUEST))
+    assert len(load_each(path, plain, "ksm,ideal", (), None, quiet=False)) == 2
     assert capsys.readouterr().err.count(said) == 1
+    load_each(path, plain, "ksm,ideal", (), None, quiet=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_listing_that_is_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

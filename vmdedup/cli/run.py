@@ -116,7 +116,7 @@ def run(
     flags = (guests, memory, workload, seed, knobs or (), duration, clock and clock.value, prices and prices.value)
     options = Options(on, output, as_json, quiet, verbose, no_color)
     try:
-        scenarios = _load_each(scenario, _overrides(flags, ksm_from), policy, policy_set or (), budget, quiet)
+        scenarios = load_each(scenario, _overrides(flags, ksm_from), policy, policy_set or (), budget, quiet)
         return _run(scenarios[0], options) if len(scenarios) == 1 else _run_several(scenarios, options)
     except KeyboardInterrupt:
         warn("interrupted before there was anything to show")
@@ -143,7 +143,7 @@ def _overrides(flags: tuple[Any, ...], ksm_from: Path | None) -> Overrides:
     return replace(Overrides(*flags), ksm_from=listing_of(ksm_from) if ksm_from else None)
 
 
-def _load_each(
+def load_each(
     scenario: str, plain: Overrides, policy: str | None, knobs: Sequence[str], budget: str | None, quiet: bool
 ) -> list[Scenario]:
     """The scenario with the flags written over it: once for each policy. What it notes is said once.
