@@ -182,6 +182,7 @@ def test_the_default_scenario_shows_every_key_with_its_default(tmp_path: Path) -
             break
         shown = re.match(r"# (\[|[a-z_]+ = )", line) is not None
         lines.append("" if line.startswith("# memory") else line[2:] if shown else line)
+    (tmp_path / "host.txt").write_text("/sys/kernel/mm/ksm/run:0\n")  # over which the keys of the file stand
     every, usual = load_scenario(write(tmp_path, "\n".join(lines))), load_scenario(DEFAULT)
     assert plan(every) == plan(usual)
     assert every.host == usual.host
