@@ -172,8 +172,9 @@ def test_a_killed_run_loses_a_moment(tmp_path: Path) -> None:
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_signals_keep_results(tmp_path: Path, number: signal.Signals, status: int, whole_group: bool) -> None:
     """As from a terminal or systemd, the signal may reach every process of the run."""
-    folders = {entry for entry in Path("/tmp").iterdir() if entry.name.startswith("pymp-")}
-    process = subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE, start_new_session=True)
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    process = subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE, start_new_session=True, env=environment)
     wait_for_rows(process, tmp_path)
     os.killpg(process.pid, number) if whole_group else process.send_signal(number)
     _, error = process.communicate(timeout=60)
@@ -182,7 +183,7 @@ def test_signals_keep_results(tmp_path: Path, number: signal.Signals, status: in
     found = open_result(tmp_path / "out")
     assert found.run["ended"] == "interrupted"
     assert {row["state"] for row in found.guests.to_dicts()} == {"running"}
-    assert not {entry for entry in Path("/tmp").iterdir() if entry.name.startswith("pymp-")} - folders
+    assert os.listdir(tmp_path / "temporary") == []
 
 
 @pytest.mark.compiled

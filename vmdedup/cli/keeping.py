@@ -38,11 +38,12 @@ def kept_first(result: Result, directory: RunDirectory) -> Iterator[None]:
 
 @contextmanager
 def said_where(ended: str, path: Path, quiet: bool) -> Iterator[None]:
-    """Say where the results are, after what is inside has shown them, or failed to."""
+    """Say where the results are, if they are, after what is inside has shown them, or failed to show them."""
     try:
         yield
     finally:
-        if ended in ENDS or not quiet:
+        kept = any((path / name).exists() for name in ("run.json", "policies.json"))
+        if kept and (ended in ENDS or not quiet):
             say(f"{ENDS.get(ended, 'results:')} {path}", err=True)
 
 

@@ -11,6 +11,7 @@ parent ends, however that happens, ends within a moment: a thread of its waits f
 
 from __future__ import annotations
 
+import atexit
 import logging
 import multiprocessing
 import os
@@ -70,6 +71,14 @@ def start(process: BaseProcess) -> None:
     except (EOFError, OSError) as error:
         reason = getattr(error, "strerror", None) or "the process that starts them was killed"
         raise WorkerDiedError(f"no worker process can be started: {reason}; run it again") from None
+
+
+@atexit.register
+def _end_workers() -> None:
+    """At exit, before multiprocessing asks daemons to end and waits for them: ours do not heed SIGTERM."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _give_folder() -> None:

@@ -14,6 +14,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
@@ -45,7 +46,9 @@ class RunDirectory:
         self.trouble = ""  # why rows no longer go to disk
         self._files: dict[str, IO[bytes]] = {}
         self._whole = False
+        above = [folder for folder in self.path.parents if not folder.exists()]
         self._made = _take(self.path, new)
+        self._above = above if self._made else []  # folders made with it, the innermost first
         self._claimed = not shared and _claim(self.path)
 
     def begin(self, run: Mapping[str, Any]) -> None:
@@ -94,6 +97,9 @@ class RunDirectory:
         self._drop_journals()
         if self._made and not any(self.path.iterdir()):
             self.path.rmdir()
+            for folder in self._above:
+                with suppress(OSError):  # somebody else uses it by now
+                    folder.rmdir()
 
     def __enter__(self) -> Self:
         return self
