@@ -84,7 +84,8 @@ def test_lockstep_is_equal_to_the_emulator(case: tuple[str, int, str, str]) -> N
     assert (emulated.run["backend"], real.run["backend"]) == ("emulator", "kernel")
     assert real.run["ended"] == COMPLETE
     unknown = {"cow_breaks"} if "use_zero_pages=1" in case else set()
-    assert not differing(emulated.series.drop(unknown), real.series.drop(unknown))
+    apart = {*unknown, "ksmd_cpu_s"}  # billed by prices here, measured there
+    assert not differing(emulated.series.drop(apart), real.series.drop(apart))
     assert real.series["cow_breaks"].is_null().all() == bool(unknown)
     assert not differing(emulated.guests, real.guests)
     assert not differing(emulated.matrix, real.matrix)
@@ -95,9 +96,7 @@ def test_lockstep_is_equal_to_the_emulator(case: tuple[str, int, str, str]) -> N
 
 def test_two_runs_leave_the_same_bytes_and_the_kernel_s_time_is_measured(tmp_path: Path) -> None:
     one, two = (run(tmp_path, backend="kernel") for _ in range(2))
-    assert one.save(tmp_path / "one").joinpath("series.parquet").read_bytes() == (
-        two.save(tmp_path / "two").joinpath("series.parquet").read_bytes()
-    )
+    assert not differing(one.series.drop("ksmd_cpu_s"), two.series.drop("ksmd_cpu_s"))
     assert 0 < one.timing["ksmd_cpu_measured_s"][-1] < 60
     assert one.summary["backend"] == "kernel"
 

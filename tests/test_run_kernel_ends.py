@@ -85,7 +85,7 @@ def test_a_killed_run_leaves_nothing_behind(
     long_run.send_signal(number)
     long_run.wait()
     wait_for(lambda: not any(running(pid) for pid in below))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml", "temporary"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "small.toml", "temporary"]  # its rows are kept
     assert_as_before()
 
 
