@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PYTHON = [sys.executable, "-m"]
-CORE = ["test_golden.py", *(f"test_{package}_*.py" for package in ("jit", "host", "ksm"))]
+CORE = ["test_golden.py", "test_scenario_listing.py", *(f"test_{package}_*.py" for package in ("jit", "host", "ksm"))]
 REDUCED = ["-m", "not slow and not kernel"]
 # Each stage says for itself how kernels run, whatever the caller's environment has.
 COMPILED = {"NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": "0"}
