@@ -18,6 +18,7 @@ seed = 1
 [ksm]
 run = 1
 pages_to_scan = 200
+page_cost = "10us"
 [policy]
 name = "POLICY"
 TUNABLES

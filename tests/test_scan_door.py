@@ -144,7 +144,7 @@ def test_nothing_in_a_folder_is_passed_over(tmp_path: Path) -> None:
         scan_dumps([tmp_path])
     write_raw(tmp_path / "a.raw", PAGES)
     for make, words in (
-        (lambda path: path.write_text("a line of text\n" * 400), "is text"),
+        (lambda path: path.write_text("the quick brown fox jumps over it\n" * 400), "is text"),
         (lambda path: path.symlink_to("nowhere"), "No such file"),
         (lambda path: path.mkdir(), "without images"),
         (os.mkfifo, "is a pipe"),

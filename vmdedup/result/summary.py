@@ -174,13 +174,20 @@ def _forms(last: Row, size: int) -> dict[str, Any] | None:
 
 
 def _host(run: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What an emulated host got, and why it is not more; null where nobody noted it."""
+    """What an emulated host got, and why it is not more; null where nobody noted it.
+
+    What this machine had is null unless it decided: otherwise the same run would not answer the same everywhere.
+    """
     host = run.get("host")
     if not host:
         return None
     sizes = {f"{name}_mib": round(mib(int(host[f"{name}_bytes"])), 3) for name in ("host", "guests", "available")}
-    return {"memory_mib": sizes["host_mib"], **{n: sizes[n] for n in ("guests_mib", "available_mib")}} | {
-        "capped": bool(host["capped"])
+    capped = bool(host["capped"])
+    return {
+        "memory_mib": sizes["host_mib"],
+        "guests_mib": sizes["guests_mib"],
+        "available_mib": sizes["available_mib"] if capped else None,
+        "capped": capped,
     }
 
 

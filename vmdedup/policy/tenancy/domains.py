@@ -47,7 +47,7 @@ class KsmDomains(Policy):
     source: ClassVar[str] = "Linux 6.18, mm/ksm.c, in groups as in Kim, Jo and Shin, SOSE 2013"
     leaks: ClassVar[str] = (
         "of other domains nothing by the time of writes and reads, nor by room left. By pace of merging how much "
-        "memory they have (5.08 of 10.81 bits). Within a domain, all that KSM tells. "
+        "memory they have (5.11 of 10.81 bits). Within a domain, all that KSM tells. "
         "`vmdedup leak --policy ksm_domains`"
     )
     tunables: ClassVar[Mapping[str, Tunable]] = {

@@ -63,7 +63,7 @@ class Vusion(Policy):
     source: ClassVar[str] = "Oliverio, Razavi, Bos and Giuffrida, VUsion, SOSP 2017, abstract"
     leaks: ClassVar[str] = (
         "by the time of writes and reads nothing. By room left how many guesses are right, to the last (8.01 of 8.01 "
-        "bits); by pace of merging how much memory others have (5.10 of 10.81 bits). `vmdedup leak --policy vusion`"
+        "bits); by pace of merging how much memory others have (5.09 of 10.81 bits). `vmdedup leak --policy vusion`"
     )
     tunables: ClassVar[Mapping[str, Tunable]] = {
         tunable.name: tunable
