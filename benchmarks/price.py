@@ -50,7 +50,7 @@ def spent(rows: Rows) -> dict[str, float]:
 
 def one_round(scenario: Scenario, pages: int) -> tuple[dict[str, float], dict[str, Any]]:
     """Stated over measured, phase by phase; and the calibration."""
-    document = calibrated.measure(pages, 1, lambda what: None)
+    document = calibrated.measure(pages, 3, lambda what: None)
     calibrated.keep(document, None)
     stated, measured = rows_of(scenario, "emulator"), rows_of(scenario, "kernel")
     for ours, theirs in zip(stated, measured, strict=True):
