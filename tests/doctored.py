@@ -138,6 +138,7 @@ def healthy(root: Path, stack: ExitStack) -> Fake:
         "run": lambda command, seconds: (0, "qemu:///system"),
         "kvm_version": lambda device: 12,
         "free_bytes": lambda folder: 100 << 30,
+        "zero_mappings": lambda pid, mappings: 0,
         "boot": lambda: Probe(True, "a boot sector ran under KVM"),
     }
     fake.ksm(**KSM)

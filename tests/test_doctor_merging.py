@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import subprocess
@@ -21,6 +22,7 @@ from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import KSM, look
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.live.lock import KsmLock
+from vmdedup.live.uncounted import zero_mappings
 
 Change = Callable[[Fake], Any]
 TUNED = """#!/bin/bash
@@ -176,6 +178,39 @@ def test_huge_pages_are_spoken_of_once_and_nobody_is_told_to_lose_speed(fake: Fa
     assert "slower in all of them" in found.remedy
 
 
+def test_what_splits_of_huge_pages_freed_stands_beside_what_is_counted(fake: Fake) -> None:
+    """Four guests of whom 215.5 MiB were counted, and 339.9 freed."""
+    asked: list[tuple[int, list[tuple[int, int]]]] = []
+
+    def zero_mappings(pid: int, mappings: Any) -> int:
+        asked.append((pid, list(mappings)))
+        return 31_846 + 7
+
+    fake.fields["zero_mappings"] = zero_mappings
+    fake.process(70, LIBVIRT, vma(flags=ADVISED) + vma(flags="rd wr"), STAT | {"ksm_zero_pages": 7})
+    fake.ksm(pages_sharing=55_161, ksm_zero_pages=7)
+    found = fake.findings()
+    assert asked[0] == (70, [(0x7F0000000000, 65536 << 10)]), "mergeable mappings only"
+    assert found["merging.merged"].text.startswith("215.5MiB saved now")
+    splits = found["merging.splits"]
+    assert splits.status is Status.NOTE
+    assert splits.text.startswith("up to 124.4MiB more freed, 339.9MiB in all: 31,846 pages map the zero page")
+    assert "or memory that was only read" in splits.text
+    assert found["guest.mergeable"].text.endswith("31,846 more are zeros that no counter has (merging.splits)")
+
+
+def test_where_pages_cannot_be_seen_it_says_that_counters_do_not_tell(fake: Fake) -> None:
+    fake.fields["zero_mappings"] = lambda pid, mappings: None
+    assert "merging.splits" not in fake.findings(), "a kernel without huge pages splits none"
+    fake.write("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n")
+    fake.fields["euid"] = 1000
+    found = fake.findings()["merging.splits"]
+    assert found.text.endswith("no counter of the kernel's says how many")
+    assert "with sudo" in found.remedy
+    fake.ksm(pages_sharing=0)
+    assert "merging.splits" not in fake.findings(), "nothing is merged"
+
+
 def test_a_guest_on_shared_memory_whose_roms_are_mergeable(fake: Fake) -> None:
     shared = vma("/dev/shm/ram (deleted)", flags="rd wr sh")
     fake.guest(maps=shared + vma(kib=256, flags="rd wr mg"))
@@ -295,6 +330,21 @@ def real(request: pytest.FixtureRequest) -> Iterator[int]:
 
 def names_of(pid: int) -> dict[str, Any]:
     return {finding.name: finding for finding in examine(look(Machine(), pid=pid))}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: others do not see which frame a page has")
+def test_pages_that_map_the_zero_page_are_counted() -> None:
+    size = 64 << 12
+    with mmap.mmap(-1, size, flags=mmap.MAP_ANONYMOUS | mmap.MAP_PRIVATE) as memory:
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        place = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        assert zero_mappings(os.getpid(), [(place, size)]) == 0
+        assert not any(memory[page << 12] for page in range(40))
+        memory[7 << 12] = 1
+        assert zero_mappings(os.getpid(), [(place, size)]) == 39
+        assert zero_mappings(os.getpid(), [(place, 4 << 12), (place + (30 << 12), 34 << 12)]) == 14
+    assert zero_mappings(os.getpid(), []) == 0
+    assert zero_mappings(2**22 + 1, [(place, size)]) is None, "no such process"
 
 
 @pytest.mark.parametrize("real", ["private"], indirect=True)

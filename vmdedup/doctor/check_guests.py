@@ -24,20 +24,20 @@ def check_guests(scene: Scene) -> Iterator[Finding]:
     everybody = [scene.chosen] if scene.chosen else scene.guests
     for process in everybody[:MOST_GUESTS]:
         if process.pid in scene.maps:
-            yield from _check(process, scene.maps[process.pid])
+            yield from _check(process, scene.maps[process.pid], scene.uncounted.get(process.pid, 0))
         elif process.pid not in scene.unread:
             text = f"{process.title}: its memory map may not be read"
             yield note("guest.unreadable", text, "run vmdedup doctor with sudo", process.pid)
     yield from _huge_pages(scene, everybody)
 
 
-def _check(process: Process, vmas: Sequence[Vma]) -> Iterator[Finding]:
+def _check(process: Process, vmas: Sequence[Vma], uncounted: int) -> Iterator[Finding]:
     """The findings about one process."""
     mergeable = [vma for vma in vmas if vma.is_mergeable]
     reasons = [*_switched_off(process), *_shared(process, vmas), *_hugetlb(process, vmas)]
     large = sum(vma.size for vma in mergeable if vma.size >= WORTH)
     if large or (mergeable and not reasons):
-        yield _merged(process, sum(vma.resident for vma in mergeable))
+        yield _merged(process, sum(vma.resident for vma in mergeable), uncounted)
     elif not reasons:
         yield _never_asked(process)
     yield from reasons
@@ -47,9 +47,11 @@ def _check(process: Process, vmas: Sequence[Vma]) -> Iterator[Finding]:
         yield from _encrypted(process)
 
 
-def _merged(process: Process, resident: int) -> Finding:
+def _merged(process: Process, resident: int, uncounted: int) -> Finding:
     merging = (process.ksm or {}).get("ksm_merging_pages", 0)
     text = f"{process.title}: {_size(resident)} mergeable, {merging:,} of its pages are merged"
+    if uncounted:
+        text += f", {uncounted:,} more are zeros that no counter has (merging.splits)"
     return good("guest.mergeable", text, process.pid)
 
 

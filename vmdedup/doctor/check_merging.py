@@ -23,8 +23,8 @@ def check_merging(scene: Scene) -> Checks:
     if scene.ksm is None:
         return
     checks: tuple[Callable[[Scene], Checks], ...] = (
-        *(_mergeable, _unseen, _run, _pages_to_scan, _sleep, _speed, _advisor, _merged, _scans),
-        *(_unshared, _volatile, _zero_pages, _sharing_limit, _smart_scan, _nodes, _profit),
+        *(_mergeable, _unseen, _run, _pages_to_scan, _sleep, _speed, _advisor, _merged, _splits),
+        *(_scans, _unshared, _volatile, _zero_pages, _sharing_limit, _smart_scan, _nodes, _profit),
     )
     for check in checks:
         for finding in check(scene):
@@ -144,6 +144,29 @@ def _merged(scene: Scene) -> Checks:
         yield good("merging.merged", f"{saved} saved now: {sharing:,} pages share {shared:,}, {zero:,} zero pages")
     else:
         yield note("merging.merged", "nothing is merged now")
+
+
+def _splits(scene: Scene) -> Checks:
+    """What KSM has freed beside what its counters say, as far as it can be seen afterwards."""
+    counted = scene.number("pages_sharing") + scene.number("ksm_zero_pages")
+    pages, mergeable = sum(scene.uncounted.values()), {process.pid for process in scene.mergeable}
+    if pages:
+        text = (
+            f"up to {format_size(pages * PAGE)} more freed, {format_size((counted + pages) * PAGE)} in all: {pages:,} "
+            "pages map the zero page though no counter says so; they are zeros of huge pages that ksmd split, or "
+            "memory that was only read, which cannot be told apart afterwards"
+        )
+        yield note("merging.splits", text, "vmdedup live run counts them from the start: split_zero_mib")
+    elif counted and mergeable - scene.uncounted.keys() and _has_huge_pages(scene):
+        text = "zeros of huge pages that ksmd split are free too, and no counter of the kernel's says how many"
+        remedy = "" if scene.machine.is_root else "run vmdedup doctor with sudo, which looks at the pages themselves"
+        yield note("merging.splits", text, remedy)
+
+
+def _has_huge_pages(scene: Scene) -> bool:
+    """Whether there may have been huge pages to be split: the kernel makes some, for who asks at least."""
+    enabled = scene.machine.text("/sys/kernel/mm/transparent_hugepage/enabled") or ""
+    return "[always]" in enabled or "[madvise]" in enabled
 
 
 def _scans(scene: Scene) -> Checks:

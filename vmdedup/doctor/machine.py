@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from vmdedup.live.accel import Probe, probe
+from vmdedup.live.uncounted import zero_mappings
 from vmdedup.ours import child
 
 KVM_GET_API_VERSION: Final = 0xAE00  # <linux/kvm.h>: _IO(KVMIO, 0x00)
@@ -65,6 +66,7 @@ class Machine:
     kvm_version: Callable[[Path], int] = kvm_api_version
     free_bytes: Callable[[Path], int] = free_bytes
     boot: Callable[[], Probe] = probe
+    zero_mappings: Callable[[int, Sequence[tuple[int, int]]], int | None] = zero_mappings
 
     @property
     def is_root(self) -> bool:

@@ -16,13 +16,14 @@ _HEAD: Final = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S{4} ")
 
 @dataclass(frozen=True)
 class Vma:
-    """One mapping. Sizes in KiB. flags: VmFlags, mg: advised mergeable, sh: shared, ht: hugetlb, lo: locked."""
+    """One mapping. begin: its address. Sizes in KiB. flags: VmFlags, mg: advised mergeable, sh: shared, ht: hugetlb, lo: locked."""
 
     name: str
     size: int
     resident: int
     huge: int
     flags: frozenset[str]
+    begin: int = 0
 
     @property
     def is_mergeable(self) -> bool:
@@ -118,4 +119,5 @@ def _vma(block: list[str]) -> Vma:
 
     resident = kib("Rss") + kib("Private_Hugetlb") + kib("Shared_Hugetlb")
     name = head[5] if len(head) > 5 else ""
-    return Vma(name, kib("Size"), resident, kib("AnonHugePages"), frozenset(values.get("VmFlags", ())))
+    begin = int(head[0].partition("-")[0], 16)
+    return Vma(name, kib("Size"), resident, kib("AnonHugePages"), frozenset(values.get("VmFlags", ())), begin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from vmdedup.doctor.machine import Machine
@@ -24,6 +24,8 @@ class Scene:
 
     chosen: the one process that was asked for, or None. unread: pids whose maps were not read for lack of time.
     holder: the pid of a vmdedup that uses the kernel's KSM, or 0. left: files that say what a killed run has left.
+    uncounted: by pid, pages of mergeable processes that map the zero page without a counter (live.uncounted); those
+    whose pages we may not see, or had no time for, are not in it.
     """
 
     machine: Machine
@@ -34,6 +36,7 @@ class Scene:
     unread: Sequence[int] = ()
     holder: int = 0
     left: Sequence[str] = ()
+    uncounted: Mapping[int, int] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
         """A counter or a numeric tunable of KSM; 0 if this kernel's KSM has no such file."""
@@ -67,7 +70,23 @@ def look(machine: Machine, pid: int | None = None, domain: str | None = None, pa
         elif (vmas := memory_map(machine, process.pid)) is not None:
             maps[process.pid] = vmas
     holder = lock_holder(machine, f"{OURS}/{NAME}")
-    return Scene(machine, _ksm_files(machine), processes, maps, chosen, unread, holder, left_records(machine))
+    uncounted = _uncounted(machine, processes, maps, time.monotonic() + patience)
+    return Scene(
+        machine, _ksm_files(machine), processes, maps, chosen, unread, holder, left_records(machine), uncounted
+    )
+
+
+def _uncounted(
+    machine: Machine, processes: Sequence[Process], maps: Mapping[int, Sequence[Vma]], end: float
+) -> dict[int, int]:
+    found = {}
+    for process in processes:
+        own = [(vma.begin, vma.size * 1024) for vma in maps.get(process.pid, ()) if vma.is_mergeable]
+        if process.ksm is None or not own or time.monotonic() > end:
+            continue
+        if (zeros := machine.zero_mappings(process.pid, own)) is not None:
+            found[process.pid] = max(0, zeros - process.ksm.get("ksm_zero_pages", 0))
+    return found
 
 
 def left_records(machine: Machine) -> list[str]:

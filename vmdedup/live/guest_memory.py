@@ -38,7 +38,7 @@ class VisiblePages:
     """The pages of one process that ksmd sees, in the order in which it visits them.
 
     numbers: page numbers of their addresses, int64 (n,), ascending. frames: uint64 (n,). flags: of /proc/kpageflags,
-    uint64 (n,). zeros: further pages, which map the shared zero page. ram: the largest mapping, a guest's RAM.
+    uint64 (n,). zeros: further pages, which map the small zero page. ram: the largest mapping, a guest's RAM.
     """
 
     pid: int
@@ -110,7 +110,8 @@ def _without_zero_page(pid: int, numbers: NDArray[np.int64], frames: NDArray[np.
         raise EnvironmentLacksError("/proc/PID/pagemap hides frame numbers; run as real root (CAP_SYS_ADMIN)")
     flags = page_flags(frames)
     kept = (flags & ZERO_PAGE) == 0
-    return VisiblePages(pid, numbers[kept], frames[kept], flags[kept], len(kept) - int(kept.sum()), ram)
+    small = int(np.count_nonzero((flags & (ZERO_PAGE | THP)) == ZERO_PAGE))  # the huge one is mapped by reading only
+    return VisiblePages(pid, numbers[kept], frames[kept], flags[kept], small, ram)
 
 
 def page_flags(frames: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -73,7 +73,7 @@ def measures(percents: Sequence[int]) -> Iterator[Measure]:
     """All of them, in the order in which they are shown. percents: of what was possible, to be timed."""
     for size in ("saved", "zero", "within_guest", "between_guests", "possible", "allocated", "used"):
         yield Measure(f"{size}_pages", "savings", "pages", _end(f"{size}_pages"))
-    yield Measure("split_zero_pages", "savings", "pages", _total("split_zero_pages"))
+    yield Measure("split_zero_pages", "savings", "pages", _split)
     yield Measure("freed_pages", "savings", "pages", _freed)
     yield Measure("guest_memory_pages", "memory", "pages", _total("memory_pages"))
     yield Measure("visible_pages", "memory", "pages", visible_pages)
@@ -109,9 +109,15 @@ def _total(column: str) -> Callable[[Figures], Value | None]:
     return lambda figures: figures.total(column)
 
 
+def _split(figures: Figures) -> Value | None:
+    """As the series has it, which a run that was killed has too; runs of before it had it: as the guests do."""
+    last = figures.end("split_zero_pages")
+    return figures.total("split_zero_pages") if last is None else last
+
+
 def _freed(figures: Figures) -> Value | None:
     """Saved, and freed by splits of huge pages: None where nobody has seen any, so that saved says it all."""
-    split, saved = figures.total("split_zero_pages"), figures.end("saved_pages")
+    split, saved = _split(figures), figures.end("saved_pages")
     return None if split is None or saved is None else saved + split
 
 
