@@ -57,9 +57,9 @@ def summary(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
-def text(document: dict[str, Any]) -> str:
+def text(document: dict[str, Any], width: int = 110) -> str:
     out = io.StringIO()
-    render(document, Console(file=out, width=110, no_color=True))
+    render(document, Console(file=out, width=width, no_color=True))
     return out.getvalue()
 
 
@@ -139,6 +139,55 @@ def test_many_guests_are_summed_up_by_group() -> None:
     assert line(triangle, "a ").split() == ["a", "0.1"]
     assert line(triangle, "b ").split() == ["b", "0.5", "1.0"]
     assert "average of all pairs" in triangle
+
+
+def among(names: list[str], size: float = 1234.5) -> list[dict[str, Any]]:
+    """What all pairs share, the later the less; each guest with itself most."""
+    pairs = [(one, two) for at, one in enumerate(names) for two in names[at:]]
+    return [
+        {"guests": [a, b], "shared_mib": 9999.0 if a == b else size - at, "zero_mib": 0.0}
+        for at, (a, b) in enumerate(pairs)
+    ]
+
+
+WIDE = 6  # guests whose triangle fits into 80 columns
+
+
+@pytest.mark.parametrize("width", [80, 110])
+@pytest.mark.parametrize("count", [2, WIDE, 12, 16, 24, 64])
+@pytest.mark.parametrize("alike", [True, False], ids=["one group", "a group each"])
+def test_tables_of_many_guests_stay_readable(width: int, count: int, alike: bool) -> None:
+    """No line is broken or cut, no figure is lost: a triangle where it fits, else the pairs that share most."""
+    names = [f"vm-{at}" for at in range(count)]
+    guests = [guest(name, "vm" if alike else name) for name in names]
+    out = text(summary(guests=guests, matrix=among(names)), width)
+    assert max(map(len, out.splitlines())) <= width
+    table, _, shares = out[out.index("guest  ") :].partition("shares with")
+    assert "…" not in table
+    rows = [each.split() for each in table.splitlines()[1:] if each.startswith("vm")]
+    assert len(rows) == (1 if alike and count > 16 else count)
+    assert {len(row) for row in rows} == {11 if alike and count > 16 else 9}
+    if alike and count > 12:
+        assert line(shares, "vm ").split()[0] == "vm", "one group: the average of its pairs"
+    elif count <= WIDE:
+        assert line(shares, f"vm-{count - 1} ").split()[-1] == "9,999.0"
+        assert len(line(shares, f"vm-{count - 1} ").split()) == count + 1
+    else:
+        assert shares.split()[:5] == ["with", "MiB", "vm-0", "vm-1", "1,233.5"]
+        pairs = [each.split() for each in shares.splitlines()[1:] if each.startswith("vm-")]
+        assert len(pairs) == 12
+        assert "9,999.0" not in shares, "a guest with itself is no pair"
+        assert f"{count * (count - 1) // 2 - 12:,} pairs share less" in shares
+
+
+def test_long_names_give_way_to_figures() -> None:
+    names = [f"a-guest-with-quite-a-long-name-{at}" for at in range(3)]
+    out = text(summary(guests=[guest(name) for name in names], matrix=among(names)), 80)
+    assert max(map(len, out.splitlines())) <= 80
+    table = out[out.index("\nguest ") : out.index("shares with")]
+    assert table.count("25.0") == 3
+    assert table.count(" 40.0 ") == 3
+    assert "1,233.5" in out
 
 
 def test_the_latest_events_are_told() -> None:

@@ -16,7 +16,10 @@ _HEAD: Final = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S{4} ")
 
 @dataclass(frozen=True)
 class Vma:
-    """One mapping. begin: its address. Sizes in KiB. flags: VmFlags, mg: advised mergeable, sh: shared, ht: hugetlb, lo: locked."""
+    """One mapping. begin: its address. Sizes in KiB.
+
+    flags: VmFlags, mg: advised mergeable, sh: shared, ht: hugetlb, lo: locked.
+    """
 
     name: str
     size: int

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmdedup.report.console import print_parts
+from vmdedup.report.fitted import fitted
 from vmdedup.report.summary import times
 
 Document = Mapping[str, Any]
@@ -61,22 +62,22 @@ _FORMS: Sequence[Column] = (
 
 def render(document: Document, console: Console) -> None:
     """Print the tables to the console."""
-    print_parts(console, _parts(document))
+    print_parts(console, _parts(document, console.width))
 
 
-def _parts(document: Document) -> Iterator[RenderableType]:
+def _parts(document: Document, width: int) -> Iterator[RenderableType]:
     policies = document["policies"]
     yield Text(_title(document), style="bold")
     yield ""
-    yield _table("saved", _SAVED, policies)
+    yield from _tables("saved", _SAVED, policies, width)
     yield Text("at the end, and on average over time; seconds until so much of what was possible then", style="dim")
     yield ""
-    yield _table("cost", _COST, policies)
+    yield from _tables("cost", _COST, policies, width)
     yield Text(_how(document), style="dim")
     yield from (Text(line, style="dim") for line in _remarks(policies))
     if below := [policy for policy in policies if policy["patched_mib"] or _packed(policy)]:
         yield ""
-        yield _table("MiB", _FORMS, below)
+        yield from _tables("MiB", _FORMS, below, width)
         yield Text("saved by technique, storage taken off; pages kept in each form; frames behind them", style="dim")
 
 
@@ -107,15 +108,10 @@ def _how(document: Document) -> str:
     return f"CPU of the policy: {how}; guests' s: copies and rebuilt pages at the prices of Difference Engine's Table 2"
 
 
-def _table(title: str, columns: Sequence[Column], policies: Sequence[Document]) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="cyan")
-    table.add_column(title, no_wrap=True)
-    for heading, _, _ in columns:
-        table.add_column(heading, justify="right")
-    for policy in policies:
-        name = policy["policy"] if policy["ended"] == "complete" else f"{policy['policy']} ({policy['ended']})"
-        table.add_row(name, *(_cell(value(policy), form) for _, value, form in columns))
-    return table
+def _tables(title: str, columns: Sequence[Column], policies: Sequence[Document], width: int) -> Iterator[Table]:
+    names = [each["policy"] + ("" if each["ended"] == "complete" else f" ({each['ended']})") for each in policies]
+    cells = [(heading, [_cell(value(each), form) for each in policies]) for heading, value, form in columns]
+    return fitted(title, names, cells, width)
 
 
 def _cell(value: Any, form: str) -> str:

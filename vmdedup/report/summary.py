@@ -27,17 +27,17 @@ _HEADINGS = ("guest", "state", "allocated", "used", "saved", "%", "zero", "withi
 
 def render(summary: Document, console: Console) -> None:
     """Print the summary to the console."""
-    print_parts(console, _parts(summary))
+    print_parts(console, _parts(summary, console.width))
 
 
-def _parts(summary: Document) -> Iterator[RenderableType]:
+def _parts(summary: Document, width: int) -> Iterator[RenderableType]:
     yield Text(_title(summary), style="bold")
     yield ""
     yield _answers(summary)
     yield ""
     yield guest_table(summary["guests"])
     yield Text("MiB; a page that g guests share counts 1/g to each of them", style="dim")
-    matrix = matrix_table(summary)
+    matrix = matrix_table(summary, width)
     if matrix is not None:
         yield ""
         yield matrix
@@ -230,25 +230,28 @@ def _breaks(count: int | None) -> str:
 
 
 def guest_table(guests: list[Document]) -> Table:
-    """A row a guest (MiB); from MOST_GUESTS on, a row a group with its sums."""
+    """A row a guest (MiB); of more than MOST_GUESTS, a row a group with its sums."""
     rows = guests if len(guests) <= MOST_GUESTS else _by_group(guests)
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="cyan")
     for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("guest", "state") else "right", no_wrap=True)
+        if heading in ("guest", "state"):
+            table.add_column(heading, overflow="fold")  # so that names give way, and figures stay whole
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         sizes = [f"{row[f'{part}_mib']:,.1f}" for part in _SIZES]
         table.add_row(row["name"], row["state"], *sizes[:3], f"{_percent(row):.1f}", *sizes[3:])
     return table
 
 
-def _by_group(guests: list[Document]) -> list[dict[str, Any]]:
+def _by_group(guests: list[Document]) -> list[Document]:
     groups: dict[str, list[Document]] = {}
     for guest in guests:
         groups.setdefault(str(guest["group"]), []).append(guest)
-    return [_sum(name, members) for name, members in groups.items()]
+    return [members[0] if len(members) == 1 else _sum(name, members) for name, members in groups.items()]
 
 
-def _sum(name: str, members: list[Document]) -> dict[str, Any]:
+def _sum(name: str, members: list[Document]) -> Document:
     states = sorted({str(member["state"]) for member in members})
     sums = {f"{part}_mib": sum(member[f"{part}_mib"] for member in members) for part in _SIZES}
     return {"name": f"{name} × {len(members)}", "state": ", ".join(states), **sums}
