@@ -56,13 +56,13 @@ def test_no_figure_is_cut(width: int) -> None:
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
     figures = [*(f"{12345.6 + at:,.1f}" for at in range(len(SIZES))), "61.5", "62.5", "63.5", "123,456,789"]
-    for figure in [*figures, "1,234,567", "23456.789", "1234.567", "34567.891", "1000.0", "2000.0", " 18 "]:
-        assert text.count(figure) == 2, figure
+    for figure in [*figures, "1,234,567", "23456.789", "1234.567", "34567.891", "1000.0", "2000.0", "18"]:
+        assert text.split().count(figure) == 2, figure
     assert text.count("\nksm") == text.count("\ndifference_engine") >= 3
 
 
 def test_columns_that_do_not_fit_follow_below() -> None:
     cells = ["1,000.0", "2,000.0"]
-    tables = list(fitted("MiB", ["one", "another"], [(f"column {at}", cells) for at in range(7)], width=7 + 3 * 9))
+    tables = list(fitted("MiB", ["one", "another"], [(f"column {at}", cells) for at in range(7)], width=9 + 3 * 9))
     assert [len(table.columns) - 1 for table in tables] == [3, 3, 1]
     assert [len(table.columns) - 1 for table in fitted("MiB", ["a", "b"], [("x", cells)], width=3)] == [1]

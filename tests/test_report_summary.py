@@ -53,6 +53,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "guests": [guest("vm-0"), guest("vm-1")],
         "matrix": [{"guests": ["vm-0", "vm-1"], "shared_mib": 9.5, "zero_mib": 0.0}],
         "events": [],
+        "moments": [],
     }
     return document | changes
 
@@ -180,6 +181,17 @@ def test_tables_of_many_guests_stay_readable(width: int, count: int, alike: bool
         assert f"{count * (count - 1) // 2 - 12:,} pairs share less" in shares
 
 
+@pytest.mark.parametrize("width", range(60, 120))
+def test_a_triangle_is_whole_or_is_none(width: int) -> None:
+    names = [f"vm-{at}" for at in range(8)]
+    out = text(summary(guests=[guest(name) for name in names], matrix=among(names)), width)
+    shares = out[out.index("shares with") :]
+    triangle, pairs = shares.count("9,999.0"), shares.count("pairs share less")
+    assert (triangle, pairs) in ((8, 0), (0, 1))
+    assert shares.count("1,233.5") == 1
+    assert max(map(len, out.splitlines())) <= width
+
+
 def test_long_names_give_way_to_figures() -> None:
     names = [f"a-guest-with-quite-a-long-name-{at}" for at in range(3)]
     out = text(summary(guests=[guest(name) for name in names], matrix=among(names)), 80)
@@ -191,8 +203,8 @@ def test_long_names_give_way_to_figures() -> None:
 
 
 def test_the_latest_events_are_told() -> None:
-    events = [{"time_s": float(n), "text": f"thing {n}"} for n in range(20)]
-    out = text(summary(events=events))
+    moments = [{"seconds": float(n), "text": f"thing {n}"} for n in range(20)]
+    out = text(summary(moments=moments))
     assert "19s: thing 19" in out
     assert "thing 3" not in out
 

@@ -47,8 +47,8 @@ def test_events_of_one_moment_are_one_with_what_they_did() -> None:
     found = moments({"events": events, "worst": worst}, [row(0, 0), row(2, 58_624), row(90.0, 58_624)], 4096)
     assert [moment["text"] for moment in found] == ["vm-1: pause", "8 guests reboot", "host memory is exhausted"]
     assert found[0]["most_used_mib"] is None
-    rise = {"used_mib": 229.0, "most_used_mib": 640.0, "most_after_s": 0.4, "full": True}
-    assert found[1] == {"time_s": 90.0, "text": "8 guests reboot"} | rise
+    rise = {"used_mib": 229.0, "most_used_mib": 640.0, "most_after_seconds": 0.4, "full": True}
+    assert found[1] == {"seconds": 90.0, "text": "8 guests reboot"} | rise
 
 
 def test_a_run_without_events_has_no_moments() -> None:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from rich.table import Table
 
-_GAP = 2  # blanks between two columns
+GAP = 2  # blanks between two columns; rich wants as many for the first one, too
 Column = tuple[str, Sequence[str]]  # heading, whose words may stand below each other; cells, which stay whole
 
 
 def fitted(title: str, names: Sequence[str], columns: Sequence[Column], width: int) -> Iterator[Table]:
     """A row a name, a column of figures each; as many tables as it takes so that none is wider than width letters."""
     first = max(map(cell_len, [title, *names]))
-    for part in _parts(columns, width - first):
+    for part in _parts(columns, width - first - GAP):
         table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="cyan")
         table.add_column(title, no_wrap=True)
         for column in part:
@@ -28,7 +28,7 @@ def _parts(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
     """Columns in their order, as many at a time as there is room for; one at least."""
     part: list[Column] = []
     for column in columns:
-        if part and sum(_GAP + _narrowest(each) for each in [*part, column]) > room:
+        if part and sum(GAP + _narrowest(each) for each in [*part, column]) > room:
             yield part
             part = []
         part.append(column)

@@ -11,9 +11,10 @@ from typing import Any
 from rich.cells import cell_len
 from rich.table import Table
 
+from vmdedup.report.fitted import GAP
+
 MOST_COLUMNS = 12  # guests shown one by one; more are taken together by group
 MOST_PAIRS = 12  # shown where the triangle does not fit
-_GAP = 2  # blanks between two columns
 _HEADING = "shares with"
 
 Pairs = dict[tuple[str, str], float]
@@ -36,7 +37,8 @@ def matrix_table(summary: Mapping[str, Any], width: int = 80) -> Table | None:
 def _width(pairs: Pairs, names: list[str]) -> int:
     """Letters that the triangle takes."""
     widest = max(len(_size(size)) for size in pairs.values())
-    return max(map(cell_len, [_HEADING, *names])) + sum(_GAP + max(cell_len(name), widest) for name in names)
+    cells = [max(map(cell_len, [_HEADING, *names])), *(max(cell_len(name), widest) for name in names)]
+    return sum(GAP + cell for cell in cells)
 
 
 def _most(pairs: Pairs) -> Table:

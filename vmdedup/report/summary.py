@@ -42,7 +42,7 @@ def _parts(summary: Document, width: int) -> Iterator[RenderableType]:
         yield ""
         yield matrix
         yield Text(caption(summary), style="dim")
-    if happened := summary.get("moments", summary["events"]):
+    if happened := summary["moments"]:
         left_out = len(happened) - MOST_MOMENTS
         yield ""
         if left_out > 0:
@@ -149,12 +149,12 @@ def _worst(summary: Document) -> str:
 
 def _moment(moment: Document) -> str:
     """An event, and what it did to the host."""
-    text = f"{_seconds(moment['time_s'])}: {moment['text']}"
+    text = f"{_seconds(moment['seconds'])}: {moment['text']}"
     if moment.get("most_used_mib") is None:
         return text
     full = " → HOST FULL" if moment["full"] else ""
-    rise = f"used {moment['used_mib']:,.1f} → {moment['most_used_mib']:,.1f} MiB in {_seconds(moment['most_after_s'])}"
-    return f"{text}: {rise}{full}"
+    after = _seconds(moment["most_after_seconds"])
+    return f"{text}: used {moment['used_mib']:,.1f} → {moment['most_used_mib']:,.1f} MiB in {after}{full}"
 
 
 def _host(summary: Document) -> str:

@@ -41,16 +41,16 @@ def worst_moment(run: Mapping[str, Any], rows: Sequence[Row], size: int) -> dict
 
 
 def moments(run: Mapping[str, Any], rows: Sequence[Row], size: int) -> list[dict[str, Any]]:
-    """Events by time: time_s, text, and where the host's use rose: used_mib before, most_used_mib, most_after_s, full.
+    """Events by time: seconds, text, and where the host's use rose: used_mib before, most_used_mib, full.
 
-    Those four are null where it did not rise by a hundredth.
+    most_after_seconds: when it used most. Those four are null where it did not rise by a hundredth.
     """
     found = list(_together(run["events"]))
-    ends = [*(moment["time_s"] for moment in found[1:]), float("inf")][: len(found)]
+    ends = [*(moment["seconds"] for moment in found[1:]), float("inf")][: len(found)]
     marks = [(row["time_s"], row["used_pages"], False) for row in rows]
     if worst := run.get("worst"):
         marks.append((worst["time_s"], worst["used_pages"], bool(worst["full"])))
-    return [moment | _effect(moment["time_s"], end, marks, size) for moment, end in zip(found, ends, strict=True)]
+    return [moment | _effect(moment["seconds"], end, marks, size) for moment, end in zip(found, ends, strict=True)]
 
 
 def _together(events: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -66,7 +66,7 @@ def _together(events: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             what = f"{len(guests)} guests {what}" if len(guests) > 1 else f"{guests[0]}: {what}"
         elif len(names) > 1:
             what = f"{what} ({len(names)} times)"
-        yield {"time_s": seconds, "text": what}
+        yield {"seconds": seconds, "text": what}
 
 
 def _effect(begin: float, end: float, marks: Sequence[tuple[float, int, bool]], size: int) -> dict[str, Any]:
@@ -74,11 +74,11 @@ def _effect(begin: float, end: float, marks: Sequence[tuple[float, int, bool]], 
     after = [mark for mark in marks if begin < mark[0] <= end]
     most = max(after, key=lambda mark: (mark[1], -mark[0]), default=None)
     if before is None or most is None or most[1] <= before[1] * (1 + _NOTABLE):
-        return {"used_mib": None, "most_used_mib": None, "most_after_s": None, "full": False}
+        return {"used_mib": None, "most_used_mib": None, "most_after_seconds": None, "full": False}
     return {
         "used_mib": _mib(before[1], size),
         "most_used_mib": _mib(most[1], size),
-        "most_after_s": round(most[0] - begin, 3),
+        "most_after_seconds": round(most[0] - begin, 3),
         "full": most[2],
     }
 
