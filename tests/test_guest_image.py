@@ -224,9 +224,6 @@ def test_copies_of_a_recording_in_a_run(tmp_path: Path, recording: Path) -> None
     assert result.summary["counters"]["pages_shared"] == len(contents)
     assert result.summary["counters"]["pages_sharing"] == held_pages - len(contents)
     again = run(tmp_path, text).summary
-    again["host"]["available_mib"] = result.summary["host"][
-        "available_mib"
-    ]  # of this machine, and never the same twice
     assert again == result.summary
     assert [guest["name"] for guest in again["guests"]] == ["web", "db", "web-1", "db-1"]
 

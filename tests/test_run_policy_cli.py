@@ -85,8 +85,6 @@ def test_one_policy_is_an_ordinary_run(tmp_path: Path, capsys: pytest.CaptureFix
     named, plain = open_result(tmp_path / "named"), open_result(tmp_path / "plain")
     for table in ("series", "guests", "matrix"):
         assert to_parquet(getattr(named, table)) == to_parquet(getattr(plain, table))
-    for summary in (named.summary, plain.summary):
-        assert summary["host"].pop("available_mib") > 0, "this machine's at that moment"
     assert named.summary == plain.summary
     assert "under patient" not in capsys.readouterr().out
     arguments = ["--policy", PATIENT, "--policy-set", "patience=7", "--output", str(tmp_path / "own")]
