@@ -89,7 +89,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a number too long": (["pid:99999999999999999999", "--output", "{new}"], "names no process; give its number"),
     "nought": (["pid:0", "--output", "{new}"], "pid:0 names no process"),
     "no end": (
-        ["{dump}", "--output", "{new}", "--interval", "100000000000000h"],
+        ["{dump}", "--output", "{new}", "--interval", "1000000h"],
         "more than a century; give a shorter",
     ),
     "no process": (["pid:999999999", "--output", "{new}"], "cannot be recorded: there is none"),

@@ -136,7 +136,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not (out / "policies.json").exists() or len(children(process.pid)) < 5:
         assert time.monotonic() < deadline, "the first policy is not done in time"
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     shown, err = process.communicate(timeout=DEADLINE_S)
