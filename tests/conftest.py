@@ -76,6 +76,15 @@ def require_kernel_ksm() -> Iterator[KsmSession]:
         yield session
 
 
+@pytest.fixture(scope="module")
+def one_decoder() -> Iterator[None]:
+    """Keep the process that decodes Parquet files through all tests of a module: each start takes half a second."""
+    from vmdedup.result.decoding import DECODER
+
+    with DECODER:
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """Fails the run if it leaves processes, shared memory, or changed tunables of the kernel's KSM."""

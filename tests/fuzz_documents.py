@@ -20,6 +20,7 @@ from fuzz_results import prepare_results, read_results, write_results
 from fuzz_scenarios import read_scenario, read_tunables, write_listing, write_scenario
 from fuzz_texts import compile_all, read_record, read_script, write_record, write_script
 
+from vmdedup.result.decoding import DECODER
 from vmdedup.scan import scan_dumps
 from vmdedup.shown import json_text
 
@@ -82,8 +83,13 @@ def read_export(path: Path) -> str:
     return json_text(scan_dumps([path], threads=1).document)
 
 
+def prepare_export() -> None:
+    """Have one process decode all cases, until it dies of one."""
+    DECODER.__enter__()
+
+
 KINDS = {
-    "export": Kind(write_export, read_export),
+    "export": Kind(write_export, read_export, prepare_export),
     "scenario": Kind(write_scenario, read_scenario),
     "listing": Kind(write_listing, read_tunables),
     "run": Kind(write_results, read_results, prepare_results),

@@ -16,6 +16,7 @@ from fuzz_dumps import mutated
 from vmdedup.report.compare.document import compare
 from vmdedup.report.compare.figures import read_figures
 from vmdedup.report.literature import as_text
+from vmdedup.result.decoding import DECODER
 from vmdedup.result.experiments import read_experiments
 from vmdedup.result.policies import save_document, side_by_side
 from vmdedup.result.run import open_results
@@ -88,7 +89,8 @@ def read_results(path: Path) -> str:
 
 
 def prepare_results() -> None:
-    """Write and read each file once, so that what libraries set up on first use is no case's."""
+    """Write and read each file once, so that what libraries set up on first use is no case's; keep who decodes."""
+    DECODER.__enter__()
     with tempfile.TemporaryDirectory() as name:
         place = result().save(Path(name) / "a")
         read_results(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from contextlib import suppress
@@ -16,6 +15,8 @@ from compared import SERIES, result
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
 from vmdedup.result.run import open_result
+
+pytestmark = pytest.mark.usefixtures("one_decoder")
 
 
 @pytest.fixture(scope="module")
@@ -192,15 +193,3 @@ def test_names_in_results_give_no_orders_to_the_terminal(tmp_path: Path, capsys:
     for text in (captured.out, captured.err, (tmp_path / "p.svg").read_text()):
         assert not {"\x1b", "\x07", "\u202e"} & set(text)
     assert "\\x1b]0;owned" in captured.out
-
-
-def test_what_a_decoder_says_is_bounded() -> None:
-    from vmdedup.result.decoder import TOO_LARGE, decoded
-
-    file = io.BytesIO()
-    pl.DataFrame({"a": [1] * 100}).write_parquet(file)
-    assert decoded(file.getvalue(), 0) == b"" or len(decoded(file.getvalue(), 0)) > 1
-    assert decoded(b"no table", 100) == b""
-    wide = io.BytesIO()
-    pl.select(a=pl.repeat(1, 100_000)).write_parquet(wide)
-    assert decoded(wide.getvalue(), 0) == TOO_LARGE

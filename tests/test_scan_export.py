@@ -16,6 +16,8 @@ from vmdedup.errors import DumpError, UsageError
 from vmdedup.scan import scan_dumps
 from vmdedup.scan.fingerprint import Hasher
 
+pytestmark = pytest.mark.usefixtures("one_decoder")
+
 NUMBERS = st.lists(st.none() | st.integers(0, 6), min_size=1, max_size=30)
 
 

@@ -14,6 +14,8 @@ from vmdedup.cli import run_command
 from vmdedup.errors import DumpError
 from vmdedup.scan import scan_dumps
 
+pytestmark = pytest.mark.usefixtures("one_decoder")
+
 
 def rewritten(path: Path, frame: pl.DataFrame, **changes: Any) -> Path:
     """An export with another frame, and what its metadata say of its first dump changed."""

@@ -8,7 +8,8 @@
     ├── matrix.parquet    one row a pair of guests: the frames that both map
     └── timing.parquet    one row a sample: what the emulation itself took (never the same twice)
 
-columns declares every column; tables is the only importer of polars; directory writes; summary computes.
+columns declares every column; tables has polars; directory writes; summary computes. Parquet of others is read by
+foreign alone, whose decoder is a process of its own.
 """
 
 from __future__ import annotations

@@ -1,54 +1,107 @@
-"""The process in which Parquet files are decoded: `python -m vmdedup.result.decoder MOST_CELLS FD…`.
+"""The process in which Parquet files are decoded: `python -m vmdedup.result.decoder MEMORY SECONDS LONGEST`.
 
 A damaged file can end the library that reads it, and the process with it, or have it take all memory; so that is a
-process of its own, with limits, and what it dies of is known to be the file. For each descriptor it answers on stdout
-with a length and as many bytes: the table, as Arrow's IPC stream, which the same library made of what it had read. Of
-a file that is no table the answer is empty, and of one that is too large it has one byte.
+process of its own, with limits, and what it dies of is known to be the file. Standard input is a socket: each message
+is one question, with the file's descriptor. Each answer on standard output is its length and as many bytes, of which
+the first says what follows: a JSON document of what is in the file, some of its rows as Arrow's IPC stream, or why
+there are none. Before the first question one byte says that all is ready.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import resource
+import socket
 import sys
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 import polars as pl
 
-MEMORY: Final = 6 << 30  # bytes of address space; most of it is reserved, not used
-SECONDS: Final = 60  # of CPU
+from vmdedup.signals import ignore_ending
+
+READY: Final = b"r"
 LENGTH: Final = 8  # bytes before each answer
-TOO_LARGE: Final = b"!"
+HEAD, ROWS, REFUSED = b"h", b"t", b"e"
+_QUESTION: Final = 1 << 16  # bytes, at most
+_REASON: Final = 200  # characters
+_WHAT_BREAKS = (OSError, ValueError, TypeError, OverflowError, MemoryError, pl.exceptions.PolarsError)
 
 
 def main(arguments: list[str]) -> int:
-    """Answer for each descriptor."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most, *descriptors = map(int, arguments)
-    for descriptor in descriptors:
-        with os.fdopen(descriptor, "rb") as file:
-            answer = decoded(file.read(), most)
-        sys.stdout.buffer.write(len(answer).to_bytes(LENGTH, "little") + answer)
-        sys.stdout.buffer.flush()
-    return 0
+    """Answer until nobody asks any more. MEMORY: bytes, for all. SECONDS: of CPU, LONGEST: bytes, of each answer."""
+    memory, seconds, longest = map(int, arguments)
+    ignore_ending()
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_DATA, _memory_now() + memory)  # what may be written to; mapping a large file is no harm
+    with socket.socket(fileno=0) as questions:
+        try:
+            _answer(READY)
+            while True:
+                question, descriptors, _, _ = socket.recv_fds(questions, _QUESTION, 1)
+                if not question:
+                    return 0
+                _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds)
+                answer = answered(json.loads(question), descriptors[0], longest)
+                os.close(descriptors[0])
+                _answer(len(answer).to_bytes(LENGTH, "little") + answer)
+        except (BrokenPipeError, ConnectionError):
+            return 0  # whoever asked has gone
 
 
-def decoded(content: bytes, most: int) -> bytes:
-    """The answer for a file's content; a table of few bytes may have up to so many cells, and one more a byte."""
+def answered(question: dict[str, Any], descriptor: int, longest: int) -> bytes:
+    """The answer to a question about an open file.
+
+    question: {"mark": NAME} for what is in the file; {"columns": [NAME…], "first": ROW, "after": ROW} for rows, and no
+    names for all columns.
+    """
+    answer: Callable[..., bytes] = _head if "mark" in question else _rows
     try:
-        source = io.BytesIO(content)
-        columns = len(pl.read_parquet_schema(source))
-        rows = int(pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item())
-        if rows * max(1, columns) > most + len(content):
-            return TOO_LARGE
-        answer = io.BytesIO()
-        pl.read_parquet(io.BytesIO(content)).write_ipc_stream(answer)
-    except (OSError, ValueError, TypeError, MemoryError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return b""
+        said = answer(f"/proc/self/fd/{descriptor}", **question)
+    except (*_WHAT_BREAKS, pl.exceptions.PanicException) as error:
+        return _refused((str(error).splitlines() or ["damaged"])[0])
+    return said if len(said) <= longest else _refused(f"what it holds takes more than {longest >> 20} MiB")
+
+
+def _head(path: str, mark: str) -> bytes:
+    document = {
+        "columns": {name: str(kind) for name, kind in pl.read_parquet_schema(path).items()},
+        "mark": pl.read_parquet_metadata(path).get(mark),
+        "rows": int(pl.scan_parquet(path).select(pl.len()).collect().item()),
+    }
+    return HEAD + json.dumps(document).encode()
+
+
+def _rows(path: str, columns: list[str], first: int, after: int) -> bytes:
+    answer = io.BytesIO(ROWS)
+    answer.seek(len(ROWS))
+    found = pl.scan_parquet(path).select(columns or pl.all()).slice(first, after - first)
+    found.collect().write_ipc_stream(answer)
     return answer.getvalue()
+
+
+def _refused(reason: str) -> bytes:
+    return REFUSED + reason[:_REASON].encode(errors="replace")
+
+
+def _limit(what: int, most: int) -> None:
+    """Set a soft limit, which can be set anew; a hard one that is lower stays."""
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _memory_now() -> int:
+    """Bytes that this process may write to."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[5]) * resource.getpagesize()
+
+
+def _answer(content: bytes) -> None:
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

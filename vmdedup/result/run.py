@@ -10,8 +10,8 @@ from typing import Any
 
 from vmdedup.errors import UsageError
 from vmdedup.result.columncheck import check_columns
-from vmdedup.result.decoding import read_tables
 from vmdedup.result.directory import RunDirectory, json_bytes
+from vmdedup.result.foreign import read_tables
 from vmdedup.result.journal import is_unfinished, read_journals
 from vmdedup.result.reading import read_document
 from vmdedup.result.schema import Policies, Run, checked

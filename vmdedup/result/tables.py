@@ -1,4 +1,4 @@
-"""Tables: rows of plain values to polars frames and Parquet bytes, and back. The only importer of polars.
+"""Tables: rows of plain values to polars frames and Parquet bytes, and back. With decoder the only importer of polars.
 
 Parquet, because it keeps names and types and every notebook reads it.
 """
@@ -17,7 +17,6 @@ from vmdedup.errors import UsageError, VmdedupError
 
 Row = Mapping[str, Any]  # int, float or str; None where nobody can know
 Table = pl.DataFrame
-MOST_ROWS_A_BYTE = 2  # of a file: an export of nothing but zeros, which packs best, has one
 LONGEST_TEXT: Final = 1024  # bytes; names of guests
 LARGEST: Final = 1e15  # pages, bytes, seconds: products of two are numbers still
 
@@ -45,8 +44,22 @@ def to_parquet(frame: Table) -> bytes:
 
 
 def read_stream(content: bytes) -> Table:
-    """The frame in an IPC stream that a process of ours made (result.decoding)."""
-    return pl.read_ipc_stream(io.BytesIO(content))
+    """The frame in an IPC stream that a process of ours made (result.decoding). UsageError: polars cannot take it."""
+    with _broken():
+        return pl.read_ipc_stream(io.BytesIO(content))
+
+
+def joined(frames: Sequence[Table]) -> Table:
+    """One frame of parts, of which there is one at least. UsageError: they do not fit together."""
+    with _broken():
+        return pl.concat(frames)
+
+
+def columns_of(frame: Table) -> dict[str, NDArray[Any]]:
+    """Its columns as arrays. UsageError: there is nothing in some row."""
+    if any(frame[name].null_count() for name in frame.columns):
+        raise UsageError("rows lack values")
+    return {name: frame[name].to_numpy() for name in frame.columns}
 
 
 def column_problem(frame: Table, name: str, is_text: bool, may_lack: bool) -> str:
@@ -88,46 +101,6 @@ def write_marked_parquet(frame: Table, file: IO[bytes], marks: Mapping[str, str]
         frame.write_parquet(file, compression="zstd", metadata=dict(marks))
     except pl.exceptions.PolarsError as error:
         raise VmdedupError(f"the fingerprints cannot be written: {str(error).splitlines()[0]}") from None
-
-
-class MarkedParquet:
-    """A Parquet file from elsewhere, read in parts: of what stands in it nothing is taken on trust.
-
-    rows: how many it has. marks: its own metadata. Memory in use is that of a part.
-    """
-
-    def __init__(self, path: str, size: int, columns: Mapping[str, str]) -> None:
-        """size: of the file, in bytes. columns: names and polars types. UsageError: it is broken, or has others."""
-        self._path = path
-        with _broken():
-            found = {name: str(kind) for name, kind in pl.read_parquet_schema(path).items()}
-            _same_columns(found, columns)
-            self.marks = dict(pl.read_parquet_metadata(path))
-            self.rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
-        if self.rows > MOST_ROWS_A_BYTE * size:
-            raise UsageError(f"{self.rows} rows are said to be in {size} bytes")
-
-    def part(self, columns: Sequence[str], first: int, after: int) -> dict[str, NDArray[Any]]:
-        """Rows first to after - 1. UsageError: they are broken, or there is nothing in one."""
-        with _broken():
-            frame = pl.scan_parquet(self._path).select(list(columns)).slice(first, after - first).collect()
-            if len(frame) != after - first:
-                raise UsageError("rows are missing")
-            if any(frame[name].null_count() for name in columns):
-                raise UsageError("rows lack values")
-            return {name: frame[name].to_numpy() for name in columns}
-
-
-def _same_columns(found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """UsageError: a column is missing, of another type, or foreign."""
-    for name, kind in wanted.items():
-        if found.get(name) != kind:
-            raise UsageError(
-                f"its column {name} is {found[name]}, not {kind}" if name in found else f"it has no {name}"
-            )
-    foreign = next((name for name in found if name not in wanted), None)
-    if foreign is not None:
-        raise UsageError(f"it has a column {foreign[:40]!a}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 
 from vmdedup.dump.file import MOST_PAGES
 from vmdedup.errors import DumpError, UsageError
-from vmdedup.result.tables import MarkedParquet
+from vmdedup.result.foreign import ForeignTable
+from vmdedup.result.tables import columns_of
 from vmdedup.scan.export import COLUMNS, KIND, SCHEMA_VERSION
 from vmdedup.scan.fingerprint import PAGE_SIZE, SIZE, Hasher
 from vmdedup.scan.partitions import unpack
 from vmdedup.scan.source import Piece, Source
 
 PART = 1 << 18  # rows looked at together: about 10 MiB
+MOST_ROWS_A_BYTE = 2  # of a file: an export of nothing but zeros, which packs best, has one
 PIECE_PAGES = 4096
 MOST_NAME = 4096
 NO_EXPORT = "is a Parquet file, but no export of `vmdedup scan --hashes-only`"
@@ -34,25 +37,25 @@ def open_export(name: str, descriptor: int) -> list[Source]:
 
     DumpError: it is no export, or damaged.
     """
-    shared = _Shared(name, descriptor)
-    try:
-        size = os.fstat(descriptor).st_size
+    with ExitStack() as opened:
+        opened.callback(os.close, descriptor)
         try:
-            shared.table = MarkedParquet(f"/proc/self/fd/{descriptor}", size, COLUMNS)
+            table = opened.enter_context(ForeignTable(descriptor))
+            _check_table(table, os.fstat(descriptor).st_size)
         except UsageError as error:
             raise DumpError(f"{name}: {NO_EXPORT} ({error})") from None
-        about = _about(name, shared.table.marks.get("vmdedup", "{}"))
+        about = _about(name, table.mark)
+        shared = _Shared(name, table)
         try:
-            return _dumps(shared, about)
+            made = _dumps(shared, about)
         except (KeyError, TypeError, ValueError) as error:
             raise DumpError(f"{name}: is damaged ({error}); export it again") from None
-    except BaseException:
-        os.close(descriptor)
-        raise
+        shared.opened = opened.pop_all()
+        return made
 
 
 def _about(name: str, text: str) -> dict[str, Any]:
-    """The document in the metadata. DumpError: it is none of an export."""
+    """The document in the metadata, if there is any. DumpError: it is none of an export."""
     try:
         about = json.loads(text)
     except (ValueError, RecursionError):
@@ -67,17 +70,17 @@ def _about(name: str, text: str) -> dict[str, Any]:
 class _Shared:
     """The file of an export, which its dumps share."""
 
-    table: MarkedParquet
+    opened: ExitStack  # what is let go of with the last of them
 
-    def __init__(self, name: str, descriptor: int) -> None:
-        self.name, self._descriptor = name, descriptor
+    def __init__(self, name: str, table: ForeignTable) -> None:
+        self.name, self.table = name, table
         self.users = 0
 
     def parts(self, first: int, after: int) -> Iterator[tuple[int, Columns]]:
         """Rows first to after - 1 in parts, each with the number of rows before it. DumpError: they are damaged."""
         for at in range(first, after, PART):
             try:
-                yield at - first, self.table.part(ROWS, at, min(at + PART, after))
+                yield at - first, columns_of(self.table.part(ROWS, at, min(at + PART, after)))
             except UsageError as error:
                 raise DumpError(f"{self.name}: is damaged ({error}); export it again") from None
 
@@ -85,7 +88,20 @@ class _Shared:
         """One dump less uses it."""
         self.users -= 1
         if not self.users:
-            os.close(self._descriptor)
+            self.opened.close()
+
+
+def _check_table(table: ForeignTable, size: int) -> None:
+    """UsageError: a column is missing, of another type, or foreign; or so many rows cannot be in so many bytes."""
+    for name, kind in COLUMNS.items():
+        found = table.columns.get(name, "")
+        if found != kind:
+            raise UsageError(f"its column {name} is {found}, not {kind}" if found else f"it has no {name}")
+    foreign = next((name for name in table.columns if name not in COLUMNS), None)
+    if foreign is not None:
+        raise UsageError(f"it has a column {foreign[:40]!a}")
+    if table.rows > MOST_ROWS_A_BYTE * size:
+        raise UsageError(f"{table.rows} rows are said to be in {size} bytes")
 
 
 @dataclass(frozen=True)
