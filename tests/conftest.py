@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
+from leftovers import MARK, children, held_by_others, marked, shared_memory, tunables, wait_for_none
 
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.jit.kernel import BOUNDSCHECK, PYTHON_MODE
-from vmdedup.live.lock import KsmLock
 from vmdedup.live.session import KsmSession
-from vmdedup.live.sysfs import KSM, KsmFiles
 
 settings.register_profile(
     "vmdedup",
@@ -33,14 +30,11 @@ settings.load_profile("vmdedup")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Every process that the tests start inherits this, orphans included.
 # No prices of this host: figures are the same on all.
 os.environ["VMDEDUP_PRICES"] = "/nonexistent/prices.json"
-MARK = "VMDEDUP_TESTS"
-GRACE = 15.0  # seconds that what is ending may take
 # What multiprocessing keeps until this process ends, and who removes its folder then. A worker has its fork server's
 # command line, but another parent.
-SERVERS = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker", b"vmdedup-janitor")
+SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "vmdedup-janitor")
 
 
 # Known and open: KSM pays what the kernel's ksmd was measured to take, UKSM by the list of operations, so at equal CPU
@@ -89,77 +83,16 @@ def one_decoder() -> Iterator[None]:
 def nothing_is_left() -> Iterator[None]:
     """Fails the run if it leaves processes, shared memory, or changed tunables of the kernel's KSM."""
     os.environ[MARK] = mark = uuid.uuid4().hex
-    shared_memory, tunables = _shared_memory(), _tunables(wait=0)
+    files, before = shared_memory(), tunables(wait=0)
     yield
-    assert not _wait_for_none(lambda: _processes(mark)), "processes are left"
-    left = _wait_for_none(lambda: sorted(_shared_memory() - shared_memory - _held_by_others(mark)))
-    assert not left, "/dev/shm has more files"
-    if tunables is not None:
-        assert _tunables(wait=10) in (tunables, None), "the kernel's KSM has other tunables than before"
-
-
-def _wait_for_none(look: Callable[[], list[str]]) -> list[str]:
-    """What is there still when the time of grace is over."""
-    end = time.monotonic() + GRACE
-    while (found := look()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return found
-
-
-def _shared_memory() -> set[str]:
-    folder = Path("/dev/shm")
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-
-
-def _held_by_others(mark: str) -> set[str]:
-    """Files there that a process has open or mapped which these tests did not start: the machine is not ours alone."""
-    held: set[str] = set()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        with suppress(OSError):
-            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
-                continue
-            links = [*(folder / "fd").iterdir(), *(folder / "map_files").iterdir()]
-            held |= {target[len("/dev/shm/") :] for target in _targets(links) if target.startswith("/dev/shm/")}
-    return held
-
-
-def _targets(links: Iterable[Path]) -> Iterator[str]:
-    for link in links:
-        with suppress(OSError):
-            yield os.readlink(link)
+    assert not wait_for_none(lambda: _processes(mark)), "processes are left"
+    assert not wait_for_none(lambda: sorted(shared_memory() - files - held_by_others(mark))), "/dev/shm has more files"
+    if before is not None:
+        assert tunables(wait=10) in (before, None), "the kernel's KSM has other tunables than before"
 
 
 def _processes(mark: str) -> list[str]:
     """The processes that this run has started, children of children and orphans too, by their environment."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        try:
-            environment, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # it has ended, or is somebody else's
-        is_child = parent == os.getpid()
-        is_server = is_child and any(name in command for name in SERVERS)
-        if (is_child or f"{MARK}={mark}".encode() in environment) and not is_server:
-            found.append(f"{folder.name}: {command.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
-    return found
-
-
-def _tunables(wait: float) -> dict[str, str] | None:
-    """The tunables as they are while nobody uses the kernel's KSM; None if that cannot be seen."""
-    if os.geteuid() != 0 or not (KSM / "run").exists():
-        return None
-    try:
-        lock = KsmLock(wait=wait)
-    except EnvironmentLacksError:
-        return None
-    files = KsmFiles()
-    try:
-        return files.save()
-    finally:
-        files.close()
-        lock.close()
+    ours = children(os.getpid())
+    servers = {pid for pid, line in ours.items() if any(name in line for name in SERVERS)}
+    return [f"{pid}: {line}" for pid, line in {**marked(mark), **ours}.items() if pid not in servers]

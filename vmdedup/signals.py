@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-from _thread import get_native_id  # as threading does, whose import takes more memory than a small scan
+import sys
+import time
+from _thread import get_native_id, start_new_thread  # as threading does, whose import takes more memory
 
 TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
     from typing import Any
 
@@ -19,13 +22,36 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _last: list[int] = []
 
 
+class Interrupted(Exception):  # noqa: N818, as KeyboardInterrupt
+    """KeyboardInterrupt, where somebody on its way would make something else of it."""
+
+
 def interrupted_status() -> int:
     """The exit status of a command that was asked to end: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
     return 128 + (_last[-1] if _last else signal.SIGINT)
 
 
+def ended_by_signals(work: Callable[[], int]) -> int:
+    """Do it while each of them raises KeyboardInterrupt in the main thread, as Ctrl-C does. Returns its exit status.
+
+    Afterwards they are ignored: what is left of the process is to put things away, which none shall cut short.
+    """
+    sys.unraisablehook = _again
+    try:
+        end_on_signals()
+        status = work()
+        ignore_ending()
+    except KeyboardInterrupt:  # before the work had begun, or as it was done
+        ignore_ending()
+        status = interrupted_status()
+    # Python notes a KeyboardInterrupt that has passed through text given to exec(), as named tuples are made, and dies
+    # of SIGINT at the end although it was caught. It forgets when it executes another text.
+    exec("")
+    return status
+
+
 def end_on_signals() -> None:
-    """From now on each of them raises KeyboardInterrupt in the main thread, as Ctrl-C does."""
+    """From now on each of them raises KeyboardInterrupt in the main thread."""
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
@@ -43,6 +69,19 @@ def ignore_ending() -> None:
 def _end(number: int, frame: FrameType | None) -> None:
     _last.append(number)
     raise KeyboardInterrupt
+
+
+def _again(lost: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in a callback of its own, as at the end of an import: send that signal once more."""
+    if lost.exc_type is KeyboardInterrupt and _last:
+        start_new_thread(_send, (_last[-1],))
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _send(number: int) -> None:
+    time.sleep(0.01)  # until that callback is over
+    os.kill(os.getpid(), number)
 
 
 class Interrupt:

@@ -14,7 +14,7 @@ from vmdedup.cli import quick
 from vmdedup.cli.say import say, warn
 from vmdedup.cli.streams import abandon_stdout, open_streams
 from vmdedup.errors import OutputError, VmdedupError, require_linux
-from vmdedup.signals import end_on_signals, interrupted_status
+from vmdedup.signals import Interrupted, ended_by_signals, interrupted_status
 
 TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
@@ -28,9 +28,12 @@ TRACEBACK = "VMDEDUP_TRACEBACK"  # a variable of the environment
 
 def main() -> NoReturn:
     """Run the command that sys.argv names, and exit with its status."""
+    sys.exit(ended_by_signals(_main))
+
+
+def _main() -> int:
     open_streams()
-    end_on_signals()
-    sys.exit(run_command(sys.argv[1:]))
+    return run_command(sys.argv[1:])
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -44,7 +47,7 @@ def run_command(arguments: Sequence[str]) -> int:
         return complain(str(error), error.exit_status)
     except VmdedupError as error:
         return complain(str(error), error.exit_status)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         return complain("interrupted", interrupted_status())
     except BrokenPipeError:
         abandon_stdout()  # the reader of our output has gone: stop quietly, as other programs do

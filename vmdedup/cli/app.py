@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import vmdedup
 from vmdedup.cli import (
@@ -23,6 +26,7 @@ from vmdedup.cli import (
     scenario,
 )
 from vmdedup.cli.say import say
+from vmdedup.signals import Interrupted
 
 _HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
 
@@ -37,7 +41,29 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup doctor                      what this machine can do, and why nothing merges
 """
 
+
+class _Commands(TyperGroup):
+    """All of them. Of KeyboardInterrupt typer would make a bare status, whatever the signal, and say nothing."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _interrupts_passed_on():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _interrupts_passed_on():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _interrupts_passed_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help=_HELP,
     no_args_is_help=True,
     rich_markup_mode=None,

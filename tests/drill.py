@@ -1,0 +1,177 @@
+"""Commands disturbed at random moments: python tests/drill.py [--kills 500] [--signals 100] [--seed N] [COMMAND…]
+
+Each command (tests/drill_commands.py) is killed, alone, with those who watch over it, or with all that it has started;
+is sent SIGTERM and SIGHUP; and gets standard streams that are full or closed. Afterwards nothing may be left:
+no process, no shared memory, no temporary folder, no mount, no changed tunable of KSM; no traceback may have been said;
+and results must be there. Prints a tally by command; exit status 1 if anything was wrong. A case is known by command,
+seed and number; what a case that went wrong has left is kept in its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from drill_case import KILLS, KSM_WAIT, Case, Disturb, Place, place, send
+from drill_commands import COMMANDS, Command
+from leftovers import tunables
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+STREAMS = ("> /dev/full", ">&-", "2> /dev/full", "2>&-")
+TRIES = 4  # a command that has ended before its moment came is started again so often
+
+
+@dataclass
+class Drill:
+    """What is done with commands in one place, and the tally of it."""
+
+    place: Place
+    seed: int
+    usual: dict[str, Case] = field(default_factory=dict)
+    tally: dict[str, Counter[str]] = field(default_factory=dict)
+    _kernel: threading.Lock = field(default_factory=threading.Lock)
+
+    def undisturbed(self, name: str) -> None:
+        """How long it takes, and what it ends with."""
+        case = self._case(name, random.Random(self.seed))
+        with self._alone(case.command):
+            case.run()
+        self.usual[name] = case
+        if case.status not in case.command.status:
+            case.faults.append(f"status {case.status}: {case.errors}")
+        self._count(name, "undisturbed", case, f"undisturbed {name}")
+
+    def kill(self, name: str, number: int) -> None:
+        """SIGKILL, at a random moment."""
+        dice = random.Random(f"{self.seed} kill {name} {number}")
+        how = dice.choice(KILLS)
+        self._disturb(name, "killed", how, dice, f"{how.__name__} {number}")
+
+    def signal(self, name: str, number: int) -> None:
+        """A signal that asks it to end."""
+        dice = random.Random(f"{self.seed} signal {name} {number}")
+        which, whole_group = dice.choice(SIGNALS), dice.random() < 0.5
+        case = self._disturb(name, "signalled", send(which, whole_group), dice, f"{which.name} {number}")
+        if case.disturbed and (complaint := _unlike_a_signal(case, which)):
+            self._fail(name, f"{which.name} {number}", [f"{complaint}: {case.errors or 'nothing said'}"])
+
+    def stream(self, name: str, where: str) -> None:
+        """A standard stream that is full or closed."""
+        case = self._case(name, random.Random(self.seed), where)
+        with self._alone(case.command):
+            case.run()
+        usual = self.usual[name]
+        expected = {usual.status if where.startswith("2") or not usual.output else 1}
+        if case.status not in (expected | {*case.command.status} if case.command.kernel else expected):
+            case.faults.append(f"status {case.status}, not {sorted(expected)}: {case.errors}")
+        self._count(name, "streams", case, where)
+
+    def _disturb(self, name: str, column: str, how: Disturb, dice: random.Random, label: str) -> Case:
+        for _ in range(TRIES):
+            case = self._case(name, dice)
+            with self._alone(case.command):
+                case.run(how, dice.uniform(0.0, self.usual[name].seconds))
+            self._count(name, column if case.disturbed else "late", case, label)
+            if case.disturbed:
+                break
+        return case
+
+    def _case(self, name: str, dice: random.Random, redirected: str = "") -> Case:
+        return Case(COMMANDS[name], self.place, dice, redirected)
+
+    def _alone(self, command: Command) -> threading.Lock | nullcontext[None]:
+        """One at a time where the kernel's KSM is used, and when nobody else does."""
+        if not command.kernel:
+            return nullcontext()
+        tunables(wait=KSM_WAIT)
+        return self._kernel
+
+    def _count(self, name: str, column: str, case: Case, label: str) -> None:
+        self.tally.setdefault(name, Counter())[column] += 1
+        if case.faults:
+            self._fail(name, f"{label} in {case.folder}", case.faults)
+
+    def _fail(self, name: str, label: str, faults: list[str]) -> None:
+        self.tally[name]["wrong"] += 1
+        for fault in faults:
+            print(f"WRONG {name}: {label}: {fault.strip()}", flush=True)
+
+    def table(self) -> str:
+        """The tally."""
+        columns = ("killed", "signalled", "streams", "late", "wrong")
+        rows = [(name, *(self.tally[name][column] for column in columns)) for name in COMMANDS if name in self.tally]
+        total = ("all", *(sum(counts[column] for counts in self.tally.values()) for column in columns))
+        lines = [("command", *columns), *rows, total]
+        return "\n".join(f"{line[0]:<20}" + "".join(f"{cell:>10}" for cell in line[1:]) for line in lines)
+
+    @property
+    def wrong(self) -> int:
+        return sum(counts["wrong"] for counts in self.tally.values())
+
+
+def _unlike_a_signal(case: Case, which: signal.Signals) -> str:
+    """What is wrong with how it ended; before it was at its work a signal may end it as any program."""
+    if case.status not in (128 + which, -which, *case.command.status):
+        return f"status {case.status}"
+    if case.status == 128 + which and "interrupted" not in case.errors:
+        return "it does not say that it was interrupted"
+    return ""
+
+
+def shared_out(names: list[str], count: int) -> list[tuple[str, int]]:
+    """So many cases over all commands, each as often as the others."""
+    return [(names[number % len(names)], number // len(names)) for number in range(count)]
+
+
+def drill(names: list[str], here: Place, options: argparse.Namespace) -> Drill:
+    """All of it. Returns the tally."""
+    done, dice = Drill(here, options.seed), random.Random(options.seed)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(done.undisturbed, names))
+        kills = [(name, partial(done.kill, name, number)) for name, number in shared_out(names, options.kills)]
+        signals = [(name, partial(done.signal, name, number)) for name, number in shared_out(names, options.signals)]
+        streams = [(name, partial(done.stream, name, where)) for name in names for where in STREAMS[: options.streams]]
+        cases = [*kills, *signals, *streams]
+        dice.shuffle(cases)
+        cases.sort(key=lambda case: COMMANDS[case[0]].kernel)  # these wait for each other, and for whoever has KSM
+        began = time.monotonic()
+        for number, _ in enumerate(pool.map(lambda case: case[1](), cases), 1):
+            if number % 50 == 0:
+                print(f"{number} of {len(cases)} cases, {time.monotonic() - began:.0f} s", flush=True)
+    return done
+
+
+def main() -> int:
+    """Drill as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("commands", nargs="*", metavar="COMMAND", help=f"of {', '.join(COMMANDS)} (all)")
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--signals", type=int, default=100)
+    parser.add_argument("--streams", type=int, default=len(STREAMS), help="how many kinds of streams (all)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=3)
+    parser.add_argument("--no-kernel", action="store_true", help="leave out what needs the kernel's KSM")
+    options = parser.parse_args()
+    names = options.commands or [name for name in COMMANDS if not (options.no_kernel and COMMANDS[name].kernel)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started by nohup, all would ignore these
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    folder = Path(tempfile.mkdtemp(prefix="drill-"))
+    with place(folder, any(COMMANDS[name].kernel for name in names)) as here:
+        done = drill(names, here, options)
+    print(done.table())
+    return 1 if done.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
