@@ -96,6 +96,7 @@ COMMANDS = {
 ELSEWHERE = {
     "image build": "test_image_boot.py: takes a network and minutes",
     "live run": "test_live_guests_kept.py, test_live_guardian.py: boots guests",
+    "live measure-plan": "test_ansible_live.py: measures what Ansible has provisioned",
     "live verify": "test_live_guests_comparison.py: boots guests",
 }
 

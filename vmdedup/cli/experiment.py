@@ -10,7 +10,6 @@ import typer
 
 from vmdedup.cli import experiment_show
 from vmdedup.cli.say import Progress, say, say_document
-from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +102,7 @@ def run(
     except KeyboardInterrupt:
         if as_json and found:
             say_document(_document(found, given))
-        return interrupted_status()
+        raise
     finally:
         _progress.clear()
     places.write_page(_document(found, given))
