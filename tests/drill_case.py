@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from drill_commands import INPUTS, MADE_BY, Command, make_inputs
-from leftovers import children, marked, mounts, shared_memory, tunables, wait_for_none
+from leftovers import children, marked, mounts, shared_memory, state, tunables, wait_for_none
 
 from vmdedup.errors import VmdedupError
 from vmdedup.ours.passing import Passing
@@ -139,6 +139,7 @@ class Case:
         self._expect_none("/dev/shm has", lambda: sorted(shared_memory() - self.place.shared_memory))
         self._expect_none("mounted is", lambda: sorted(mounts() - self.place.mounts))
         self._expect_none("beside outputs is", lambda: [str(path) for path in self.cwd.rglob(".vmdedup-*")])
+        self._look_at_the_looked_at()
         self.output = (self.folder / "stdout").read_text(errors="replace")
         self.errors = (self.folder / "stderr").read_text(errors="replace")
         if any(trace in self.errors for trace in TRACES):
@@ -149,6 +150,12 @@ class Case:
             self._look_at_results()
         except VmdedupError as error:
             self.faults.append(f"results cannot be read: {error}")
+
+    def _look_at_the_looked_at(self) -> None:
+        """Whom it was to look at goes on; others may be looking at the same time, for a moment."""
+        if wait_for_none(lambda: ["stopped"] if state(self.place.pid) in "Tt" else [], GRACE):
+            self.faults.append("the process that it looked at is stopped")
+            os.kill(self.place.pid, signal.SIGCONT)
 
     def _expect_none(self, what: str, look: Callable[[], list[str]]) -> None:
         if left := wait_for_none(look, GRACE):

@@ -56,10 +56,19 @@ def _environment(pid: int) -> list[bytes]:
 
 
 def _parent(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+def state(pid: int) -> str:
+    """The letter of a process's state; X if there is none."""
+    return _stat(pid)[0]
+
+
+def _stat(pid: int) -> list[str]:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0
+        return ["X", "0"]
 
 
 def shared_memory() -> set[str]:

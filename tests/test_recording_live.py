@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from memory_dumps import Pages, digest, page
 
-from vmdedup.errors import DumpError, UsageError
+from vmdedup.errors import DumpError, EnvironmentLacksError, UsageError
 from vmdedup.guest.diskspec import NO_DISK, open_disk
 from vmdedup.guest.image import ImageSpec
 from vmdedup.guest.spec import GuestSpec
@@ -236,7 +236,7 @@ def test_a_paused_process_is_seen_at_one_moment(children: Callable[[], Child], t
 PAUSER = """
 import sys, time
 from vmdedup.recording.pause import Pauses
-with Pauses([int(sys.argv[1])]) as pauses, pauses.stopped(int(sys.argv[1])):
+with Pauses([int(sys.argv[1])]).stopped(int(sys.argv[1])):
     print("stopped", flush=True)
     time.sleep(600)
 """
@@ -249,17 +249,76 @@ def test_a_killed_recorder_leaves_nobody_stopped(children: Callable[[], Child]) 
     ) as recorder:
         assert recorder.stdout is not None
         assert recorder.stdout.readline() == "stopped\n"
-        assert child.state() == "T"
-        recorder.kill()
-    until(lambda: child.state() != "T")
+        assert child.state() == "t"
+        recorder.kill()  # nobody else is there who could let it go
+    until(lambda: child.state() != "t")
     child.change({0: 5})
+
+
+COUNTER = """
+import threading, time
+counts = [0] * 5
+def count(number):
+    while True:
+        counts[number] += 1
+        time.sleep(0)
+for number in range(5):
+    threading.Thread(target=count, args=(number,), daemon=True).start()
+while True:
+    print(sum(counts), flush=True)
+    time.sleep(0.001)
+"""
+
+
+def test_all_threads_stand_still_and_go_on() -> None:
+    with subprocess.Popen([sys.executable, "-c", COUNTER], stdout=subprocess.PIPE, text=True) as counter:
+        assert counter.stdout is not None
+        counter.stdout.readline()
+        with Pauses([counter.pid]).stopped(counter.pid):
+            tasks = Path(f"/proc/{counter.pid}/task").iterdir()
+            assert [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks] == ["t"] * 6
+        first = int(counter.stdout.readline())
+        while int(counter.stdout.readline()) == first:
+            pass
+        counter.kill()
+
+
+def test_who_dies_while_paused_is_dead_for_its_parent() -> None:
+    program = (
+        "import subprocess; one = subprocess.Popen(['sleep', '100']); print(one.pid, flush=True); print(one.wait())"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        with Pauses([pid]).stopped(pid):
+            os.kill(pid, signal.SIGKILL)
+        assert parent.stdout.readline() == "-9\n"
+
+
+def test_a_signal_to_who_is_paused_is_not_lost(children: Callable[[], Child]) -> None:
+    child = children()
+    with Pauses([child.pid]).stopped(child.pid):
+        os.kill(child.pid, signal.SIGTERM)
+    assert child.process.wait(20) == -signal.SIGTERM
+
+
+def test_who_has_a_debugger_is_not_paused(children: Callable[[], Child]) -> None:
+    child = children()
+    with subprocess.Popen([sys.executable, "-c", PAUSER, str(child.pid)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        pauses = Pauses([child.pid])
+        assert other.stdout.readline() == "stopped\n"
+        with pytest.raises(EnvironmentLacksError, match="debugger"), pauses.stopped(child.pid):
+            pass
+        other.kill()
+    until(lambda: child.state() != "t")
 
 
 def test_who_was_stopped_before_stays_so(children: Callable[[], Child]) -> None:
     child = children()
     os.kill(child.pid, signal.SIGSTOP)
     until(lambda: child.state() == "T")
-    with Pauses([child.pid]) as pauses, pauses.stopped(child.pid):
+    with Pauses([child.pid]).stopped(child.pid):
         pass
     assert child.state() == "T"
 

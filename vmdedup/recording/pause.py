@@ -1,83 +1,121 @@
-"""Processes stopped for a moment, and running again afterwards whatever happens to us."""
+"""Processes stopped for a moment, and running again afterwards whatever happens to us.
+
+They are held by ptrace: the kernel itself lets them go when the thread that holds them ends, so that nobody stays
+stopped even if all of our processes are killed at once. Who was stopped before stays so.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from vmdedup.errors import EnvironmentLacksError, VmdedupError
-from vmdedup.ours import child
 
 _PATIENCE = 10.0  # seconds for all threads to stop; one that waits for a disk may take its time
-# It waits until its standard input ends, which is when we do, however that comes about.
-_GUARD = "trap '' INT TERM HUP; read -r never; kill -CONT \"$@\" 2>/dev/null"
+_SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17  # ptrace(2)
+_ALL_THREADS = 0x40000000  # __WALL: waitpid(2) of threads too
+_STILL, _DEAD = "TtZXx", "ZXx"  # state letters in /proc
 
 
 class Pauses:
-    """A context in which processes can be stopped. pids: which; a guard resumes them should we be killed."""
+    """Processes that can be stopped, by the thread that made this. pids: which."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._pids = [pid for pid in pids if not _is_stopped(pid)]
 
-    def __enter__(self) -> Self:
-        self._guard: child.Process[bytes] | None = None
-        if self._pids:
-            command = ["/bin/sh", "-c", _GUARD, "sh", *map(str, self._pids)]
-            self._guard = child.start(command, stdin=child.PIPE, start_new_session=True, cwd="/")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._guard is not None:
-            self._guard.kill()
-            self._guard.communicate()
-
     @contextmanager
     def stopped(self, pid: int) -> Iterator[None]:
-        """The process stands still inside; one that stood still before is left alone."""
+        """The process stands still inside; one that stood still before is left alone.
+
+        EnvironmentLacksError: it must not be stopped. VmdedupError: it does not stop.
+        """
         if pid not in self._pids:
             yield
             return
+        held: dict[int, int] = {}
         try:
-            os.kill(pid, signal.SIGSTOP)
-            _await_stop(pid)
+            _hold(pid, held)
             yield
-        except PermissionError:
-            raise EnvironmentLacksError(f"process {pid} cannot be paused (not permitted); run as root") from None
         finally:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGCONT)
+            for thread, signal in held.items():
+                _let_go(thread, signal)
 
 
-def _await_stop(pid: int) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not _is_stopped(pid):
-        if not Path(f"/proc/{pid}").exists():
-            return
-        if time.monotonic() > end:
-            raise VmdedupError(f"process {pid} does not stop; try again, or leave --pause out")
-        time.sleep(0.001)
+def _hold(pid: int, held: dict[int, int]) -> None:
+    """Stop all threads. held: gets each with the signal that it was about to be given, or 0."""
+    end, seen = time.monotonic() + _PATIENCE, set[int]()
+    while new := _threads(pid) - seen:  # those that run may start others
+        seen |= new
+        for thread in [thread for thread in new if _seize(pid, thread)]:
+            status = _wait(thread, end)
+            if status is None:
+                raise VmdedupError(f"process {pid} does not stop; try again, or leave --pause out")
+            if os.WIFSTOPPED(status):
+                held[thread] = 0 if status >> 16 else os.WSTOPSIG(status)
+
+
+def _seize(pid: int, thread: int) -> bool:
+    """Ask a thread to stop. Returns whether it lives."""
+    for request in (_SEIZE, _INTERRUPT):
+        failed = _ptrace(request, thread, 0)
+        if failed == errno.ESRCH or (failed and _state(pid, thread) in _DEAD):
+            return False
+        if failed:
+            why = "not permitted, or a debugger has it"
+            raise EnvironmentLacksError(f"process {pid} cannot be paused ({why}); run as root, or leave --pause out")
+    return True
+
+
+def _let_go(thread: int, signal: int) -> None:
+    """Have a thread go on; one that was killed while it was held is let die."""
+    if _ptrace(_DETACH, thread, signal) == errno.ESRCH:
+        _wait(thread, time.monotonic() + _PATIENCE)
+
+
+def _wait(thread: int, end: float) -> int | None:
+    """What has become of a thread that is held, as waitpid(2) says it, 0 if it is gone; None: nothing until `end`."""
+    while time.monotonic() < end:
+        try:
+            found, status = os.waitpid(thread, os.WNOHANG | _ALL_THREADS)
+        except ChildProcessError:
+            return 0
+        if found:
+            return status
+        time.sleep(0.0005)
+    return None
+
+
+def _ptrace(request: int, thread: int, data: int) -> int:
+    """0, or the error's number."""
+    call: Callable[..., int] = _libc().ptrace
+    return ctypes.get_errno() if call(request, thread, ctypes.c_void_p(0), ctypes.c_void_p(data)) else 0
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _threads(pid: int) -> set[int]:
+    try:
+        return {int(name) for name in os.listdir(f"/proc/{pid}/task")}
+    except OSError:
+        return set()  # it has ended
 
 
 def _is_stopped(pid: int) -> bool:
     """Whether all threads stand still: stopped, traced, or dead."""
-    try:
-        states = [_state_of(task) for task in Path(f"/proc/{pid}/task").iterdir()]
-    except OSError:
-        return False
-    return bool(states) and all(state in "TtZXx" for state in states)
+    states = [_state(pid, thread) for thread in _threads(pid)]
+    return bool(states) and all(state in _STILL for state in states)
 
 
-def _state_of(folder: Path) -> str:
-    """The state letter of a process or thread, by its folder in /proc; "X" if it is gone."""
+def _state(pid: int, thread: int) -> str:
+    """The state letter of a thread; "X" if it is gone."""
     try:
-        return (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "X"

@@ -54,7 +54,7 @@ def record(
         for source in sources:
             stack.callback(source.close)
         check_output(path, force, [file for source in sources for file in source.paths])
-        pauses = stack.enter_context(Pauses(live if pause else ()))
+        pauses = Pauses(live if pause else ())
         writer = stack.enter_context(Writer(path, time.time(), force))
         recorder = _Recorder(sources, writer, pauses, watch, outcome)
         try:
