@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -10,14 +11,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from drill_commands import INPUTS, MADE_BY, Command, make_inputs
-from leftovers import children, marked, mounts, shared_memory, state, tunables, wait_for_none
+from leftovers import children, held_by_others, marked, mounts, shared_memory, state, tunables, wait_for_none
 
 from vmdedup.errors import VmdedupError
 from vmdedup.ours.passing import Passing
@@ -30,49 +31,86 @@ PATIENCE = 180.0  # seconds until a command that was disturbed must have ended, 
 GRACE = 30.0  # seconds that what it has started may take to end after it
 KSM_WAIT = 300.0
 TRACES = ("Traceback", "Exception ignored", "Exception in thread")
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_claim(path: Path) -> bool:
+    """Empty as it is, it says that a run has taken the directory."""
+    return path.name == RUNNING and not path.stat().st_size
+
+
+# By the ending of a file's name: whether its bytes are all there.
+WHOLE: dict[str, Callable[[bytes], bool]] = {
+    ".json": _is_json,
+    ".parquet": lambda content: content.endswith(b"PAR1"),
+    ".png": lambda content: content.endswith(b"IEND\xaeB`\x82"),
+    ".svg": lambda content: content.rstrip().endswith(b"</svg>"),
+}
 # Somebody who is looked at, and does nothing: ends when its standard input does.
 LOOKED_AT = "import sys; memory = bytearray(range(256)) * 40000; sys.stdin.read()"
 Disturb = Callable[["Case"], None]
+# What can be wrong: processes are left (or paused, or do not end), names in /dev/shm, temporary folders, mounts;
+# tunables of KSM differ; files are left half-written, or results cannot be read; a status or a message is not as it
+# must be; a traceback.
+KINDS = ("processes", "/dev/shm", "folders", "mounts", "knobs", "files", "statuses", "tracebacks")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a drill happens: a folder with the inputs, a process to look at, and what the machine had before."""
+    """Where a drill happens: a folder with the inputs, and what the machine had before."""
 
     folder: Path
-    pid: int
     shared_memory: set[str]
     mounts: set[str]
     tunables: dict[str, str] | None
 
 
 @contextmanager
-def place(folder: Path, kernel: bool) -> Iterator[Place]:
+def place(folder: Path, kernel: bool, made_by: Sequence[str] = MADE_BY) -> Iterator[Place]:
     """A place for drills, its inputs made. kernel: commands that need the kernel's KSM are among them."""
     make_inputs(folder / "in")
-    with subprocess.Popen([sys.executable, "-c", LOOKED_AT], stdin=subprocess.PIPE) as looked_at:
-        before = tunables(wait=KSM_WAIT) if kernel else None
-        here = Place(folder, looked_at.pid, shared_memory(), mounts(), before)
-        (folder / "made").mkdir()
-        for words in MADE_BY:
-            line = words.format(pid=looked_at.pid).split()
-            subprocess.run(
-                [sys.executable, "-m", "vmdedup", *line], cwd=folder / "made", check=True, capture_output=True
-            )
-        yield here
-        assert looked_at.stdin is not None
-        looked_at.stdin.close()
+    before = tunables(wait=KSM_WAIT) if kernel else None
+    here = Place(folder, shared_memory(), mounts(), before)
+    (folder / "made").mkdir()
+    with looked_at() as pid:
+        for words in made_by:
+            line = [sys.executable, "-m", "vmdedup", *words.format(pid=pid).split()]
+            subprocess.run(line, cwd=folder / "made", check=True, capture_output=True)
+    yield here
+
+
+@contextmanager
+def looked_at() -> Iterator[int]:
+    """A process to look at."""
+    with subprocess.Popen([sys.executable, "-c", LOOKED_AT], stdin=subprocess.PIPE) as process:
+        yield process.pid
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+class Fault(NamedTuple):
+    """Something that is wrong: of which of the KINDS, and in words."""
+
+    kind: str
+    what: str
 
 
 @dataclass
 class Case:
-    """One start of a command. faults: what was found to be wrong, in words; none if all is well."""
+    """One start of a command. faults: what was found to be wrong; none if all is well."""
 
     command: Command
     place: Place
     dice: random.Random
     redirected: str = ""
-    faults: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     seconds: float = 0.0
     disturbed: bool = False  # it was there still when it was to be disturbed
     swept: bool = False  # who removes temporary folders was killed with it: the next one does
@@ -89,16 +127,17 @@ class Case:
         self.temporary.mkdir(parents=True)
         self.cwd.mkdir()
         (self.folder / "in").symlink_to(self.place.folder / INPUTS.split("/")[1])
-        with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
-            self._start_and_wait(out, err, disturb, after)
-        self._look()
+        with looked_at() if self.command.looks else nullcontext(0) as self.pid:
+            with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
+                self._start_and_wait(out, err, disturb, after)
+            self._look()
         if not self.faults:
             shutil.rmtree(self.folder, ignore_errors=True)
         return self
 
     def _start_and_wait(self, out: IO[bytes], err: IO[bytes], disturb: Disturb | None, after: float) -> None:
         shell = ["bash", "-c", f'exec "$@" {self.redirected}', "bash"] if self.redirected else []
-        line = [*shell, sys.executable, "-m", "vmdedup", *self.command.line(self.place.pid)]
+        line = [*shell, sys.executable, "-m", "vmdedup", *self.command.line(self.pid)]
         variables = os.environ | {"TMPDIR": str(self.temporary), MARK: self.mark}
         began = time.monotonic()
         self.process = subprocess.Popen(
@@ -113,7 +152,7 @@ class Case:
         try:
             self.status = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self.faults.append(f"it has not ended: {self._processes()}")
+            self.wrong("processes", f"it has not ended: {self._processes()}")
             self._end_all()
             self.status = self.process.wait()
         self.seconds = time.monotonic() - began
@@ -129,37 +168,47 @@ class Case:
 
     # Looking
 
+    def wrong(self, kind: str, what: str) -> None:
+        """Something is."""
+        self.faults.append(Fault(kind, what))
+
     def _look(self) -> None:
         if left := wait_for_none(self._processes, GRACE):
-            self.faults.append(f"processes are left: {left}")
+            self.wrong("processes", f"processes are left: {left}")
             self._end_all()
+        self._look_at_the_looked_at()
         if self.swept:
             self._sweep()
-        self._expect_none("TMPDIR has", lambda: sorted(os.listdir(self.temporary)))
-        self._expect_none("/dev/shm has", lambda: sorted(shared_memory() - self.place.shared_memory))
-        self._expect_none("mounted is", lambda: sorted(mounts() - self.place.mounts))
-        self._expect_none("beside outputs is", lambda: [str(path) for path in self.cwd.rglob(".vmdedup-*")])
-        self._look_at_the_looked_at()
+        self._expect_none("folders", "TMPDIR has", lambda: sorted(os.listdir(self.temporary)))
+        self._expect_none("/dev/shm", "/dev/shm has", self._shared_memory)
+        self._expect_none("mounts", "mounted is", lambda: sorted(mounts() - self.place.mounts))
+        self._expect_none("files", "beside outputs is", lambda: [str(path) for path in self.cwd.rglob(".vmdedup-*")])
         self.output = (self.folder / "stdout").read_text(errors="replace")
         self.errors = (self.folder / "stderr").read_text(errors="replace")
         if any(trace in self.errors for trace in TRACES):
-            self.faults.append(f"stderr has a traceback: {self.errors}")
+            self.wrong("tracebacks", f"stderr has a traceback: {self.errors}")
         if self.command.kernel and self.place.tunables is not None:
             self._look_at_tunables()
         try:
             self._look_at_results()
         except VmdedupError as error:
-            self.faults.append(f"results cannot be read: {error}")
+            self.wrong("files", f"results cannot be read: {error}")
 
     def _look_at_the_looked_at(self) -> None:
-        """Whom it was to look at goes on; others may be looking at the same time, for a moment."""
-        if wait_for_none(lambda: ["stopped"] if state(self.place.pid) in "Tt" else [], GRACE):
-            self.faults.append("the process that it looked at is stopped")
-            os.kill(self.place.pid, signal.SIGCONT)
+        """Whom it was to look at goes on."""
+        if self.pid and wait_for_none(lambda: ["stopped"] if state(self.pid) in "TtX" else [], GRACE):
+            self.wrong("processes", f"the process that it looked at is in state {state(self.pid)}")
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
 
-    def _expect_none(self, what: str, look: Callable[[], list[str]]) -> None:
+    def _shared_memory(self) -> list[str]:
+        """Names that were not there before, and that no other case and no other program holds."""
+        new = shared_memory() - self.place.shared_memory
+        return sorted(new - held_by_others(self.mark, MARK)) if new else []
+
+    def _expect_none(self, kind: str, what: str, look: Callable[[], list[str]]) -> None:
         if left := wait_for_none(look, GRACE):
-            self.faults.append(f"{what} {left}")
+            self.wrong(kind, f"{what} {left}")
 
     def _sweep(self) -> None:
         """What the next command does with folders that nobody holds, when they are a minute old."""
@@ -174,11 +223,15 @@ class Case:
                 time.sleep(1)
         after = tunables(wait=KSM_WAIT)
         if after is None:
-            self.faults.append("the kernel's KSM could not be looked at")
+            self.wrong("knobs", "the kernel's KSM could not be looked at")
         elif after != self.place.tunables:
-            self.faults.append(f"tunables were changed: {dict(after.items() - (self.place.tunables or {}).items())}")
+            changed = dict(after.items() - (self.place.tunables or {}).items())
+            self.wrong("knobs", f"tunables were changed: {changed}")
 
     def _look_at_results(self) -> None:
+        for path in self.cwd.rglob("*"):
+            if path.suffix in WHOLE and not WHOLE[path.suffix](path.read_bytes()) and not _is_claim(path):
+                self.wrong("files", f"{path.name} is not whole")
         if self.command.makes == "run":
             for folder in {path.parent for path in self.cwd.rglob("*.json*")}:
                 self._look_at_run(folder)
@@ -191,7 +244,7 @@ class Case:
         if (folder / "run.json").exists() or ((folder / RUNNING).exists() and rows >= WORTH_KEEPING):
             found = open_result(folder).series.height
             if found < max(rows, 1):
-                self.faults.append(f"{folder.name} had {rows} rows, and {found} are read")
+                self.wrong("files", f"{folder.name} had {rows} rows, and {found} are read")
 
     def _look_at_recording(self, file: Path) -> None:
         """Every step that is told of can be read, to the last page."""
@@ -205,7 +258,7 @@ class Case:
             for step in range(len(recording.steps)):
                 recording.state(0, step)
             if not self.disturbed and not self.redirected and len(recording.steps) != 8:
-                self.faults.append(f"the recording has {len(recording.steps)} steps")
+                self.wrong("files", f"the recording has {len(recording.steps)} steps")
 
 
 # Disturbing

@@ -41,6 +41,11 @@ class Command:
     kernel: bool = False
     cheap: bool = False
 
+    @property
+    def looks(self) -> bool:
+        """It needs a process to look at."""
+        return "{pid}" in self.words
+
     def line(self, pid: int) -> list[str]:
         return self.words.format(pid=pid).split()
 
@@ -65,7 +70,7 @@ COMMANDS = {
     "record pause": Command(
         "record pid:{pid} --all --pause -q -o out.rec --interval 50ms --steps 8", makes="recording"
     ),
-    "record show": Command(f"record --show {INPUTS}/live.rec", cheap=True),
+    "record show": Command(f"record --show {INPUTS}/live.rec"),
     "compare": Command(f"compare {INPUTS}/one {INPUTS}/two"),
     "compare json": Command(f"compare --json {INPUTS}/one {INPUTS}/two"),
     "compare plot": Command(f"compare {INPUTS}/one {INPUTS}/two --plot out.png"),
