@@ -17,6 +17,7 @@ import pytest
 from compared import result
 from scan_oracle import page, write_raw
 
+import vmdedup.ours.child as ours
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError, UsageError
 from vmdedup.inputs import open_input
@@ -51,7 +52,7 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Have another program in the place of the decoder."""
 
     def replace(code: str) -> None:
-        monkeypatch.setattr("vmdedup.ours.child.python_module", lambda *_: [sys.executable, "-c", code])
+        monkeypatch.setattr(ours, "python_module", lambda *_: [sys.executable, "-c", code])
 
     return replace
 
@@ -105,6 +106,20 @@ def test_one_process_for_all_files_which_ends_with_the_last(tmp_path: Path) -> N
         assert len(read_tables(paths)) == 3
         assert len(children()) == len(before) + 1
     assert children() == before
+
+
+def test_what_is_compared_is_decoded_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [str(result().save(tmp_path / name)) for name in "abc"]
+    started: list[str] = []
+    made = ours.python_module
+
+    def command(name: str, *arguments: str) -> list[str]:
+        started.append(name)
+        return made(name, *arguments)
+
+    monkeypatch.setattr(ours, "python_module", command)
+    assert run_command(["compare", *paths]) == 0
+    assert started == ["vmdedup.result.decoder"]
 
 
 def test_what_takes_all_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +189,7 @@ def test_no_process_is_not_the_file_s_fault(
     replaced("raise SystemExit(1)")
     with pytest.raises(EnvironmentLacksError, match="it ended at once"):
         read_tables([path])
-    monkeypatch.setattr("vmdedup.ours.child.python_module", lambda *_: ["/no/such/python"])
+    monkeypatch.setattr(ours, "python_module", lambda *_: ["/no/such/python"])
     with pytest.raises(EnvironmentLacksError, match="there is none: No such file"):
         read_tables([path])
 

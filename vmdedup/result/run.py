@@ -10,6 +10,7 @@ from typing import Any
 
 from vmdedup.errors import UsageError
 from vmdedup.result.columncheck import check_columns
+from vmdedup.result.decoding import DECODER
 from vmdedup.result.directory import RunDirectory, json_bytes
 from vmdedup.result.foreign import read_tables
 from vmdedup.result.journal import is_unfinished, read_journals
@@ -72,7 +73,8 @@ def open_result(path: str | Path) -> Result:
 
 def open_results(path: str | Path) -> dict[str, Result]:
     """The results in a directory by policy, in order; those of a single run by "". UsageError: it is no directory."""
-    return {label: _open(part) for label, part in list_parts(path).items()}
+    with DECODER:  # one process for all tables
+        return {label: _open(part) for label, part in list_parts(path).items()}
 
 
 def list_parts(path: str | Path) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import UsageError
+from vmdedup.result.decoding import DECODER
 from vmdedup.result.run import Result, list_parts, open_result
 from vmdedup.result.tables import records
 from vmdedup.units import mib
@@ -97,8 +98,11 @@ def read_figures(paths: Sequence[Path]) -> list[Figures]:
 
     places = [part for path in paths for part in _parts(path)]
     labels = distinct_labels([path.absolute().parts for path in places])
-    pairs = zip(places, labels, strict=True)
-    return [read_published(path) if _is_file(path) else from_result(open_result(path), label) for path, label in pairs]
+    with DECODER:  # one process for all tables
+        return [
+            read_published(path) if _is_file(path) else from_result(open_result(path), label)
+            for path, label in zip(places, labels, strict=True)
+        ]
 
 
 def _parts(path: Path) -> list[Path]:
