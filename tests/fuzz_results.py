@@ -72,6 +72,8 @@ def change(path: Path, dice: random.Random) -> None:
         odd = dice.choice([None, -1, 0, 1e308, float("nan"), 1 << 62, "x" * 2000, "\x1b[2J", dice.choice(HOSTILE)])
         if isinstance(odd, int) and abs(odd) >= 1 << 63:
             odd = float(odd)
+        if isinstance(odd, str):
+            odd = odd.encode(errors="replace").decode()  # half a surrogate pair cannot be in a table
         if dice.random() < 0.2:
             frame = dice.choice([frame.drop(name, strict=False), frame.clear(), pl.concat([frame, frame])])
         else:

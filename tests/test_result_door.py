@@ -14,6 +14,7 @@ from compared import SERIES, result
 
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
+from vmdedup.result.columncheck import UNKNOWN
 from vmdedup.result.run import open_result
 
 pytestmark = pytest.mark.usefixtures("one_decoder")
@@ -96,6 +97,7 @@ def changed(frame: pl.DataFrame, how: str) -> pl.DataFrame:
         "infinity": lambda: frame.with_columns(ksmd_cpu_s=pl.lit(float("inf"))),
         "text": lambda: frame.with_columns(saved_pages=pl.lit("many")),
         "none": lambda: frame.with_columns(saved_pages=pl.when(first).then(None).otherwise("saved_pages")),
+        "no aim": lambda: frame.with_columns(possible_pages=pl.when(first).then(None).otherwise("possible_pages")),
         "lacking": lambda: frame.drop("saved_pages"),
         "date": lambda: frame.with_columns(pages_shared=pl.lit("2026-01-01").str.to_date()),
         "i128": lambda: frame.with_columns(pages_shared=pl.lit(1).cast(pl.Int128)),
@@ -111,6 +113,7 @@ def changed(frame: pl.DataFrame, how: str) -> pl.DataFrame:
         ("infinity", "column ksmd_cpu_s holds what is no number"),
         ("text", "column saved_pages holds String, no numbers"),
         ("none", "column saved_pages lacks values"),
+        ("no aim", "column possible_pages lacks values"),
         ("lacking", "it has no column saved_pages"),
         ("date", "column pages_shared holds Date, no numbers"),
         ("i128", "column pages_shared holds Int128, no numbers"),
@@ -122,6 +125,20 @@ def test_a_series_that_nobody_can_reckon_with_is_refused(saved: Path, how: str, 
     path = copy(saved, tmp_path)
     changed(result().series, how).write_parquet(path / "series.parquet")
     refused(path, said)
+
+
+def test_what_nobody_could_know_is_no_trouble(saved: Path, tmp_path: Path) -> None:
+    """Every column that may lack values lacks all of them."""
+    path = copy(saved, tmp_path)
+    for name in ("series", "guests"):
+        frame = pl.read_parquet(path / f"{name}.parquet")
+        lost = [pl.lit(None, frame.schema[column]).alias(column) for column in sorted(UNKNOWN & set(frame.columns))]
+        assert lost or not len(frame)
+        frame.with_columns(lost).write_parquet(path / f"{name}.parquet")
+    again = open_result(path)
+    assert again.summary["cow_breaks"] is None
+    assert all(guest["ksm_zero_pages"] is None for guest in again.summary["guests"])
+    assert run_command(["compare", str(path), str(saved)]) == 0
 
 
 def test_sizes_are_bounded_by_the_file_s_own(saved: Path, tmp_path: Path) -> None:

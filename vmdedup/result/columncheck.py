@@ -12,9 +12,7 @@ from vmdedup.result.tables import Table, column_problem
 
 TEXT: Final = frozenset({"guest", "group", "state", "guest_a", "guest_b"})
 # What nobody can know in some runs: of the kernel's, or after who scans has broken down.
-UNKNOWN: Final = frozenset(
-    {"cow_breaks", "possible_pages", *(name for name in columns.GUESTS if name.startswith("ksm_"))}
-)
+UNKNOWN: Final = frozenset({"cow_breaks", *(name for name in columns.GUESTS if name.startswith("ksm_"))})
 _NEEDED: Final[Mapping[str, Collection[str]]] = {
     "series": tuple(columns.SERIES),
     "guests": tuple(columns.GUESTS),
