@@ -74,6 +74,7 @@ def change(path: Path, dice: random.Random) -> None:
             odd = float(odd)
         if isinstance(odd, str):
             odd = odd.encode(errors="replace").decode()  # half a surrogate pair cannot be in a table
+        odd = {"name": 1} if odd == {} else odd  # nor can what has no fields
         if dice.random() < 0.2:
             frame = dice.choice([frame.drop(name, strict=False), frame.clear(), pl.concat([frame, frame])])
         else:
