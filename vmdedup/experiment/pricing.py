@@ -21,7 +21,7 @@ from vmdedup.errors import UsageError
 from vmdedup.experiment.scenario import Scenario
 from vmdedup.ksm.host_prices import host_prices
 from vmdedup.ksm.prices import BUILT_IN, Prices, bill_ns
-from vmdedup.policy.work import PRICES_NS
+from vmdedup.policy.work import PRICES_NS, price_list
 from vmdedup.units import SECOND_NS
 
 PAGE_COST: Final = "page_cost"
@@ -45,12 +45,12 @@ class Pricing:
         return bill_ns(done, self.stated) / SECOND_NS
 
     def document(self) -> dict[str, Any]:
-        """What run.json says: source, and the prices of ksmd's operations in nanoseconds if CPU time was billed."""
+        """What run.json says: source, and the price list in nanoseconds if CPU time was billed."""
         if self.source == PAGE_COST:
             return {"source": self.source, "page_ns": self.page_cost}
         if self.source == MEASURED:
             return {"source": self.source}
-        return {"source": self.source, "operation_ns": {name: self.stated[name] for name in BUILT_IN}}
+        return {"source": self.source, "operation_ns": dict(self.stated)}
 
 
 def pricing(scenario: Scenario, backend: str = "emulator") -> Pricing:
@@ -66,7 +66,7 @@ def pricing(scenario: Scenario, backend: str = "emulator") -> Pricing:
         source = BUILT_IN_NAME if ours is None else HOST
     if wanted == HOST and ours is None:
         ours = _required()
-    stated = {**PRICES_NS, **(ours or {})}
+    stated = price_list(ours or BUILT_IN)
     return Pricing(source, stated, stated if wanted == HOST else PRICES_NS, flat)
 
 

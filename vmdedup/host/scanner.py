@@ -22,12 +22,12 @@ CARRIED: Final = ("full_scans", "pages_scanned", "pages_skipped", "looks", "adju
 _ASKED: Final = ("enter", "exit", "charge", "set", "knobs", "counters", "ksm_stat", "check", "work_done")
 
 
-def commands_of(scanner: Any, **more: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+def commands_of(scanner: Any, batch: Callable[[int], int], **more: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
     """What the process has to obey, for host.workers.serve: what every scanner is asked, and more."""
     return {
         **{name: getattr(scanner, name) for name in _ASKED},
         "cpu_seconds": time.process_time,
-        "scan": lambda pages: (scanner.scan(pages), scanner.knobs(), scanner.work_done(), scanner.tally()),
+        "scan": lambda pages: (batch(pages), scanner.knobs(), scanner.work_done(), scanner.tally()),
         **more,
     }
 

@@ -31,6 +31,7 @@ def run_ksmd(
         pipe,
         commands_of(
             ksmd,
+            ksmd.scan,
             full_scan=ksmd.full_scan,
             is_entered=ksmd.is_entered,
             metadata_bytes=ksmd.metadata_bytes,

@@ -106,7 +106,7 @@ class Ksmd:
         """One batch of at most that many pages; ends early at the end of the full scan. Returns pages scanned."""
         done = 0
         scans = self.full_scans
-        self._batches += 1
+        self._batches += self.should_run()
         while self.should_run() and done < pages and self.full_scans == scans:
             part = self._do_scan(min(CHUNK, pages - done))
             done += part

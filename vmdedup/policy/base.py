@@ -80,6 +80,12 @@ class Policy(ABC):
     def scan(self, pages: int) -> int:
         """Look at up to so many pages. Returns how many; fewer only if there is nothing to look at."""
 
+    def batch(self, pages: int) -> int:
+        """scan(), with waking up for it on the bill: what runs call. A scanner that finds nothing was not woken."""
+        looked = self.scan(pages)
+        self.work.count("batch", int(looked > 0))
+        return looked
+
     def charge(self, now_ms: int, cpu_ms: int) -> None:
         """Its clock. cpu_ms, the CPU time it has had, matters to controllers only."""
         self.now_ms = now_ms

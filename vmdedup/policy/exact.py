@@ -10,8 +10,9 @@ from vmdedup.jit.page import same_page
 from vmdedup.policy.digests import UNKNOWN, hash_anew, is_known
 from vmdedup.policy.sharing import SHARED, frame_of, is_shared, make_shared, share_page
 
-# What `found` counts: pages shared now, pages replaced by the zero page, hashes alike, pages not read again.
-NEW, ZEROS, COLLISIONS, SPARED, FOUND = range(5)
+# What `found` counts: pages shared now, pages replaced by the zero page, hashes alike, pages not read again,
+# pages whose own frame became a shared one, places without a page.
+NEW, ZEROS, COLLISIONS, SPARED, TAKEN, ABSENT, FOUND = range(7)
 
 
 @kernel
@@ -27,7 +28,9 @@ def share_everything(h: Any, table: Any, digests: Any, found: Any) -> int:
             first = h.mms[mm]["first"]
             for entry in range(first, first + h.mms[mm]["pages"]):
                 pfn = frame_of(h, entry)
-                if pfn != 0:
+                if pfn == 0:
+                    found[ABSENT] += 1
+                else:
                     looked += 1
                     _share_one(h, table, digests, found, entry, pfn)
     return looked
@@ -70,8 +73,10 @@ def _join(h: Any, digests: Any, found: Any, entry: int, pfn: int, other: int) ->
         if share_page(h, other, pfn) == SHARED:
             found[NEW] += 1
         return True
-    if not is_shared(h, other_pfn) and not make_shared(h, other, other_pfn):
-        return True
+    if not is_shared(h, other_pfn):
+        if not make_shared(h, other, other_pfn):
+            return True
+        found[TAKEN] += 1
     if share_page(h, entry, other_pfn) == SHARED:
         found[NEW] += 1
     return True

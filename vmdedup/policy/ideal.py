@@ -13,8 +13,9 @@ import numpy as np
 from vmdedup.host.memory import Host
 from vmdedup.policy.base import Policy
 from vmdedup.policy.digests import UNKNOWN
-from vmdedup.policy.exact import FOUND, NEW, SPARED, share_everything
+from vmdedup.policy.exact import ABSENT, FOUND, NEW, SPARED, TAKEN, share_everything
 from vmdedup.policy.figures import shared_pages
+from vmdedup.policy.work import LOOKUP
 
 
 class Ideal(Policy):
@@ -56,8 +57,10 @@ class Ideal(Policy):
         found = np.zeros(FOUND, np.int64)
         looked = int(share_everything(self.host.arrays, self._table, self._digests, found))
         self.work.count("visit", looked)
+        self.work.count("absent", int(found[ABSENT]))
+        self.work.count("hash_step", LOOKUP * looked)
         self.work.count("hash_byte", looked * self.host.page_size)
-        self.work.count("merge", int(found[NEW]))
+        self.work.count("merge", int(found[NEW] + found[TAKEN]))
         self._spared += int(found[SPARED])
         self._scanned += looked
         self._rounds += 1

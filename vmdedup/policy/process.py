@@ -51,7 +51,7 @@ def run_policy(pipe: Connection, host: Host, logs: LogChannel | None, order: Ord
         policy.charge(now_ms, cpu_ms)
         return policy.knobs()
 
-    serve(pipe, commands_of(policy, charge=charge, detach=policy.detach))
+    serve(pipe, commands_of(policy, policy.batch, charge=charge, detach=policy.detach))
 
 
 class PolicyProcess(ScannerProcess):

@@ -97,7 +97,7 @@ def _zero_pages(policy: Policy) -> dict[str, int]:
 
 def _scan(policy: Policy, pages: int) -> int:
     for _ in range(BATCHES):
-        policy.scan(pages)
+        policy.batch(pages)
     return 0
 
 
@@ -105,7 +105,7 @@ def _spend(policy: Policy, budget: CpuBudget, due: int) -> int:
     """Scan until the next batch is due after this tick. due, and what is returned: when, ns of virtual time."""
     while due < policy.now_ms * 1_000_000:
         before = policy.work_ns()
-        looked = policy.scan(budget.pages())
+        looked = policy.batch(budget.pages())
         due += budget.interval(looked, policy.work_ns() - before)
     return due
 

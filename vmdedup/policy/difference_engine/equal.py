@@ -17,9 +17,11 @@ from vmdedup.policy.difference_engine.records import (
     FULL,
     HASHED,
     INTERVALS,
+    LOOKUPS,
     PASS,
     SHARED_NOW,
     STALE,
+    TAKEN,
     ZERO_HASH,
     ZERO_PAGE,
     ZEROS,
@@ -57,6 +59,7 @@ def share_equal(h: Any, r: Any, entry: int, pfn: int) -> None:
         return
     if interval_of(digest, r.settings[INTERVALS]) != r.settings[PASS]:
         return
+    r.found[LOOKUPS] += 1
     mask = len(r.table) - 1
     place = digest & mask
     for _ in range(MOST_STEPS):
@@ -90,5 +93,10 @@ def _join(h: Any, r: Any, place: int, entry: int, pfn: int) -> None:
         r.table[place, 1] = entry
         if share_page(h, other, pfn) == SHARED:
             r.found[SHARED_NOW] += 1
-    elif (is_shared(h, other_pfn) or make_shared(h, other, other_pfn)) and share_page(h, entry, other_pfn) == SHARED:
+        return
+    if not is_shared(h, other_pfn):
+        if not make_shared(h, other, other_pfn):
+            return
+        r.found[TAKEN] += 1
+    if share_page(h, entry, other_pfn) == SHARED:
         r.found[SHARED_NOW] += 1

@@ -15,14 +15,17 @@ from vmdedup.ksm.sysfs import Tunable
 from vmdedup.policy.base import Policy
 from vmdedup.policy.difference_engine.packing import Packing
 from vmdedup.policy.difference_engine.records import (
+    ABSENT,
     COMPARED,
     FULL,
     HASHED,
+    LOOKUPS,
     PASS,
     ROWS,
     SHARED_NOW,
     SIGNED,
     STALE,
+    TAKEN,
     ZEROS,
     forget_entries,
     make_records,
@@ -34,6 +37,7 @@ from vmdedup.policy.difference_engine.turns import Turns
 from vmdedup.policy.difference_engine.visit import visit_runs
 from vmdedup.policy.figures import shared_pages
 from vmdedup.policy.storage import storage_figures
+from vmdedup.policy.work import LOOKUP
 from vmdedup.subpage.detector import BLOCK
 
 # What records are made of: to change these is to begin anew.
@@ -108,10 +112,11 @@ class DifferenceEngine(Policy):
     def _count_work(self, count: int) -> None:
         found, page = self._records.found, self.host.page_size
         block = BLOCK * self._knobs["detector_k"] * self._knobs["detector_s"]
-        self.work.count("visit", count)
+        self.work.count_visits(count, int(found[ABSENT]))
+        self.work.count("hash_step", LOOKUP * int(found[LOOKUPS]))
         self.work.count("hash_byte", int(found[HASHED]) * page + int(found[SIGNED]) * block)
         self.work.count("compare_byte", int(found[COMPARED]) * page)
-        self.work.count("merge", int(found[SHARED_NOW]))
+        self.work.count("merge", int(found[SHARED_NOW] + found[TAKEN]))
         self.work.count("zero_merge", int(found[ZEROS]))
         self._totals["stale_hashes"] += int(found[STALE])
         self._totals["table_full"] += int(found[FULL])

@@ -18,7 +18,7 @@ C1, C2, C3, C4 = 1, 2, 3, 4
 # Words of settings.
 PASS, INTERVALS, SHARING, PATCHING, COMPRESSION, ALL_C4, COMPRESS_FIRST, ZERO_PAGE, ZERO_HASH, BITS = range(10)
 # What scan counts; ROWS: of todo that were written.
-HASHED, COMPARED, SHARED_NOW, ZEROS, STALE, FULL, SIGNED, ROWS = range(8)
+HASHED, ABSENT, LOOKUPS, COMPARED, SHARED_NOW, TAKEN, ZEROS, STALE, FULL, SIGNED, ROWS = range(11)
 # Columns of todo: what is to be tried with a page that was found idle.
 ENTRY, ACTION, CANDIDATES = range(3)
 PATCH, COMPRESS = 1, 2

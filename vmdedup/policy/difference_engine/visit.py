@@ -15,6 +15,7 @@ from vmdedup.jit.kernel import kernel
 from vmdedup.policy.difference_engine.clock import CHANGED, state_now
 from vmdedup.policy.difference_engine.equal import free_of_mark, share_equal
 from vmdedup.policy.difference_engine.records import (
+    ABSENT,
     ACTION,
     ALL_C4,
     C1,
@@ -54,6 +55,7 @@ def visit_pages(h: Any, r: Any, first: int, count: int) -> int:
     """Visit pages from entry `first` on. Returns how many rows of todo were written."""
     rows = 0
     for entry in range(first, first + count):
+        r.found[ABSENT] += frame_of(h, entry) == 0
         seen = state_now(h, entry)
         state = seen & ~CHANGED
         if seen & CHANGED:

@@ -53,7 +53,8 @@ COLLISIONS = 10  # equal hashes, different contents: pages that were not shared 
 EVICTED = 11  # hints given up because the table was full
 ADOPTED = 12  # shared pages of one before it, taken into the table
 SPARED = 13  # pages among HASHED that need not be read, since nobody stored to them
-FOUND_WORDS = 14
+TAKEN = 14  # pages whose own frame was made a shared one
+FOUND_WORDS = 15
 
 PAGE_COST = 1000  # tokens that a page takes
 

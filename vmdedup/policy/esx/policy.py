@@ -24,10 +24,12 @@ from vmdedup.policy.esx.layout import (
     HINTED,
     IN_USE,
     REHASHED,
+    SCANNED,
     SHARED_PAGES,
     SPARED,
     STALE_HINTS,
     STALE_SHARED,
+    TAKEN,
     VISITED,
     ZERO_FRAME,
     ZERO_SHARED,
@@ -38,6 +40,7 @@ from vmdedup.policy.esx.limits import Limits
 from vmdedup.policy.esx.salt import GUEST, NONE, salt_of
 from vmdedup.policy.esx.scan import scan_pages
 from vmdedup.policy.figures import shared_pages
+from vmdedup.policy.work import LOOKUP
 
 DRAWS = 8  # times that pages are drawn for one batch: where most are untouched, a batch stays smaller than it may be
 SPARE_DRAWS = 16  # beyond the batch, so that one drawing is mostly enough
@@ -144,10 +147,11 @@ class Esx(Policy):
         return scanned
 
     def _count_work(self, done: np.ndarray) -> None:
-        self.work.count("visit", int(done[VISITED]))
+        self.work.count_visits(int(done[VISITED]), int(done[VISITED] - done[SCANNED]))
         self.work.count("hash_byte", int(done[HASHED]) * self.host.page_size)
+        self.work.count("hash_step", LOOKUP * int(done[HASHED] - done[REHASHED]))
         self.work.count("compare_byte", int(done[COMPARED]) * self.host.page_size)
-        self.work.count("merge", int(done[SHARED_PAGES] - done[ZERO_SHARED]))
+        self.work.count("merge", int(done[SHARED_PAGES] - done[ZERO_SHARED] + done[TAKEN]))
         self.work.count("zero_merge", int(done[ZERO_SHARED]))
 
     def _go_round(self, scanned: int) -> None:

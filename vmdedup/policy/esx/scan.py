@@ -36,6 +36,7 @@ from vmdedup.policy.esx.layout import (
     SPARED,
     STALE_HINTS,
     STALE_SHARED,
+    TAKEN,
     TOKENS,
     VISITED,
     ZERO_FRAME,
@@ -218,6 +219,7 @@ def _share_hinted(h: Any, t: Any, frame: int, entry: int, other: int, digest: in
             t.frames[frame]["low"] = low_of(digest)
             set_count(t, frame, max(1, frame_count(h, kpfn) - 1))
             t.found[SHARED_PAGES] += 1
+            t.found[TAKEN] += 1
         else:
             # One of the two was stored to meanwhile. The hinted page stays marked until it is scanned again.
             set_stable_node(h, kpfn, NO_NODE)

@@ -53,7 +53,7 @@ class Scene:
         policy.charge(self.now // _MS, policy.work_ns() // _MS)
         looked, before = 0, policy.work_ns()
         if policy.get("run") == 1:
-            looked = policy.scan(policy.get("pages_to_scan"))
+            looked = policy.batch(policy.get("pages_to_scan"))
         self._idle = 0 if looked else self._idle + 1
         rest = max(1, policy.get("sleep_millisecs")) * _MS
         self.now += policy.work_ns() - before + (rest if self._idle < _IDLE_BATCHES else max(rest, _IDLE_NS))

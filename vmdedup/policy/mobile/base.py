@@ -11,12 +11,15 @@ from vmdedup.policy.figures import shared_pages
 from vmdedup.policy.mobile.areas import Area, areas_of
 from vmdedup.policy.mobile.packing import Packing
 from vmdedup.policy.mobile.records import (
+    ABSENT,
     COMPARED,
     HASHED,
+    LOOKUPS,
     ROUND,
     SHARED_NOW,
     SKIPPED,
     SPARED,
+    TAKEN,
     VISITED,
     WRITTEN,
     ZEROS,
@@ -24,6 +27,7 @@ from vmdedup.policy.mobile.records import (
     make_records,
 )
 from vmdedup.policy.storage import storage_figures
+from vmdedup.policy.work import LOOKUP
 
 _TOTALS = {"pages_hashed": HASHED, "pages_skipped": SKIPPED, "pages_written": WRITTEN, "hashes_spared": SPARED}
 
@@ -72,10 +76,11 @@ class MobilePolicy(Policy):
 
     def _bill(self) -> None:
         found, page = self._records.found.tolist(), self.host.page_size
-        self.work.count("visit", found[VISITED])
+        self.work.count_visits(found[VISITED], found[ABSENT])
         self.work.count("hash_byte", found[HASHED] * page)
         self.work.count("compare_byte", found[COMPARED] * page)
-        self.work.count("merge", found[SHARED_NOW])
+        self.work.count("hash_step", LOOKUP * found[LOOKUPS])
+        self.work.count("merge", found[SHARED_NOW] + found[TAKEN])
         self.work.count("zero_merge", found[ZEROS])
         for name, word in _TOTALS.items():
             self._totals[name] += found[word]

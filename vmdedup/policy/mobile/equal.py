@@ -13,10 +13,12 @@ from vmdedup.jit.page import same_page
 from vmdedup.policy.mobile.records import (
     COMPARED,
     ENTRY,
+    LOOKUPS,
     ROUND,
     SHARED_NOW,
     STAMP,
     TAG,
+    TAKEN,
     WAYS,
     ZERO_HASH,
     ZEROS,
@@ -27,6 +29,7 @@ from vmdedup.policy.sharing import SHARED, frame_of, is_shared, make_shared, sha
 @kernel
 def place_of(r: Any, tag: int) -> int:
     """Where the table has a tag; else the place in its set that was used longest ago, which is then its."""
+    r.found[LOOKUPS] += 1
     first = (tag & (len(r.table) // WAYS - 1)) * WAYS
     oldest = first
     for place in range(first, first + WAYS):
@@ -76,8 +79,10 @@ def share_equal(h: Any, r: Any, entry: int, pfn: int, group: int) -> bool:
         enter(r, place, entry)
         return False
     r.hash[other] = r.hash[entry]
-    if not is_shared(h, other_pfn) and not make_shared(h, other, other_pfn):
-        return False
+    if not is_shared(h, other_pfn):
+        if not make_shared(h, other, other_pfn):
+            return False
+        r.found[TAKEN] += 1
     joined: bool = share_page(h, entry, other_pfn) == SHARED
     r.found[SHARED_NOW] += joined
     if not joined:

@@ -16,7 +16,7 @@ PORTION: Final = 2048  # pages visited at a time, at most
 # Words of settings.
 ROUND, CHANCES, REST, ZERO_HASH, SETTINGS = range(5)
 # What is counted.
-VISITED, HASHED, COMPARED, SHARED_NOW, ZEROS, SKIPPED, WRITTEN, SPARED, FIGURES = range(9)
+VISITED, ABSENT, HASHED, LOOKUPS, COMPARED, SHARED_NOW, TAKEN, ZEROS, SKIPPED, WRITTEN, SPARED, FIGURES = range(12)
 # Columns of table.
 TAG, ENTRY, STAMP = range(3)
 

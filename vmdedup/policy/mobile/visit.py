@@ -14,7 +14,7 @@ from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import hash_page
 from vmdedup.policy.mobile.equal import keep_shared, share_equal
-from vmdedup.policy.mobile.records import CHANCES, HASHED, REST, SKIPPED, SPARED, VISITED, WRITTEN
+from vmdedup.policy.mobile.records import ABSENT, CHANCES, HASHED, REST, SKIPPED, SPARED, VISITED, WRITTEN
 from vmdedup.policy.sharing import frame_of, is_shared
 
 USED = ACCESSED | DIRTY | SOFT
@@ -41,6 +41,7 @@ def visit_by_hash(h: Any, r: Any, first: int, count: int, group: int) -> int:
         r.found[VISITED] += 1
         pfn = frame_of(h, entry)
         if pfn == 0:
+            r.found[ABSENT] += 1
             r.hash[entry] = 0
             r.misses[entry] = 0
         elif is_shared(h, pfn):
@@ -99,6 +100,7 @@ def visit_by_stores(h: Any, r: Any, first: int, count: int, group: int, mode: in
         r.found[VISITED] += 1
         pfn = frame_of(h, entry)
         if pfn == 0:
+            r.found[ABSENT] += 1
             r.hash[entry] = 0
             r.misses[entry] = 0
         elif is_shared(h, pfn):
@@ -136,6 +138,7 @@ def visit_by_use(h: Any, r: Any, first: int, count: int, now: int, idle: int) ->
     for entry in range(first, first + count):
         r.found[VISITED] += 1
         pfn = frame_of(h, entry)
+        r.found[ABSENT] += pfn == 0
         if pfn == 0 or take_used(h, entry) or r.hash[entry] == 0:
             # The time since when it has been idle stands where other policies have a hash.
             r.hash[entry] = now + 1

@@ -139,8 +139,10 @@ class KsmDomains(Policy):
         return done
 
     def work_done(self) -> dict[str, int]:
-        """What all ksmds have done."""
-        return dict(sum((Counter(ksmd.work_done()) for ksmd in self._engines.by_domain.values()), self.work.done))
+        """What all ksmds have done; a batch of all is one."""
+        done = sum((Counter(ksmd.work_done()) for ksmd in self._engines.by_domain.values()), Counter[str]())
+        del done["batch"]
+        return dict(done + self.work.done)
 
     def tally(self) -> Tally:
         """All domains' pages together."""

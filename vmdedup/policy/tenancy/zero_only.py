@@ -11,8 +11,7 @@ from vmdedup.host.memory import Host
 from vmdedup.policy.base import Policy
 from vmdedup.policy.tenancy.zeros import EMPTY, FOUND, JOINED, LOOKED, share_zeros
 from vmdedup.policy.walk import Walk
-
-CACHE_LINE = 64  # bytes of a page that is not empty that have to be looked at, mostly
+from vmdedup.policy.work import CACHE_LINE
 
 
 class ZeroOnly(Policy):
@@ -55,7 +54,8 @@ class ZeroOnly(Policy):
         found = np.zeros(FOUND, np.int64)
         share_zeros(self.host.arrays, entries, found)
         looked, empty = int(found[LOOKED]), int(found[EMPTY])
-        self.work.count("visit", looked)
+        self.work.count_visits(len(entries), len(entries) - looked)
+        # Of a page that is not empty its first line tells, mostly.
         self.work.count("compare_byte", empty * self.host.page_size + (looked - empty) * CACHE_LINE)
         self.work.count("zero_merge", int(found[JOINED]))
         return looked

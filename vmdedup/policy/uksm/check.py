@@ -65,6 +65,7 @@ def _check_index(index: Index) -> None:
             _require(index.prev[at] == before, f"{at} does not know what is before it in its chain")
             _require(_chain(index, at) == bucket, f"{at} is in the wrong chain")
             at, before = int(index.next[at]), at
+    _require(int(seen.sum()) == index.size[0], "an index has more or fewer members than it says")
     _require(np.array_equal(seen == 1, (index.flags & LINKED) != 0), "an index has other members than are marked")
 
 

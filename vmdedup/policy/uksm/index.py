@@ -27,6 +27,15 @@ def top_chain_of(x: Any, key: int, top: int) -> int:
 
 
 @kernel
+def depth_of(x: Any) -> int:
+    """Steps of a look into the tree that the kernel has in its place."""
+    depth = 0
+    while x.size[0] >> depth != 0:
+        depth += 1
+    return depth
+
+
+@kernel
 def is_crowded(x: Any, key: int) -> bool:
     """Whether what has this hash stands in the second level."""
     crowded: bool = x.crowded[chain_of(x, key)] != 0
@@ -53,6 +62,7 @@ def link_top(x: Any, number: int, key: int, top: int) -> None:
 @kernel
 def _link(x: Any, number: int, chain: int) -> None:
     following = x.heads[chain]
+    x.size[0] += 1
     x.next[number] = following
     x.prev[number] = 0
     if following != 0:
@@ -65,6 +75,7 @@ def unlink(x: Any, number: int) -> None:
     """Take something out, if it is in the index."""
     if not x.flags[number] & LINKED:
         return
+    x.size[0] -= 1
     before, following = x.prev[number], x.next[number]
     if before != 0:
         x.next[before] = following

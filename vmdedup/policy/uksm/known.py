@@ -12,8 +12,8 @@ from typing import Any
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PIN, PRESENT, SOFT
 from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
-from vmdedup.policy.uksm.layout import HASH_EXTRA, NOT_ZERO, PAGES_HASHED, POSITIVE, STRENGTH, TOP_KNOWN, WORDS
-from vmdedup.policy.uksm.partial import rekey, strongest
+from vmdedup.policy.uksm.layout import HASH_EXTRA, NOT_ZERO, PAGES_HASHED, POSITIVE, STRENGTH, TOP_KNOWN
+from vmdedup.policy.uksm.partial import count_words, rekey, strongest
 
 
 @kernel
@@ -22,7 +22,7 @@ def hash_page(h: Any, u: Any, entry: int, pfn: int) -> int:
     strength = u.state[STRENGTH]
     u.state[PAGES_HASHED] += 1
     u.state[POSITIVE] += max(0, len(u.words) - HASH_EXTRA - strength)
-    u.found[WORDS] += strength
+    count_words(u, strength)
     x = u.unstable
     old, key = 0, 0
     is_calm = _is_known(h, x, entry, pfn)
@@ -42,7 +42,7 @@ def hash_page(h: Any, u: Any, entry: int, pfn: int) -> int:
 def top_of_page(h: Any, u: Any, entry: int, pfn: int, key: int) -> int:
     """The strongest hash of a page whose hash of the present strength is given."""
     x = u.unstable
-    u.found[WORDS] += strongest(u) - u.state[STRENGTH]
+    count_words(u, strongest(u) - u.state[STRENGTH])
     if x.flags[entry] & TOP_KNOWN and _is_known(h, x, entry, pfn):
         known: int = x.top[entry]
         return known

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vmdedup.host.layout import BLOCK, BLOCK_SHIFT
 
 RUNGS = 4
+LINE_WORDS = 16  # 32-bit words of a cache line
 HASH_EXTRA = 10  # the strongest hash goes on with the first ten words of its order once more
 
 # Flags of what is in an index.
@@ -100,12 +101,16 @@ COWED = 9
 PROMOTED = 10
 DEMOTED = 11
 REKEYED = 12  # shared frames whose hash was made stronger or weaker
-FOUND_WORDS = 13
+LINES = 13  # cache lines read for hashing
+STEPS = 14  # steps down the kernel's trees of hashes, where chains are gone through here
+TAKEN = 15  # pages whose own frame was made a shared one
+FOUND_WORDS = 16
 
 
 class Index(NamedTuple):
     """What has which hash: chains of numbers, 0 ends them. But for flags, fields of chain_dtype and member_dtype."""
 
+    size: npt.NDArray[np.int64]  # [1]: how many are in it
     heads: npt.NDArray[np.int32]  # [power of two]
     crowded: npt.NDArray[np.int32]  # for each head: whether equal hashes of different contents were seen in its chain
     next: npt.NDArray[np.int32]  # this and all that follow: for each number
@@ -125,6 +130,7 @@ class Tables(NamedTuple):
     slot_of: npt.NDArray[np.int32]  # slot of each block of page table entries
     order: npt.NDArray[np.int32]  # by entry: page of its slot that is visited as the how manieth
     words: npt.NDArray[np.int32]  # the order in which words of a page are hashed; the first ten once more at its end
+    lines: npt.NDArray[np.int32]  # by strength: cache lines in which so many of these words lie
     rungs: npt.NDArray[Any]  # rung_dtype[RUNGS]
     state: npt.NDArray[np.int64]  # STATE_WORDS
     found: npt.NDArray[np.int64]  # FOUND_WORDS
@@ -134,6 +140,7 @@ def _make_index(count: int) -> Index:
     chains = np.zeros(1 << max(4, (count // 2).bit_length()), chain_dtype)
     members = np.zeros(count, member_dtype)
     return Index(
+        size=np.zeros(1, np.int64),
         heads=chains["head"],
         crowded=chains["crowded"],
         next=members["next"],
@@ -145,16 +152,26 @@ def _make_index(count: int) -> Index:
     )
 
 
+def _lines_of(words: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """For each strength from 0 on, in how many cache lines its words lie."""
+    _, first = np.unique(words // LINE_WORDS, return_index=True)
+    is_new = np.zeros(len(words) + 1, np.int32)
+    is_new[first + 1] = 1
+    return np.cumsum(is_new, dtype=np.int32)
+
+
 def make_tables(frames: int, entries: int, mms: int, page_words: int, random: np.random.Generator) -> Tables:
     """Empty tables. page_words: 32-bit words of a page, hashed in a random order that stays."""
     blocks = (entries >> BLOCK_SHIFT) + 1
+    words = np.resize(random.permutation(page_words), page_words + HASH_EXTRA).astype(np.int32)
     return Tables(
         stable=_make_index(frames),
         unstable=_make_index(entries),
         slots=np.zeros(entries // BLOCK + mms + 2, slot_dtype),
         slot_of=np.zeros(blocks, np.int32),
         order=np.zeros(entries, np.int32),
-        words=np.resize(random.permutation(page_words), page_words + HASH_EXTRA).astype(np.int32),
+        words=words,
+        lines=_lines_of(words),
         rungs=np.zeros(RUNGS, rung_dtype),
         state=np.zeros(STATE_WORDS, np.int64),
         found=np.zeros(FOUND_WORDS, np.int64),

@@ -9,7 +9,7 @@ from vmdedup.host.layout import BLOCK_SHIFT
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import same_page
 from vmdedup.policy.sharing import DIFFERS, SHARED, frame_of, is_shared, make_shared
-from vmdedup.policy.uksm.index import chain_of, is_crowded, link, link_top, top_chain_of, unlink
+from vmdedup.policy.uksm.index import chain_of, depth_of, is_crowded, link, link_top, top_chain_of, unlink
 from vmdedup.policy.uksm.known import forget_page, hash_page, is_known_not_empty, note_not_empty, top_of_page
 from vmdedup.policy.uksm.layout import (
     COMPARED,
@@ -21,7 +21,9 @@ from vmdedup.policy.uksm.layout import (
     OWN_TOP,
     PAGES_MERGED,
     STALE,
+    STEPS,
     STRENGTH,
+    TAKEN,
     ZERO_KEY,
     ZERO_MERGED,
 )
@@ -57,8 +59,10 @@ def merge_page(h: Any, u: Any, entry: int) -> bool:
     u.state[OWN_TOP] = -1
     result = _join_zero(h, u, entry, pfn) if key == u.state[ZERO_KEY] else MISSED
     if result == MISSED:
+        u.found[STEPS] += depth_of(u.stable)
         result = join_stable(h, u, entry, pfn, key)
     if result == MISSED:
+        u.found[STEPS] += depth_of(u.unstable)
         result = _join_unstable(h, u, entry, pfn, key)
     if result == JOINED:
         _note_merge(u, entry)
@@ -195,6 +199,7 @@ def _merge_two(h: Any, u: Any, entry: int, other: int, key: int) -> int:
             insert_stable(h, u, kpfn, key)
             u.unstable.flags[other] |= MERGED
             u.slots[u.slot_of[other >> BLOCK_SHIFT]]["gained"] += 1
+            u.found[TAKEN] += 1
             result = JOINED
         else:
             index_frame(h, u, kpfn)  # one of them was stored to meanwhile; others may join it yet

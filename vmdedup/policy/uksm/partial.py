@@ -11,7 +11,7 @@ from typing import Any
 
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.prefetch import prefetch_word
-from vmdedup.policy.uksm.layout import WORDS
+from vmdedup.policy.uksm.layout import LINES, WORDS
 
 MASK = 0xFFFFFFFF
 MANY = 16  # words beyond which a page is asked for as a whole before it is hashed
@@ -43,9 +43,16 @@ def fetch_words(pages: Any, u: Any, pfn: int, old: int, new: int) -> None:
 
 
 @kernel
+def count_words(u: Any, words: int) -> None:
+    """Note that so many words of a page, at random places, are read and hashed."""
+    u.found[WORDS] += words
+    u.found[LINES] += u.lines[words]
+
+
+@kernel
 def change_strength(pages: Any, u: Any, pfn: int, digest: int, old: int, new: int) -> int:
     """The hash of strength new of a page whose hash of strength old is known (0 of strength 0); counts words read."""
-    u.found[WORDS] += abs(new - old)
+    count_words(u, abs(new - old))
     return rekey(pages, u, pfn, digest, old, new)
 
 

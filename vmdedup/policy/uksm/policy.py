@@ -23,6 +23,7 @@ from vmdedup.policy.uksm.layout import (
     COWED,
     DEMOTED,
     GIVEN_UP,
+    LINES,
     MERGED,
     NEGATIVE,
     NOT_ZERO,
@@ -36,7 +37,9 @@ from vmdedup.policy.uksm.layout import (
     RUNGS,
     SCANNED,
     STALE,
+    STEPS,
     STRENGTH,
+    TAKEN,
     THRASH,
     TO_DO,
     TOP_KNOWN,
@@ -49,6 +52,7 @@ from vmdedup.policy.uksm.layout import (
 from vmdedup.policy.uksm.partial import change_strength, strongest
 from vmdedup.policy.uksm.stable import change_all
 from vmdedup.policy.uksm.strength import Strength
+from vmdedup.policy.work import CACHE_LINE
 
 FIRST_PAGE_NS = 500  # what a page is thought to cost before any was scanned
 SMOOTHING = 20  # per cent of the newest batch in the mean cost of a page
@@ -190,15 +194,17 @@ class Uksm(Policy):
         if new != old:
             change_all(self.host.arrays, self._tables, new)
             self._tables.unstable.heads[:] = 0
+            self._tables.unstable.size[0] = 0
             self._tables.unstable.crowded[:] = 0
             self._tables.unstable.flags[:] &= MERGED | TOP_KNOWN | NOT_ZERO
 
     def _count_work(self, found: np.ndarray) -> None:
         done: list[int] = found.tolist()
-        self.work.count("visit", done[VISITED])
-        self.work.count("hash_byte", done[WORDS] * WORD_BYTES)
+        self.work.count_visits(done[VISITED], done[VISITED] - done[SCANNED])
+        self.work.count("hash_byte", done[LINES] * CACHE_LINE)
+        self.work.count("hash_step", done[STEPS])
         self.work.count("compare_byte", done[COMPARED] * self.host.page_size)
-        self.work.count("merge", done[PAGES_MERGED] - done[ZERO_MERGED])
+        self.work.count("merge", done[PAGES_MERGED] - done[ZERO_MERGED] + done[TAKEN])
         self.work.count("zero_merge", done[ZERO_MERGED])
 
     # Figures

@@ -157,6 +157,7 @@ def change_all(h: Any, u: Any, new: int) -> None:
     for chain in range(len(u.stable.heads)):
         u.stable.heads[chain] = 0
         u.stable.crowded[chain] = 0
+    u.stable.size[0] = 0
     for pfn in range(1, len(u.stable.flags)):
         if u.stable.flags[pfn] & LINKED:
             u.stable.flags[pfn] = 0

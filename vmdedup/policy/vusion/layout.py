@@ -18,7 +18,8 @@ COPIED = 4  # pages copied to a frame of the pool
 MERGED = 5  # pages guarded that had an equal already
 FAKE_MERGED = 6  # pages guarded that had none
 BUSY = 7  # pages that were used while they were being worked on
-FIGURES = 8
+ABSENT = 8  # entries among VISITED without a frame of their own, or in use
+FIGURES = 9
 
 # Words of settings.
 IDLE = 0  # visits without use until a page is idle

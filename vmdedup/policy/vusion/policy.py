@@ -16,6 +16,7 @@ from vmdedup.ksm.sysfs import Tunable
 from vmdedup.policy.base import Policy
 from vmdedup.policy.figures import shared_pages
 from vmdedup.policy.vusion.layout import (
+    ABSENT,
     BUSY,
     COMPARED,
     COPIED,
@@ -30,6 +31,7 @@ from vmdedup.policy.vusion.layout import (
 )
 from vmdedup.policy.vusion.scan import adopt_pages, count_guarded, visit_pages
 from vmdedup.policy.walk import Walk
+from vmdedup.policy.work import LOOKUP
 
 POOL_PART: Final = 64  # the pool is no larger than this part of host memory
 _MOST_BITS: Final = POOL.bit_length() - 1
@@ -132,7 +134,8 @@ class Vusion(Policy):
         """Count the work since this was last called. A copy is a page read, and its merging a page remapped."""
         done = self._tables.found - self._billed
         self._billed[:] = self._tables.found
-        self.work.count("visit", int(done[VISITED]))
+        self.work.count_visits(int(done[VISITED]), int(done[ABSENT]))
+        self.work.count("hash_step", LOOKUP * int(done[HASHED]))
         self.work.count("hash_byte", int(done[HASHED]) * self.host.page_size)
         self.work.count("compare_byte", int(done[COMPARED] + done[COPIED]) * self.host.page_size)
         self.work.count("merge", int(done[MERGED] + done[FAKE_MERGED]))

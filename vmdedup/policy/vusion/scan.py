@@ -18,6 +18,7 @@ from vmdedup.jit.page import copy_page, hash_page
 from vmdedup.policy.sharing import frame_of, was_accessed
 from vmdedup.policy.vusion.index import NONE, enter_frame, find_frame
 from vmdedup.policy.vusion.layout import (
+    ABSENT,
     BUSY,
     COPIED,
     FAKE_MERGED,
@@ -36,6 +37,7 @@ def visit_pages(h: Any, t: Any, first: int, count: int) -> None:
     for entry in range(first, first + count):
         t.found[VISITED] += 1
         if frame_of(h, entry) == 0:
+            t.found[ABSENT] += 1
             t.idle[entry] = 0  # in no frame of its own, guarded already, or in use at this moment
         elif was_accessed(h, entry):
             t.found[WORKING_SET] += 1
