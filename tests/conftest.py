@@ -37,16 +37,8 @@ os.environ["VMDEDUP_PRICES"] = "/nonexistent/prices.json"
 SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "vmdedup-janitor")
 
 
-# Known and open: KSM pays what the kernel's ksmd was measured to take, UKSM by the list of operations, so at equal CPU
-# the two are no longer billed alike. To be settled before ksmd's price list is called done.
-OPEN = ("test_the_papers_directions_hold[uksm-equal-cpu]",)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs kernels to be run in another way; one stage or another of `python -m tests` has each."""
-    for item in items:
-        if item.name in OPEN:
-            item.add_marker(pytest.mark.xfail(reason="known and open: see OPEN in tests/conftest.py", strict=True))
     unfit = {"compiled" if PYTHON_MODE else "interpreted"}
     if not (PYTHON_MODE or BOUNDSCHECK):
         unfit.add("checked")

@@ -93,7 +93,7 @@ def test_one_policy_is_an_ordinary_run(tmp_path: Path, capsys: pytest.CaptureFix
     render(summary, console(no_color=True, to_stdout=True))
     out = capsys.readouterr().out
     assert "lockstep clock, seed 1, under patient" in out
-    assert "CPU s of patient (modelled, by built-in prices" in out
+    assert "CPU s of patient (modelled, by built-in prices, which follow ksmd's" in " ".join(out.split())
     assert summary["forms"]["shared_saved_mib"] == pytest.approx(summary["saved_mib"], abs=0.01)
 
 

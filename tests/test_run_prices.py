@@ -102,3 +102,13 @@ def test_costs_by_page_cost_need_one(tmp_path: Path) -> None:
 
 def test_all_policies_pay_ksmds_prices_for_what_ksmd_does_too() -> None:
     assert PRICES_NS.items() >= BUILT_IN.items()
+
+
+@pytest.mark.usefixtures("doubled")
+def test_a_hosts_prices_are_the_bill_of_every_policy(tmp_path: Path) -> None:
+    flags = {"policy": "uksm", "costs": "operations"}
+    here, built_in = (run(tmp_path, SMALL, Overrides(**flags, prices=prices)) for prices in (None, "built-in"))
+    assert rows(here, {"ksmd_cpu_s"}) == rows(built_in, {"ksmd_cpu_s"})
+    expected = (2 * built_in.series["ksmd_cpu_s"]).to_list()
+    assert here.series["ksmd_cpu_s"].to_list() == pytest.approx(expected, abs=1e-8)
+    assert here.run["prices"]["operation_ns"] == pytest.approx({name: 2 * ns for name, ns in PRICES_NS.items()})

@@ -174,10 +174,17 @@ _PRICES: Final = {
     "built-in": "modelled, by built-in prices; `vmdedup calibrate` measures this host's",
     "measured": "measured",
 }
+# Of others than ksmd only what ksmd does too is measured; the rest is in proportion (policy.work).
+_OTHERS_PRICES: Final = {
+    **_PRICES,
+    "host": "modelled, by prices that follow this host's ksmd",
+    "built-in": "modelled, by built-in prices, which follow ksmd's; `vmdedup calibrate` measures ksmd's here",
+}
 
 
 def _cost(summary: Document) -> str:
-    how = _PRICES.get(str(summary.get("ksmd_cpu_prices"))) or (
+    prices = _PRICES if _policy(summary) == "ksmd" else _OTHERS_PRICES
+    how = prices.get(str(summary.get("ksmd_cpu_prices"))) or (
         "modelled" if summary["clock"] == "lockstep" else "measured"
     )
     if summary.get("is_bound"):
