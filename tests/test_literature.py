@@ -10,10 +10,12 @@ import pytest
 
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
+from vmdedup.experiment import pricing
 from vmdedup.experiment.literature.base import Bench, Experiment, Finding
 from vmdedup.experiment.literature.figures import Published
 from vmdedup.experiment.literature.table import EXPERIMENTS, choose
 from vmdedup.experiment.literature.verdict import AGREES, DISAGREES, OTHER_LEVEL, UNPUBLISHED, Row
+from vmdedup.policy.work import PRICES_NS
 from vmdedup.report.compare.published import read_published
 from vmdedup.report.literature import write_page
 
@@ -101,6 +103,15 @@ def test_the_papers_directions_hold(name: str) -> None:
     found = EXPERIMENTS[name].run(Bench(quick=True))
     against = {row["figure"] for row in found["rows"] if row["holds"] is False}
     assert against - DISAGREE.get(name, set()) == set()
+
+
+@pytest.mark.compiled
+@pytest.mark.slow
+def test_uksm_saves_more_if_its_steps_by_hash_are_as_dear_as_ksms_steps_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all prices that it pays, this one is least sure; it cannot be more than that."""
+    monkeypatch.setattr(pricing, "PRICES_NS", {**PRICES_NS, "hash_step": PRICES_NS["stable_level"]})
+    found = EXPERIMENTS["uksm-equal-cpu"].run(Bench(quick=True))
+    assert [row["figure"] for row in found["rows"] if row["holds"] is not True] == []
 
 
 @pytest.mark.compiled
