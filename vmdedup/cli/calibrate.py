@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 HELP = """Measure what the kernel's ksmd takes on this host, operation by operation, and keep it for runs.
 
 Pages of several kinds are given to the kernel's ksmd and to the emulated one, which counts what is done with each; the
-prices follow from both. `vmdedup run` then states CPU time by them, also that of other policies, whose prices follow from
+prices follow from both. `vmdedup run` then states CPU time by them, other policies' too, whose prices follow from
 ksmd's; without them, by built-in prices. What a run does stays the same on every host, unless --prices host is given.
 Needs root and an idle KSM, and takes about a minute; KSM's tunables are as before afterwards.
 
