@@ -51,7 +51,7 @@ def outcome(name: str, knobs: Knobs = ()) -> Outcome:
         phone.tick(100)
         policy.charge(policy.now_ms + 100, 0)
         for _ in range(PAGES_A_TICK // BATCH):
-            policy.scan(BATCH)
+            policy.batch(BATCH)
         saved.append(int(host.allocated()[0].sum()) - host.frames_in_use())
     phone.verify()
     policy.check()
@@ -82,9 +82,12 @@ def test_background_saves_as_much_by_less_work(other: str, knobs: Knobs, theirs:
 
 @pytest.mark.compiled
 def test_background_saves_far_more_for_its_work_than_general_differences() -> None:
-    """They pack pages that are like no other, too, and save more in all, but a MiB costs them a hundred times more."""
+    """They pack pages that are like no other, too, and save more in all, but a MiB costs them tens of times more.
+
+    Hashes, visits and waking up, of which our work is made, cost what ksmd was measured to take for them.
+    """
     ours, against = outcome("background"), outcome("similar_page")
-    assert 100 * ours.work_ms / ours.saved < against.work_ms / against.saved, ours.against(against)
+    assert 30 * ours.work_ms / ours.saved < against.work_ms / against.saved, ours.against(against)
 
 
 @pytest.mark.compiled

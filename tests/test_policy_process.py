@@ -125,7 +125,7 @@ def test_it_does_what_it_does_in_ones_own_process(name: str) -> None:
         policy.enter(twin.mm)
     for number in range(6):
         policy.charge(100 * number, 0)
-        policy.scan(PAGES)
+        policy.batch(PAGES)
     assert policy.counters() == scene.policy.counters()
     assert policy.work_ns() == scene.policy.work_ns()
     assert host.frames_in_use() == scene.host.frames_in_use()
