@@ -106,9 +106,8 @@ def test_all_policies_pay_ksmds_prices_for_what_ksmd_does_too() -> None:
 
 @pytest.mark.usefixtures("doubled")
 def test_a_hosts_prices_are_the_bill_of_every_policy(tmp_path: Path) -> None:
-    here, built_in = (
-        run(tmp_path, SMALL, Overrides(policy="uksm", costs="operations", prices=prices)) for prices in (None, "built-in")
-    )
+    either = [Overrides(policy="uksm", costs="operations", prices=prices) for prices in (None, "built-in")]
+    here, built_in = (run(tmp_path, SMALL, overrides) for overrides in either)
     assert rows(here, {"ksmd_cpu_s"}) == rows(built_in, {"ksmd_cpu_s"})
     expected = (2 * built_in.series["ksmd_cpu_s"]).to_list()
     assert here.series["ksmd_cpu_s"].to_list() == pytest.approx(expected, abs=1e-8)
