@@ -29,7 +29,7 @@ from vmdedup.result.run import open_result
 MARK = "VMDEDUP_DRILL"
 PATIENCE = 180.0  # seconds until a command that was disturbed must have ended, however busy the machine is
 GRACE = 30.0  # seconds that what it has started may take to end after it
-KSM_WAIT = 300.0
+KSM_WAIT = 900.0  # seconds that others may have the kernel's KSM to themselves
 TRACES = ("Traceback", "Exception ignored", "Exception in thread")
 
 
