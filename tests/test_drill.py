@@ -16,7 +16,7 @@ import pytest
 import typer
 from drill import TRIES, Drill
 from drill_case import KSM_WAIT, Case, Disturb, Place, kill_command, kill_everything, kill_with_watchers, place, send
-from drill_commands import COMMANDS, ELSEWHERE
+from drill_commands import COMMANDS, ELSEWHERE, INPUTS, Command
 from leftovers import tunables
 
 from vmdedup.cli.app import app
@@ -27,6 +27,9 @@ pytestmark = pytest.mark.compiled
 CHEAP = [name for name, command in COMMANDS.items() if command.cheap]
 KILLED = ["run", "run wall", "run policies", "record", "record pause", "scan spooled", "replay"]
 SIGNALLED = ["run", "record", "policy list", "experiment run"]
+# They go on until they are killed, however busy the machine is.
+LONG = Command(f"run {INPUTS}/tiny.toml -o out --clock wall", makes="run")
+LONG_ON_KERNEL = Command(f"run {INPUTS}/tiny.toml -o out --on kernel", makes="run", kernel=True)
 SECONDS = 3.0  # in which they are killed, so that none need be run undisturbed before
 
 
@@ -99,7 +102,7 @@ def test_a_run_on_the_kernel_is_killed(tmp_path: Path, kill: Disturb) -> None:
             assert not os.environ.get("VMDEDUP_REQUIRE_KERNEL")
             pytest.skip("needs root and an idle /sys/kernel/mm/ksm")
         for _ in range(TRIES):
-            case = Case(COMMANDS["run kernel"], here, random.Random(1)).run(when_there_are_rows(kill))
+            case = Case(LONG_ON_KERNEL, here, random.Random(1)).run(when_there_are_rows(kill))
             if case.status != EnvironmentLacksError.exit_status:  # somebody else had the kernel's KSM
                 break
             tunables(wait=KSM_WAIT)
@@ -109,7 +112,7 @@ def test_a_run_on_the_kernel_is_killed(tmp_path: Path, kill: Disturb) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [kill_command, kill_with_watchers, kill_everything])
 def test_a_run_that_is_going_on_is_killed(here: Place, kill: Disturb) -> None:
-    case = Case(COMMANDS["run wall"], here, random.Random(1)).run(when_there_are_rows(kill))
+    case = Case(LONG, here, random.Random(1)).run(when_there_are_rows(kill))
     assert (case.status, case.faults) == (-signal.SIGKILL, [])
 
 

@@ -1,5 +1,6 @@
 """The guardian on a folder of plain files: what it restores, in which order, and after which deaths."""
 
+import json
 import os
 import select
 import signal
@@ -115,6 +116,22 @@ def test_an_owner_that_dies_at_once_changes_nothing() -> None:
     done = subprocess.run(command, pass_fds=(watch,), stdin=subprocess.DEVNULL, capture_output=True)
     os.close(watch)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_an_owner_that_dies_before_it_hears_of_the_guardian_is_restored(folder: Path, tmp_path: Path) -> None:
+    change(folder)
+    record = tmp_path / "record"
+    record.write_text("")
+    read, write = os.pipe()
+    os.close(read)
+    watch = os.pidfd_open(os.getpid())
+    command = [sys.executable, "-I", "-S", guardian.__file__, str(watch)]
+    line = json.dumps([str(folder), BEFORE, str(record)]).encode()
+    done = subprocess.run(command, pass_fds=(watch,), input=line, stdout=write, stderr=subprocess.PIPE, timeout=50)
+    os.close(watch)
+    os.close(write)
+    assert (done.returncode, done.stderr, values(folder)) == (0, b"", BEFORE)
+    assert not record.exists()
 
 
 def test_order_of_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 
 PATIENCE = 20.0  # seconds for pages of dying processes to go away
 _FIRST = ("max_page_sharing", "merge_across_nodes")  # refused while any page is merged
@@ -86,7 +87,8 @@ def main() -> int:
     if not line:
         return 0
     root, saved, record = json.loads(line)
-    os.write(1, b"ready")
+    with suppress(BrokenPipeError):  # the owner is dead already: what it left is put back all the same
+        os.write(1, b"ready")
     _wait_for_end(int(sys.argv[1]))
     failures = restore(root, saved)
     if record and not failures:

@@ -172,7 +172,10 @@ def main() -> None:
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # those of dead workers too
     address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, window, 0)
     check(-1 if address == _FAILED else 0)
-    Worker(connection, owner, address).serve()
+    try:  # noqa: SIM105, whose import each of these processes would have in memory
+        Worker(connection, owner, address).serve()
+    except (BrokenPipeError, ConnectionResetError):  # whoever asked is gone, be it of this one or of a fork
+        pass
 
 
 if __name__ == "__main__":
