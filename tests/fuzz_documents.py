@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import random
 import sys
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -25,11 +27,21 @@ from vmdedup.scan import scan_dumps
 from vmdedup.shown import json_text
 
 
+@cache
+def good_export(number: int) -> bytes:
+    """An export of a dump of 20 pages. Made once: a salt takes longer than all else of a case."""
+    dice = random.Random(number)
+    with tempfile.TemporaryDirectory() as folder:
+        dump, path = Path(folder) / "a.raw", Path(folder) / "a.parquet"
+        dump.write_bytes(b"".join(dice.randbytes(8) * 512 if dice.random() < 0.7 else bytes(4096) for _ in range(20)))
+        scan_dumps([dump], salt="x", hashes_only=path)
+        return path.read_bytes()
+
+
 def write_export(dice: random.Random, folder: Path) -> Path:
     """An export whose bytes, columns, values or metadata are changed."""
-    dump, path = folder / "a.raw", folder / "a.parquet"
-    dump.write_bytes(b"".join(dice.randbytes(8) * 512 if dice.random() < 0.7 else bytes(4096) for _ in range(20)))
-    scan_dumps([dump], salt="x", hashes_only=path)
+    path = folder / "a.parquet"
+    path.write_bytes(good_export(dice.randrange(10)))
     if dice.random() < 0.5:
         path.write_bytes(mutated(path.read_bytes(), dice))
         return path
