@@ -27,8 +27,8 @@ import numpy as np
 from benchmarks.contents import CONTENTS, Pages
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
-from vmdedup.live.session import KsmSession
-from vmdedup.live.timing import KernelTimer
+from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.ksm.timing import KernelTimer
 
 PHASES = ("first_pass", "merging", "steady")
 SCANS = 4

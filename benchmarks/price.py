@@ -19,15 +19,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vmdedup.experiment.hypervisor import Silent
-from vmdedup.experiment.load import load_scenario
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import run_scenario
-from vmdedup.experiment.scenario import Scenario
 from vmdedup.ksm.host_prices import VARIABLE
 from vmdedup.ksm.prices import BUILT_IN
-from vmdedup.live import calibrated
+from vmdedup.live.ksm import calibrated
 from vmdedup.result.tables import records
+from vmdedup.run.hypervisor import Silent
+from vmdedup.run.run import run_scenario
+from vmdedup.scenario.load import load_scenario
+from vmdedup.scenario.model import Scenario
+from vmdedup.scenario.overrides import Overrides
 
 PHASES = ("first", "merging", "steady")
 _ENDS = {"first": 1, "merging": 3}  # full scans

@@ -14,7 +14,7 @@ from leftovers import MARK, children, held_by_others, marked, shared_memory, tun
 
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.jit.kernel import BOUNDSCHECK, PYTHON_MODE
-from vmdedup.live.session import KsmSession
+from vmdedup.live.ksm.session import KsmSession
 
 settings.register_profile(
     "vmdedup",

@@ -15,7 +15,7 @@ from vmdedup.doctor.examine import examine
 from vmdedup.doctor.finding import Finding, Status
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import Scene, look
-from vmdedup.live.accel import Probe
+from vmdedup.live.guests.accel import Probe
 
 KSM = {
     "run": 1,

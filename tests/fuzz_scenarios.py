@@ -7,12 +7,12 @@ from pathlib import Path
 
 from fuzz_dumps import mutated
 
-from vmdedup.experiment.describe import describe
-from vmdedup.experiment.guests import plan
-from vmdedup.experiment.listed import listing_of
-from vmdedup.experiment.load import builtin_names, find_source, load_scenario
-from vmdedup.experiment.room import host_room
 from vmdedup.ksm.sysfs import COUNTERS, TUNABLES
+from vmdedup.run.room import host_room
+from vmdedup.scenario.describe import describe
+from vmdedup.scenario.listed import listing_of
+from vmdedup.scenario.load import builtin_names, find_source, load_scenario
+from vmdedup.scenario.plan import plan
 from vmdedup.shown import json_text, shown
 
 VALUES = [

@@ -11,21 +11,21 @@ import pytest
 from small_runs import Keeping, Watching
 
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.experiment.load import load_scenario
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import run_scenario
-from vmdedup.experiment.scenario import Scenario
-from vmdedup.live.session import KsmSession
+from vmdedup.live.ksm.session import KsmSession
 from vmdedup.result.run import Result
 from vmdedup.result.tables import Table
+from vmdedup.run.run import run_scenario
+from vmdedup.scenario.load import load_scenario
+from vmdedup.scenario.model import Scenario
+from vmdedup.scenario.overrides import Overrides
 
 PATIENCE_S = 120.0
-SESSION = "vmdedup.experiment.backend.kernel.KsmSession"
+SESSION = "vmdedup.run.backend.kernel.KsmSession"
 # `python -c PATIENT ARGUMENTS` is vmdedup, but waits for the lock as long as tests do.
 PATIENT = f"""
 from functools import partial
 from vmdedup.cli import main
-from vmdedup.experiment.backend import kernel
+from vmdedup.run.backend import kernel
 kernel.KsmSession = partial(kernel.KsmSession, wait={PATIENCE_S})
 main()
 """

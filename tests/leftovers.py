@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live.lock import KsmLock
-from vmdedup.live.sysfs import KSM, KsmFiles
+from vmdedup.live.ksm.lock import KsmLock
+from vmdedup.live.ksm.sysfs import KSM, KsmFiles
 
 # A variable in the environment of all that is started, orphans included: processes are known by its value.
 MARK = "VMDEDUP_TESTS"

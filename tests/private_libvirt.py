@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from vmdedup.errors import VmdedupError
-from vmdedup.live.libvirt.connection import Connection
+from vmdedup.live.guests.connection import Connection
 
 HIDDEN = ("/run/libvirt", "/var/lib/libvirt", "/etc/libvirt")
 # Guests run as root, and files keep their owners: the images are the machine's, whose own libvirt may use them, too.

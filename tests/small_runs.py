@@ -6,14 +6,14 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmdedup.experiment.backend.emulator import Emulator
-from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.load import load_scenario
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import run_scenario
-from vmdedup.experiment.sampler import Row
 from vmdedup.host.memory import Host
 from vmdedup.result.run import Result
+from vmdedup.run.backend.emulator import Emulator
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.measure.row import Row
+from vmdedup.run.run import run_scenario
+from vmdedup.scenario.load import load_scenario
+from vmdedup.scenario.overrides import Overrides
 
 SMALL = """\
 name = "small"

@@ -15,8 +15,8 @@ import pytest
 from vmdedup.errors import EnvironmentLacksError, VmdedupError
 from vmdedup.live.provision import course, playbook
 from vmdedup.live.provision.course import Report, Wishes, document, provision
-from vmdedup.live.provision.orphans import marked_processes
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
+from vmdedup.live.watchers.orphans import marked_processes
 
 # Says what ansible-playbook would say. `behave` beside it holds, by playbook: "fail", "hang", "change", "crash".
 PROGRAM = """#!{python}
@@ -193,7 +193,7 @@ def test_what_a_run_has_started_goes_with_it(behave: Behave, tmp_path: Path) -> 
 OWNER = """
 import sys, time
 from pathlib import Path
-from vmdedup.live.provision.orphans import Watch
+from vmdedup.live.watchers.orphans import Watch
 with Watch(sys.argv[1], Path(sys.argv[2]), []):
     print("watched", flush=True)
     sys.stdin.read()

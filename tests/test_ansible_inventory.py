@@ -13,14 +13,14 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from vmdedup.errors import UsageError
-from vmdedup.experiment.load import load_scenario
-from vmdedup.experiment.realguests import real_plan
-from vmdedup.experiment.scenario import Scenario
-from vmdedup.live.libvirt.domain import DomainSpec, to_xml
-from vmdedup.live.libvirt.marks import Mark
+from vmdedup.live.guests.domain import DomainSpec, to_xml
+from vmdedup.live.guests.marks import Mark
 from vmdedup.live.provision.inventory import inventory, save_inventory
 from vmdedup.live.provision.plan import RunPlan, domain_name, free_ports
 from vmdedup.live.provision.playbook import playbook_folder
+from vmdedup.run.real.plan import real_plan
+from vmdedup.scenario.load import load_scenario
+from vmdedup.scenario.model import Scenario
 
 SCENARIO = """
 title = "two kinds"

@@ -16,9 +16,9 @@ import pytest
 from booted_guest import image_or_skip
 
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live.lock import KsmLock
+from vmdedup.live.ksm.lock import KsmLock
+from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.provision.playbook import find_ansible
-from vmdedup.live.sysfs import KsmFiles
 from vmdedup.result.run import open_result
 
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from vmdedup.errors import UsageError, VmdedupError
-from vmdedup.experiment import realpart
 from vmdedup.live.provision.plan import RunPlan
 from vmdedup.live.provision.playbook import playbook_folder
 from vmdedup.result.directory import RunDirectory
+from vmdedup.run.real import part as realpart
 
 ROLES = playbook_folder() / "roles"
 
@@ -130,6 +130,6 @@ def test_measuring_needs_a_plan_and_the_lock(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(UsageError, match="no plan of a run"):
         realpart.measure_provisioned(tmp_path, results)
     RunPlan("s", 1, (), {}, 1.0, 1.0).save(tmp_path)
-    monkeypatch.setattr("vmdedup.live.lock.lock_path", lambda: tmp_path / "lock")
+    monkeypatch.setattr("vmdedup.live.ksm.lock.lock_path", lambda: tmp_path / "lock")
     with pytest.raises(VmdedupError, match="nobody holds KSM's lock"):
         realpart.measure_provisioned(tmp_path, results)

@@ -92,7 +92,7 @@ def test_imports_run_one_way(path: Path) -> None:
     packages, _ = rule_tables()
     home = package_of(module_name(path))
     allowed = {home, *FREE_FOR_ALL, *packages.get(home, "").replace(",", " ").split()}
-    allowed |= {"": {"experiment", "result"}, "__main__": {"cli"}}.get(module_name(path), set())
+    allowed |= {"": {"result", "run", "scenario"}, "__main__": {"cli"}}.get(module_name(path), set())
     if home in FREE_FOR_ALL - {""}:
         allowed = {home, *FREE_FOR_ALL}
     wrong = {name for name in ours(parsed(path)) if package_of(name) not in allowed}
@@ -148,16 +148,16 @@ PRINTERS = {
     "cli.say": "lines, documents, progress",
     "cli.streams": "the streams themselves",
     "report.console": "rendered reports",
-    "live.guardian": "a script without the package; says its own words only",
-    "live.keeper": "a script without the package; says its own words only",
-    "live.provision.orphans": "a watcher that outlives the command; spells out what it says",
+    "live.watchers.guardian": "a script without the package; says its own words only",
+    "live.watchers.keeper": "a script without the package; says its own words only",
+    "live.watchers.orphans": "a watcher that outlives the command; spells out what it says",
 }
 # Who writes files otherwise than through `outputs`, and why no file of a user's can be lost by it.
 WRITERS = {
     "outputs": "the one place",
     "ours": "in folders of ours",
     "recording.writer": "asks outputs first; grows step by step, under its name",
-    "live.export": "the caller has asked outputs",
+    "live.memory.export": "the caller has asked outputs",
     "result.directory": "in a folder that it has made",
     "result.policies": "in a folder that it has made",
     "image": "in the store of images",

@@ -28,7 +28,7 @@ CALLS = {
     "os.spawnv": set(),
     "os.mkfifo": set(),
     # Forks that run on in our own code, of a process that has no thread.
-    "os.fork": {"scan/child.py", "live/worker.py"},
+    "os.fork": {"scan/child.py", "live/scripts/worker.py"},
     "fcntl.flock": set(),
     "multiprocessing.get_context": {"host/workers.py"},
     "forkserver.ensure_running": {"host/workers.py"},

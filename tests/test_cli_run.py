@@ -200,7 +200,7 @@ def test_help_and_version_are_light() -> None:
         "for arguments in (['--help'], ['run', '--help'], ['replay', '--help'], ['scenario', '--help']):\n"
         "    assert run_command(arguments) == 0\n"
         "assert run_command(['--version']) == 0\n"
-        "heavy = {'numpy', 'numba', 'polars', 'multiprocessing', 'vmdedup.experiment'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'numba', 'polars', 'multiprocessing', 'vmdedup.run'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from vmdedup.cli import run_command
-from vmdedup.experiment.load import builtin_names
 from vmdedup.guest.parameters import parameters_of
 from vmdedup.guest.workloads import WORKLOADS
+from vmdedup.scenario.load import builtin_names
 
 
 def test_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from vmdedup.doctor.finding import PURPOSES, Status, good, lack, note
 from vmdedup.doctor.machine import Machine, free_bytes, has_module, kvm_api_version, run_program
 from vmdedup.doctor.scene import lock_holder
 from vmdedup.doctor.text import lines, summary
-from vmdedup.live import accel
+from vmdedup.live.guests import accel
 
 Change = Callable[[Fake], Any]
 

@@ -21,8 +21,8 @@ from vmdedup.doctor.finding import Status
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import KSM, look
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live.lock import KsmLock
-from vmdedup.live.uncounted import zero_mappings
+from vmdedup.live.ksm.lock import KsmLock
+from vmdedup.live.ksm.uncounted import zero_mappings
 
 Change = Callable[[Fake], Any]
 TUNED = """#!/bin/bash

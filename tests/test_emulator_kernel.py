@@ -10,8 +10,8 @@ import pytest
 from script_generator import generate_into
 from script_workers import machine_of
 
-from vmdedup.live.kernel import KernelMachine
-from vmdedup.live.session import KsmSession
+from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.compare import Comparison
 from vmdedup.replay.content import file_pages
 from vmdedup.replay.play import play

@@ -16,9 +16,6 @@ from test_guest_process import private_kib
 
 from vmdedup.cli import run_command
 from vmdedup.errors import DumpError, GuestError, ScenarioError, UsageError
-from vmdedup.experiment.guests import plan
-from vmdedup.experiment.load import load_scenario
-from vmdedup.experiment.overrides import Overrides
 from vmdedup.guest.diskspec import NO_DISK, open_disk
 from vmdedup.guest.image import ImageSpec
 from vmdedup.guest.revived import RevivedGuest
@@ -28,6 +25,9 @@ from vmdedup.host.layout import MAPPED, PRESENT
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.recording.reader import Recording
+from vmdedup.scenario.load import load_scenario
+from vmdedup.scenario.overrides import Overrides
+from vmdedup.scenario.plan import plan
 
 PAGES = 96
 SECOND = 1_000_000_000

@@ -14,9 +14,9 @@ from vmdedup.errors import KnobError
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS, TUNABLES
-from vmdedup.live.kernel import KernelMachine
-from vmdedup.live.session import KsmSession
-from vmdedup.live.sysfs import KsmFiles
+from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.ksm.sysfs import KsmFiles
+from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.content import Key
 from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.machine import Machine

@@ -10,11 +10,11 @@ import pytest
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
 from vmdedup.host.memory import Host
+from vmdedup.leak.attack import Attack
+from vmdedup.leak.meter import measure_leak
+from vmdedup.leak.timing import PRIVATE_NS, AccessTimer
+from vmdedup.leak.verdict import area_under_roc, beyond_chance, bits_per_probe
 from vmdedup.policy.ksm import Ksm
-from vmdedup.policy.leak.attack import Attack
-from vmdedup.policy.leak.meter import measure_leak
-from vmdedup.policy.leak.timing import PRIVATE_NS, AccessTimer
-from vmdedup.policy.leak.verdict import area_under_roc, beyond_chance, bits_per_probe
 from vmdedup.policy.work import GUEST_PRICES_NS
 
 

@@ -12,10 +12,10 @@ import pytest
 from vmdedup.cli import run_command
 from vmdedup.cli.leaked import render
 from vmdedup.errors import BrokeDownError
-from vmdedup.policy.leak.attack import Attack, Channel
-from vmdedup.policy.leak.channels import measure_channels, measure_pace, measure_room, pace_of_merging, room_left
-from vmdedup.policy.leak.estimate import CHANCE, bits_of, by_chance, concordance, guess_each, judge
-from vmdedup.policy.leak.meter import measure_leak
+from vmdedup.leak.attack import Attack, Channel
+from vmdedup.leak.channels import measure_channels, measure_pace, measure_room, pace_of_merging, room_left
+from vmdedup.leak.estimate import CHANCE, bits_of, by_chance, concordance, guess_each, judge
+from vmdedup.leak.meter import measure_leak
 from vmdedup.policy.table import load_policy
 
 SMALL = Attack(pages=256, guesses=64, seed=3)

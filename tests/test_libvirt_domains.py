@@ -15,14 +15,14 @@ import pytest
 
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError, GuestError, KnobError, UsageError
-from vmdedup.live.libvirt import binding
-from vmdedup.live.libvirt.connection import Connection
-from vmdedup.live.libvirt.domain import QEMU, DomainSpec, to_xml
-from vmdedup.live.libvirt.guest import Guest, last_lines, qemu_pid
-from vmdedup.live.libvirt.marks import NAMESPACE, Mark, mark_of_this_process, read_mark, start_time
-from vmdedup.live.libvirt.node_memory import NodeFiles, node_figures
-from vmdedup.live.libvirt.overlay import make_overlay
-from vmdedup.live.libvirt.removal import list_ours, remove
+from vmdedup.live.guests import binding
+from vmdedup.live.guests.connection import Connection
+from vmdedup.live.guests.domain import QEMU, DomainSpec, to_xml
+from vmdedup.live.guests.guest import Guest, last_lines, qemu_pid
+from vmdedup.live.guests.marks import NAMESPACE, Mark, mark_of_this_process, read_mark, start_time
+from vmdedup.live.guests.node_memory import NodeFiles, node_figures
+from vmdedup.live.guests.overlay import make_overlay
+from vmdedup.live.guests.removal import list_ours, remove
 
 pytest.importorskip("libvirt", reason="libvirt-python is missing: pip install 'vmdedup[libvirt]'")
 
@@ -250,7 +250,7 @@ class Node:
 @pytest.mark.parametrize("refuses", [False, True])
 def test_tunables_go_through_libvirt_as_far_as_it_has_them(monkeypatch: pytest.MonkeyPatch, refuses: bool) -> None:
     written: list[tuple[str, str | int]] = []
-    monkeypatch.setattr("vmdedup.live.sysfs.KsmFiles.write", lambda _, knob, value: written.append((knob, value)))
+    monkeypatch.setattr("vmdedup.live.ksm.sysfs.KsmFiles.write", lambda _, knob, value: written.append((knob, value)))
     node = Node(refuses)
     files = NodeFiles(node)  # type: ignore[arg-type]
     orders: list[tuple[str, str | int]] = [
@@ -279,7 +279,7 @@ def test_a_refusal_has_the_kernel_s_name(monkeypatch: pytest.MonkeyPatch) -> Non
     def busy(_: object, knob: str, value: str) -> None:
         raise KnobError(knob, value, "EBUSY")
 
-    monkeypatch.setattr("vmdedup.live.sysfs.KsmFiles.write", busy)
+    monkeypatch.setattr("vmdedup.live.ksm.sysfs.KsmFiles.write", busy)
     with pytest.raises(KnobError, match="EBUSY"):
         NodeFiles(Node(True)).write("merge_across_nodes", "0")  # type: ignore[arg-type]
 

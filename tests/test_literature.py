@@ -10,16 +10,16 @@ import pytest
 
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
-from vmdedup.experiment import pricing
-from vmdedup.experiment.literature.base import Bench, Experiment, Finding
-from vmdedup.experiment.literature.figures import Published
-from vmdedup.experiment.literature.table import EXPERIMENTS, choose
-from vmdedup.experiment.literature.verdict import AGREES, DISAGREES, OTHER_LEVEL, UNPUBLISHED, Row
+from vmdedup.papers.bench.base import Bench, Experiment, Finding
+from vmdedup.papers.bench.published import Published
+from vmdedup.papers.bench.verdict import AGREES, DISAGREES, OTHER_LEVEL, UNPUBLISHED, Row
+from vmdedup.papers.table import EXPERIMENTS, choose
 from vmdedup.policy.work import PRICES_NS
 from vmdedup.report.compare.published import read_published
 from vmdedup.report.literature import write_page
+from vmdedup.run import pricing
 
-FILES = sorted(Path(str(resources.files("vmdedup.experiment.literature") / "published")).glob("*.toml"))
+FILES = sorted(Path(str(resources.files("vmdedup.papers") / "published")).glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from engine_bench import family, noise, repeating
 
-from vmdedup.experiment.literature.figures import Published
-from vmdedup.experiment.literature.operation_costs import _claim
+from vmdedup.papers.bench.published import Published
+from vmdedup.papers.difference_engine.de_costs import _claim
 from vmdedup.policy.difference_engine.workbench import BATCH, WARM, Workbench
 
 PAPER = Published.read("difference_engine_costs").levels

@@ -11,7 +11,7 @@ from engine_bench import PAGE, family, noise
 
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live.available import Available
+from vmdedup.live.memory.available import Available
 
 ZEROS, COPIES, LONE = 7, 5, 9
 

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vmdedup.experiment.literature.hints import at, found, visits, wait
-from vmdedup.experiment.literature.lifetimes import Lifetimes
 from vmdedup.host.memory import Host, Memory
+from vmdedup.papers.xlh.hints import at, found, visits, wait
+from vmdedup.papers.xlh.lifetimes import Lifetimes
 from vmdedup.result.run import Result
 
 SHORT, LONG = 2000, 5000

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from engine_bench import EngineBench, noise, repeating
 
-from vmdedup.experiment.literature.lives import Lives, estimated_within, share_within
-from vmdedup.experiment.literature.loads import alike, scaled_rates, unlike
-from vmdedup.experiment.literature.runs import scenario
-from vmdedup.experiment.literature.stage import TICK_MS, Stage
+from vmdedup.papers.bench.runs import scenario
+from vmdedup.papers.difference_engine.lives import Lives, estimated_within, share_within
+from vmdedup.papers.difference_engine.loads import alike, scaled_rates, unlike
+from vmdedup.papers.difference_engine.stage import TICK_MS, Stage
 
 
 def test_lives_end_by_use_and_are_cut_short_by_everything_else() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from vmdedup.experiment.literature import ablations, alike_guests, mixed2
-from vmdedup.experiment.literature.base import Bench
-from vmdedup.experiment.literature.figures import Published
-from vmdedup.experiment.literature.loads import engine
-from vmdedup.experiment.literature.split import mean_between, split
-from vmdedup.experiment.literature.verdict import DISAGREES
+from vmdedup.papers.bench.base import Bench
+from vmdedup.papers.bench.published import Published
+from vmdedup.papers.bench.verdict import DISAGREES
+from vmdedup.papers.difference_engine import de_ablations, de_alike, de_mixed2
+from vmdedup.papers.difference_engine.loads import engine
+from vmdedup.papers.difference_engine.split import mean_between, split
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import table
@@ -65,7 +65,7 @@ class Scripted(Bench):
         """The script's answer."""
         policy = data["policy"]
         self.asked.append(data)  # type: ignore[attr-defined]
-        changed = next((name for name in ablations.POLICIES if policy["tunables"].get(name)), policy["name"])
+        changed = next((name for name in de_ablations.POLICIES if policy["tunables"].get(name)), policy["name"])
         return self.answers[changed]  # type: ignore[attr-defined,no-any-return]
 
 
@@ -92,7 +92,7 @@ def test_ablations_are_judged_by_the_paper_s_words(holds: bool) -> None:
             "compress_before_patch": steady(39 if holds else 40.5, 8, ksmd_cpu_s=9.0 if holds else 11.0),
         }
     )
-    found = ablations.ablations(bench, Published.read("difference_engine_ablations"))
+    found = de_ablations.ablations(bench, Published.read("difference_engine_ablations"))
     assert {row.holds for row in found.rows} == {holds, None}
     assert [row.verdict for row in found.rows if row.holds is False] == [DISAGREES] * (0 if holds else 4)
     assert [row.ours for row in found.rows if row.figure.startswith("everything_c4")][2:] == [2.0, 3.0]
@@ -106,7 +106,7 @@ def test_mixed2_reads_each_phase_off_its_part_of_the_run() -> None:
         saved = 40 if then < 550 else 50 if then < 1250 else 60
         rows.append({"allocated_pages": 12288, "used_pages": 12288 * (1 - saved / 100)})
     bench = Scripted({"difference_engine": result(rows), "esx": steady(20, 0)})
-    found = mixed2.mixed2(bench, Published.read("difference_engine_mixed2"))
+    found = de_mixed2.mixed2(bench, Published.read("difference_engine_mixed2"))
     ours = {row.figure: row.ours for row in found.rows}
     assert [ours[f"{phase}: saved"] for phase in ("first", "middle", "end")] == pytest.approx([40, 50, 60])
 
@@ -115,4 +115,4 @@ def test_the_papers_own_figures_fulfil_every_claim_made_of_them() -> None:
     rubis = Published.read("difference_engine_rubis").levels
     names = ("shared", "patched", "compressed", "saved")
     means = {n: {name: rubis[f"vms_{n}_{name}_percent"] for name in names} for n in (1, 2, 4, 6)}
-    assert all(holds for n in means for _, holds in alike_guests._claims(means, n, 0.0).values())
+    assert all(holds for n in means for _, holds in de_alike._claims(means, n, 0.0).values())

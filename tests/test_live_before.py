@@ -16,9 +16,9 @@ from test_live_kill import tunables
 
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live import before
-from vmdedup.live.before import Record, left, settle
-from vmdedup.live.lock import KsmLock
+from vmdedup.live.ksm import before
+from vmdedup.live.ksm.before import Record, left, settle
+from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.ours import folder
 
 OWNER = """
@@ -26,11 +26,11 @@ import os, sys, time
 from pathlib import Path
 from vmdedup.ours import folder
 folder.runtime = lambda: Path(sys.argv[1])
-from vmdedup.live.before import Record
-from vmdedup.live.kept import Kept
-from vmdedup.live.lock import KsmLock
-from vmdedup.live.session import Guardian
-from vmdedup.live.sysfs import KsmFiles
+from vmdedup.live.ksm.before import Record
+from vmdedup.live.watchers.kept import Kept
+from vmdedup.live.ksm.lock import KsmLock
+from vmdedup.live.ksm.session import Guardian
+from vmdedup.live.ksm.sysfs import KsmFiles
 knobs = Path(sys.argv[2])
 lock = KsmLock()
 record = Record()
@@ -181,7 +181,7 @@ def test_restore_by_hand(
 
 KERNEL = """
 import sys, time
-from vmdedup.live.session import KsmSession
+from vmdedup.live.ksm.session import KsmSession
 session = KsmSession(wait=120)
 session.start_state()
 print(session._guardian._watcher.process.pid, flush=True)
@@ -201,7 +201,7 @@ def test_the_kernel_s_own_tunables_come_back(require_free_ksm: None) -> None:
             os.kill(pid, signal.SIGKILL)
     wait_for_death(guardian)
     assert tunables() != was
-    program = "from vmdedup.live.session import KsmSession; KsmSession(wait=120).close()"
+    program = "from vmdedup.live.ksm.session import KsmSession; KsmSession(wait=120).close()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "a run that was killed had left something: tunables in /sys/kernel/mm/ksm are as before" in done.stderr
@@ -210,7 +210,7 @@ def test_the_kernel_s_own_tunables_come_back(require_free_ksm: None) -> None:
 
 @pytest.fixture
 def require_free_ksm() -> None:
-    program = "from vmdedup.live.session import KsmSession; KsmSession(wait=120).close()"
+    program = "from vmdedup.live.ksm.session import KsmSession; KsmSession(wait=120).close()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     if "EnvironmentLacksError" in done.stderr:
         pytest.skip(done.stderr.splitlines()[-1])

@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from vmdedup.errors import KnobError
-from vmdedup.live import free_ksmd
-from vmdedup.live.free_ksmd import FreeKsmd
+from vmdedup.live.ksm import free as free_ksmd
+from vmdedup.live.ksm.free import FreeKsmd
 
 
 class Files:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from vmdedup.errors import VmdedupError
-from vmdedup.live import guardian
-from vmdedup.live.session import Guardian
-from vmdedup.live.sysfs import KsmFiles
+from vmdedup.live.ksm.session import Guardian
+from vmdedup.live.ksm.sysfs import KsmFiles
+from vmdedup.live.watchers import guardian
 
 BEFORE = {
     "run": "1",
@@ -28,8 +28,8 @@ CHANGED = {"run": "0", "pages_to_scan": "7", "sleep_millisecs": "4000000000", "m
 OWNER = """
 import sys, time
 from pathlib import Path
-from vmdedup.live.session import Guardian
-from vmdedup.live.sysfs import KsmFiles
+from vmdedup.live.ksm.session import Guardian
+from vmdedup.live.ksm.sysfs import KsmFiles
 keeper = Guardian(KsmFiles(Path(sys.argv[1])), 0)
 for knob, value in eval(sys.argv[2]).items():
     Path(sys.argv[1], knob).write_text(value)

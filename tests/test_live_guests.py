@@ -14,14 +14,14 @@ import pytest
 from private_libvirt import PrivateLibvirt, why_not
 
 from vmdedup.image.store import Image, require
-from vmdedup.live.guest_memory import mergeable_mappings
-from vmdedup.live.huge import HUGE_PAGES
-from vmdedup.live.kept import Kept
-from vmdedup.live.libvirt.connection import Connection
-from vmdedup.live.libvirt.fleet import Fleet, Order
-from vmdedup.live.libvirt.removal import list_ours
-from vmdedup.live.lock import KsmLock
-from vmdedup.live.sysfs import KsmFiles
+from vmdedup.live.guests.connection import Connection
+from vmdedup.live.guests.fleet import Fleet, Order
+from vmdedup.live.guests.removal import list_ours
+from vmdedup.live.ksm.lock import KsmLock
+from vmdedup.live.ksm.sysfs import KsmFiles
+from vmdedup.live.memory.guest import mergeable_mappings
+from vmdedup.live.memory.huge import HUGE_PAGES
+from vmdedup.live.watchers.kept import Kept
 from vmdedup.result.run import open_result
 from vmdedup.result.tables import records
 

@@ -7,8 +7,8 @@ import pytest
 
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.image.store import Image
-from vmdedup.live import accel
-from vmdedup.live.accel import Probe, choose, probe
+from vmdedup.live.guests import accel
+from vmdedup.live.guests.accel import Probe, choose, probe
 
 # Boot sectors end with status 171; a kernel (-kernel) writes to the file behind -serial file:.
 WORKS = "console=; for w; do case $w in file:*.console|file:*/console) console=${w#file:};; esac; done\n"

@@ -1,7 +1,7 @@
 """How a comparison of kernel and emulator is shown."""
 
-from vmdedup.live.comparison import document, render
-from vmdedup.live.verify import Scan, Verification
+from vmdedup.live.scripts.comparison import document, render
+from vmdedup.live.scripts.verify import Scan, Verification
 
 EQUAL = Scan(1, {"pages_shared": 0, "a.ksm_rmap_items": 12345}, {"pages_shared": 0, "a.ksm_rmap_items": 12345})
 OTHER = Scan(2, {"pages_shared": 5, "a.ksm_rmap_items": 12345}, {"pages_shared": 6, "a.ksm_rmap_items": 12345})

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from vmdedup.errors import VmdedupError
-from vmdedup.live import keeper
-from vmdedup.live.huge import without_huge_pages
-from vmdedup.live.kept import Kept
+from vmdedup.live.memory.huge import without_huge_pages
+from vmdedup.live.watchers import keeper
+from vmdedup.live.watchers.kept import Kept
 from vmdedup.ours import folder
 
 SLEEPER = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
 OWNER = """
 import sys, time
 from pathlib import Path
-from vmdedup.live.kept import Kept
+from vmdedup.live.watchers.kept import Kept
 kept = Kept()
 kept.end(int(sys.argv[1]))
 folder = kept.folder("vmdedup-test-")

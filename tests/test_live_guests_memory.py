@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from vmdedup.errors import EnvironmentLacksError, GuestError
-from vmdedup.live import comparison
-from vmdedup.live.export import export_ram
-from vmdedup.live.guest_memory import KSM, mergeable_mappings, read_pages, visible_pages
-from vmdedup.live.hashing import PageHasher
-from vmdedup.live.kernel import KernelMachine
-from vmdedup.live.measuring import look
-from vmdedup.live.session import KsmSession
-from vmdedup.live.verify import verify
+from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.memory.export import export_ram
+from vmdedup.live.memory.guest import KSM, mergeable_mappings, read_pages, visible_pages
+from vmdedup.live.memory.hashing import PageHasher
+from vmdedup.live.memory.measuring import look
+from vmdedup.live.scripts import comparison
+from vmdedup.live.scripts.kernel import KernelMachine
+from vmdedup.live.scripts.verify import verify
 from vmdedup.replay.content import Key, Seed, Zero, pages_of
 
 pytestmark = [pytest.mark.kernel, pytest.mark.compiled]
@@ -110,7 +110,7 @@ def test_kernel_and_emulator_agree(machine: KernelMachine, knobs: dict[str, str]
 def test_a_difference_is_seen(machine: KernelMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator is given other pages than the kernel has."""
     monkeypatch.setattr(
-        "vmdedup.live.guest_memory.read_pages", lambda _, numbers: np.ones((len(numbers), 4096), np.uint8)
+        "vmdedup.live.memory.guest.read_pages", lambda _, numbers: np.ones((len(numbers), 4096), np.uint8)
     )
     found = verify(machine.session, pids(machine), 2)
     assert not found.is_equal

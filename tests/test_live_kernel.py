@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from vmdedup.errors import EnvironmentLacksError, GuestError, HostError, KnobError
-from vmdedup.live.kernel import KernelMachine
-from vmdedup.live.session import KsmSession
-from vmdedup.live.timing import KernelTimer
+from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.ksm.timing import KernelTimer
+from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.content import Key, Seed, Zero
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse

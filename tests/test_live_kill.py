@@ -9,15 +9,15 @@ from random import Random
 
 import pytest
 
-from vmdedup.live.lock import KsmLock
-from vmdedup.live.sysfs import KsmFiles
+from vmdedup.live.ksm.lock import KsmLock
+from vmdedup.live.ksm.sysfs import KsmFiles
 
 pytestmark = pytest.mark.kernel
 
 PROGRAM = """
 import sys
-from vmdedup.live.kernel import KernelMachine
-from vmdedup.live.session import KsmSession
+from vmdedup.live.scripts.kernel import KernelMachine
+from vmdedup.live.ksm.session import KsmSession
 from vmdedup.replay.content import Key, Zero
 with KsmSession(wait=120) as session, KernelMachine(session) as machine:
     for knob, value in [("max_page_sharing", "2"), ("use_zero_pages", "1"), ("advisor_max_cpu", "33"),
@@ -39,7 +39,7 @@ with KsmSession(wait=120) as session, KernelMachine(session) as machine:
 
 @pytest.fixture(autouse=True)
 def _needs_kernel() -> None:
-    program = "from vmdedup.live.session import KsmSession; KsmSession(wait=120).close()"
+    program = "from vmdedup.live.ksm.session import KsmSession; KsmSession(wait=120).close()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     if "EnvironmentLacksError" in done.stderr and not os.environ.get("VMDEDUP_REQUIRE_KERNEL"):
         pytest.skip(done.stderr.splitlines()[-1])

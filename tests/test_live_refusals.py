@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from vmdedup.errors import EnvironmentLacksError, KnobError
-from vmdedup.live import alone
-from vmdedup.live.alone import mergeable_processes, require_alone, require_idle, require_ksm, require_root
-from vmdedup.live.ksmd import find_ksmd
-from vmdedup.live.lock import KsmLock, process_name
-from vmdedup.live.sysfs import KsmFiles
+from vmdedup.live.ksm import alone
+from vmdedup.live.ksm.alone import mergeable_processes, require_alone, require_idle, require_ksm, require_root
+from vmdedup.live.ksm.ksmd import find_ksmd
+from vmdedup.live.ksm.lock import KsmLock, process_name
+from vmdedup.live.ksm.sysfs import KsmFiles
 
 HOLDER = """
 import sys
 from pathlib import Path
-from vmdedup.live.lock import KsmLock
+from vmdedup.live.ksm.lock import KsmLock
 lock = KsmLock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
@@ -196,7 +196,7 @@ def test_a_refused_write_has_the_kernel_s_name() -> None:
 
 def test_the_kernel_s_machine_needs_no_compiler() -> None:
     program = (
-        "import sys, vmdedup.live.kernel, vmdedup.live.timing, vmdedup.replay.play, vmdedup.replay.script;"
+        "import sys, vmdedup.live.scripts.kernel, vmdedup.live.ksm.timing, vmdedup.replay.play, vmdedup.replay.script;"
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -16,8 +16,8 @@ from oracle.rbtree import Node, Tree
 from script_generator import generate, generate_into
 
 from vmdedup.errors import KnobError
-from vmdedup.live.kernel import KernelMachine
-from vmdedup.live.session import KsmSession
+from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.content import Key, Seed
 from vmdedup.replay.play import perform, play
 from vmdedup.replay.script import Counters, Digest, Script, Sharing, Step, parse, parse_text

@@ -19,9 +19,9 @@ from test_ours_child import BAIT, COMMAND, PLANTED
 from test_run_deaths import descendants, wait_for
 
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live.kept import Kept
-from vmdedup.live.libvirt.overlay import make_overlay
-from vmdedup.live.lock import KsmLock, lock_path
+from vmdedup.live.guests.overlay import make_overlay
+from vmdedup.live.ksm.lock import KsmLock, lock_path
+from vmdedup.live.watchers.kept import Kept
 from vmdedup.ours import file, folder
 from vmdedup.ours.lock import Lock
 from vmdedup.ours.passing import Passing

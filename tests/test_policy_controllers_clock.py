@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from vmdedup.experiment.clock.cost import FlatCost
-from vmdedup.experiment.clock.free import FreePolicy
-from vmdedup.experiment.clock.policy_share import PolicyShare
-from vmdedup.experiment.hypervisor import Hypervisor
 from vmdedup.host.memory import Host
 from vmdedup.policy.controllers.ksmtuned import Ksmtuned
 from vmdedup.report.summary import render
+from vmdedup.run.clock.cost import FlatCost
+from vmdedup.run.clock.free import FreePolicy
+from vmdedup.run.clock.policy_share import PolicyShare
+from vmdedup.run.hypervisor import Hypervisor
 
 TICK = 100_000_000
 HOUR_MS = "3600000"

@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from vmdedup.experiment.clock.budget import CpuBudget
 from vmdedup.host.memory import Host
 from vmdedup.ksm.prices import BUILT_IN, PAGE
 from vmdedup.policy.base import Policy
@@ -16,6 +15,7 @@ from vmdedup.policy.table import load_policy
 from vmdedup.policy.uksm.layout import LINE_WORDS
 from vmdedup.policy.uksm.policy import Uksm
 from vmdedup.policy.work import CACHE_LINE, PRICES_NS, price_list
+from vmdedup.run.clock.budget import CpuBudget
 
 SHARERS = ("ksm", "xlh", "ksm_domains", "esx", "difference_engine", "uksm", "ideal", "n_chance", "background")
 ZEROS = 32

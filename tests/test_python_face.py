@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from vmdedup.experiment.hypervisor import Hypervisor, _ToLogging
-from vmdedup.experiment.scenario import GuestSection
+from vmdedup.run.hypervisor import Hypervisor, _ToLogging
+from vmdedup.scenario.model import GuestSection
 
 
 class Keeping(logging.Handler):

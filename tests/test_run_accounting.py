@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import xxhash
 
-from vmdedup.experiment.backend.counting import host_mappings, possible_on, saved_pages
-from vmdedup.experiment.possible import ZERO_HASH
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
 from vmdedup.host.memory import Host, Memory
+from vmdedup.run.backend.counting import host_mappings, possible_on, saved_pages
+from vmdedup.run.measure.possible import ZERO_HASH
 
 PAGES = 24
 

@@ -12,12 +12,12 @@ import pytest
 from small_runs import SMALL, Watching, run
 
 from vmdedup.errors import HostError, UsageError
-from vmdedup.experiment import run as run_module
-from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.room import host_room
-from vmdedup.experiment.run import ALL_DEAD, COMPLETE, INTERRUPTED
-from vmdedup.live.available import Available
+from vmdedup.live.memory.available import Available
+from vmdedup.run import run as run_module
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.room import host_room
+from vmdedup.run.run import ALL_DEAD, COMPLETE, INTERRUPTED
+from vmdedup.scenario.overrides import Overrides
 
 ALONE = Overrides(guests=1, duration="2s")
 
@@ -118,7 +118,7 @@ def test_host_memory_that_runs_out(tmp_path: Path) -> None:
 def test_how_much_memory_a_host_gets(tmp_path: Path) -> None:
     from small_runs import write
 
-    from vmdedup.experiment.load import load_scenario
+    from vmdedup.scenario.load import load_scenario
 
     scenario = load_scenario(write(tmp_path), ALONE)
     assert host_room(scenario).frames == scenario.pages == 2048

@@ -10,13 +10,13 @@ from small_runs import SMALL, Watching, run, write
 from vmdedup.breakdown import in_a_line
 from vmdedup.cli import run_command
 from vmdedup.errors import BrokeDownError, WorkerDiedError
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import BROKEN
-from vmdedup.experiment.sampler import Row
 from vmdedup.host.memory import Host
 from vmdedup.policy.process import Order, PolicyProcess
 from vmdedup.policy.table import load_policy
 from vmdedup.result.run import open_result
+from vmdedup.run.measure.row import Row
+from vmdedup.run.run import BROKEN
+from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled
 

@@ -16,11 +16,11 @@ import polars as pl
 import pytest
 from small_runs import SMALL, Watching, host_of, run, write
 
-from vmdedup.experiment import run as run_module
-from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import ALL_DEAD, COMPLETE, INTERRUPTED
-from vmdedup.experiment.sampler import Row
+from vmdedup.run import run as run_module
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.measure.row import Row
+from vmdedup.run.run import ALL_DEAD, COMPLETE, INTERRUPTED
+from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled  # several processes at a time need atomic operations
 

@@ -16,14 +16,14 @@ from small_runs import SMALL, Watching, run
 from test_run_deaths import Acting, kill_guest
 
 from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
-from vmdedup.experiment.backend.kernel import check_kernel
-from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.hypervisor import Hypervisor
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import COMPLETE, INTERRUPTED
-from vmdedup.experiment.sampler import Row
-from vmdedup.live.lock import KsmLock
-from vmdedup.live.session import KsmSession
+from vmdedup.live.ksm.lock import KsmLock
+from vmdedup.live.ksm.session import KsmSession
+from vmdedup.run.backend.kernel import check_kernel
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.hypervisor import Hypervisor
+from vmdedup.run.measure.row import Row
+from vmdedup.run.run import COMPLETE, INTERRUPTED
+from vmdedup.scenario.overrides import Overrides
 
 pytestmark = [pytest.mark.kernel, pytest.mark.compiled]
 
@@ -186,7 +186,7 @@ def test_other_mergeable_memory_is_refused_with_the_process_named(
     lock = KsmLock(wait=120)
     try:
         monkeypatch.setattr(SESSION, KsmSession)
-        monkeypatch.setattr("vmdedup.live.session.KsmLock", lambda wait: KsmLock(tmp_path / "another"))
+        monkeypatch.setattr("vmdedup.live.ksm.session.KsmLock", lambda wait: KsmLock(tmp_path / "another"))
         intrude(intruder)
         with pytest.raises(EnvironmentLacksError, match=rf"process {intruder.pid} \(python.* has mergeable memory"):
             run(tmp_path, backend="kernel")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vmdedup.errors import HostError
 from vmdedup.guest.memory import Memory
 from vmdedup.host.memory import Host
-from vmdedup.live.backend.memory import RealMemory
+from vmdedup.live.mapped.memory import RealMemory
 
 PAGES = 12
 Operation = Callable[[Memory], object]

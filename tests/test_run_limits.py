@@ -8,8 +8,8 @@ import pytest
 from small_runs import SMALL, Keeping, Watching
 
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.experiment import run
-from vmdedup.experiment.load import load_scenario
+from vmdedup.run import run
+from vmdedup.scenario.load import load_scenario
 
 
 def test_descriptors_are_asked_for_before_anything_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 from small_runs import SMALL, Watching, run
 
 from vmdedup.errors import HostError, UsageError
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import COMPLETE, EXHAUSTED
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import to_parquet
+from vmdedup.run.run import COMPLETE, EXHAUSTED
+from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled  # several guests at a time need atomic operations
 

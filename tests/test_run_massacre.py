@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from small_runs import SMALL, Watching, host_of, run
 
-from vmdedup.experiment import run as run_module
-from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.guarded import GuardedKsmd
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import INTERRUPTED
 from vmdedup.host.memory import Host
+from vmdedup.run import run as run_module
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.run import INTERRUPTED
+from vmdedup.scanner.guarded import GuardedKsmd
+from vmdedup.scenario.overrides import Overrides
 
 GUESTS, GUEST_KILLS, KSMD_KILLS = 16, 12, 8
 ROWS_AFTER = 6

@@ -10,17 +10,17 @@ import pytest
 from small_runs import SMALL, Watching, run, write
 
 from vmdedup.errors import ScenarioError, UsageError
-from vmdedup.experiment.backend.emulator import Emulator
-from vmdedup.experiment.guarded import GuardedPolicy
-from vmdedup.experiment.hypervisor import Hypervisor
-from vmdedup.experiment.load import find_source, load_scenario
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import COMPLETE
-from vmdedup.experiment.scenario import PolicySection
 from vmdedup.policy.table import POLICIES, load_policy
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import to_parquet
+from vmdedup.run.backend.emulator import Emulator
+from vmdedup.run.hypervisor import Hypervisor
+from vmdedup.run.run import COMPLETE
+from vmdedup.scanner.guarded import GuardedPolicy
+from vmdedup.scenario.load import find_source, load_scenario
+from vmdedup.scenario.model import PolicySection
+from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled  # several guests at a time need atomic operations
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from small_runs import SMALL, Watching, host_of, run
 
-from vmdedup.experiment import run as run_module
-from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.guarded import GuardedPolicy
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.run import INTERRUPTED
-from vmdedup.experiment.sampler import Row
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.policy.table import POLICIES
+from vmdedup.run import run as run_module
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.measure.row import Row
+from vmdedup.run.run import INTERRUPTED
+from vmdedup.scanner.guarded import GuardedPolicy
+from vmdedup.scenario.overrides import Overrides
 
 pytestmark = [pytest.mark.slow, pytest.mark.compiled]
 

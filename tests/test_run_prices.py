@@ -11,12 +11,12 @@ import pytest
 from small_runs import SMALL, run
 
 from vmdedup.errors import ScenarioError, UsageError
-from vmdedup.experiment.overrides import Overrides
 from vmdedup.ksm.host_prices import VARIABLE
 from vmdedup.ksm.prices import BUILT_IN
 from vmdedup.policy.work import PRICES_NS
 from vmdedup.result.run import Result
 from vmdedup.result.tables import records
+from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled  # several guests at a time need atomic operations
 

@@ -12,11 +12,11 @@ from small_runs import SMALL, write
 
 from vmdedup.cli import run_command
 from vmdedup.errors import HostError
-from vmdedup.experiment.load import load_scenario
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.room import host_room
-from vmdedup.live.available import Available, available_memory
+from vmdedup.live.memory.available import Available, available_memory
 from vmdedup.result.run import open_result
+from vmdedup.run.room import host_room
+from vmdedup.scenario.load import load_scenario
+from vmdedup.scenario.overrides import Overrides
 
 MIB = 1 << 20
 PAIR = SMALL.replace("count = 3", "count = 2")
@@ -115,7 +115,7 @@ def test_a_host_that_is_made_smaller_is_said_so_with_the_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(write(tmp_path, PAIR))
-    monkeypatch.setattr("vmdedup.experiment.room.available_memory", lambda: Available(17 * MIB))
+    monkeypatch.setattr("vmdedup.run.room.available_memory", lambda: Available(17 * MIB))
     assert host_room(load_scenario(path), Available(18 * MIB)).note is None
     assert run_command(["scenario", "check", path]) == 0
     said = capsys.readouterr().out
@@ -131,7 +131,7 @@ def test_a_host_that_is_made_smaller_is_said_so_with_the_figures(
 def test_one_that_is_full_at_once_is_said_to_have_been_made_smaller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vmdedup.experiment.room.available_memory", lambda: Available(10 * MIB))
+    monkeypatch.setattr("vmdedup.run.room.available_memory", lambda: Available(10 * MIB))
     assert run_command(["run", str(write(tmp_path, PAIR)), "-q", "-o", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1

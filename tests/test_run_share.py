@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vmdedup.experiment.clock.cost import FlatCost, TalliedCost
-from vmdedup.experiment.clock.share import MILLISECOND, KsmdShare
 from vmdedup.ksm.prices import BUILT_IN, Tally, batch_ns
+from vmdedup.run.clock.cost import FlatCost, TalliedCost
+from vmdedup.run.clock.share import MILLISECOND, KsmdShare
 
 US = 1000
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from small_runs import host_of, run
 
-from vmdedup.experiment.emulation import Emulation
-from vmdedup.experiment.recorder import Recorder
-from vmdedup.experiment.run import COMPLETE
 from vmdedup.result.run import Result
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.measure.recorder import Recorder
+from vmdedup.run.run import COMPLETE
 
 pytestmark = pytest.mark.compiled
 

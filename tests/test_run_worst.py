@@ -9,12 +9,12 @@ import numpy as np
 from rich.console import Console
 from small_runs import SMALL, run
 
-from vmdedup.experiment.overrides import Overrides
 from vmdedup.host.memory import Host
 from vmdedup.report.summary import render
 from vmdedup.result.moments import moments
 from vmdedup.result.run import Result
 from vmdedup.result.summary import possible_from, time_to
+from vmdedup.scenario.overrides import Overrides
 
 MIB_PAGES = 256
 

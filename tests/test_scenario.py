@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from vmdedup.errors import ScenarioError, UsageError
-from vmdedup.experiment.describe import describe, describe_builtin
-from vmdedup.experiment.guests import Action, plan
-from vmdedup.experiment.load import DEFAULT, builtin_names, find_source, load_scenario
-from vmdedup.experiment.overrides import Overrides
-from vmdedup.experiment.scenario import GuestSection, Scenario
 from vmdedup.ksm.sysfs import TUNABLES
+from vmdedup.scenario.describe import describe, describe_builtin
+from vmdedup.scenario.load import DEFAULT, builtin_names, find_source, load_scenario
+from vmdedup.scenario.model import GuestSection, Scenario
+from vmdedup.scenario.overrides import Overrides
+from vmdedup.scenario.plan import Action, plan
 
 SECOND = 1_000_000_000
 SMALL = '[[guests]]\ndisk.kind = "generated"\n'

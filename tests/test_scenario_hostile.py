@@ -9,8 +9,8 @@ import pytest
 
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
-from vmdedup.experiment.load import load_scenario
 from vmdedup.report.compare.published import read_published
+from vmdedup.scenario.load import load_scenario
 from vmdedup.toml import MOST_BYTES, TomlError, parse
 
 GUEST = "[[guests]]\n"

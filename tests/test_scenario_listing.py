@@ -10,10 +10,10 @@ import pytest
 from vmdedup.cli import run_command
 from vmdedup.cli.run import load_each
 from vmdedup.errors import ScenarioError, UsageError
-from vmdedup.experiment.listed import listing_of
-from vmdedup.experiment.load import load_scenario
-from vmdedup.experiment.overrides import Overrides
 from vmdedup.ksm.sysfs import COUNTERS, TUNABLES
+from vmdedup.scenario.listed import listing_of
+from vmdedup.scenario.load import load_scenario
+from vmdedup.scenario.overrides import Overrides
 
 VALUES = {
     "full_scans": "0",

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmdedup.experiment.problems import Path
-from vmdedup.experiment.toml_lines import find_line, key_lines
+from vmdedup.scenario.lines import find_line, key_lines
+from vmdedup.scenario.problems import Path
 
 TEXT = '''\
 # a comment with = and [brackets]

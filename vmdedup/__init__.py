@@ -14,18 +14,18 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
-    from vmdedup.experiment.hypervisor import Hypervisor
-    from vmdedup.experiment.load import load_scenario
     from vmdedup.result.run import Result, open_result, open_results
+    from vmdedup.run.hypervisor import Hypervisor
+    from vmdedup.scenario.load import load_scenario
 
 __version__ = "0.1.0"
 
 __all__ = ["Hypervisor", "Result", "__version__", "load_scenario", "open_result", "open_results"]
 
 _HOMES = {
-    "Hypervisor": "vmdedup.experiment.hypervisor",
+    "Hypervisor": "vmdedup.run.hypervisor",
     "Result": "vmdedup.result.run",
-    "load_scenario": "vmdedup.experiment.load",
+    "load_scenario": "vmdedup.scenario.load",
     "open_result": "vmdedup.result.run",
     "open_results": "vmdedup.result.run",
 }

@@ -9,16 +9,16 @@ from typing import Any
 
 from vmdedup.cli.keeping import kept_first, kept_rows, said_where
 from vmdedup.cli.say import say, say_document, warn
-from vmdedup.experiment.output import choose_output
-from vmdedup.experiment.realguests import real_plan
-from vmdedup.experiment.realrun import Outcome, Wishes, run_direct
-from vmdedup.experiment.scenario import Scenario
-from vmdedup.live.comparison import document, render
 from vmdedup.live.provision.plan import RunPlan
+from vmdedup.live.scripts.comparison import document, render
 from vmdedup.report.console import console
 from vmdedup.report.live import LiveView
 from vmdedup.report.summary import render as render_summary
 from vmdedup.result.directory import RunDirectory
+from vmdedup.run.output import choose_output
+from vmdedup.run.real.direct import Outcome, Wishes, run_direct
+from vmdedup.run.real.plan import real_plan
+from vmdedup.scenario.model import Scenario
 from vmdedup.signals import Interrupt, interrupted_status
 
 DIFFERENT = 3

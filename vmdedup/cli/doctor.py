@@ -11,7 +11,7 @@ from vmdedup.cli.say import say_document
 
 if TYPE_CHECKING:
     from vmdedup.doctor.finding import Finding
-    from vmdedup.live.accel import Probe
+    from vmdedup.live.guests.accel import Probe
 
 LACKING = 4
 
@@ -78,7 +78,7 @@ def _boot() -> Probe:
     """Boot a boot sector on KVM, and the kernel of the image tiny if that is built."""
     from vmdedup.errors import VmdedupError
     from vmdedup.image.store import require
-    from vmdedup.live.accel import Probe, probe
+    from vmdedup.live.guests.accel import Probe, probe
 
     try:
         image = require("tiny", build=False)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.open import open_dump
 from vmdedup.errors import DumpError, EnvironmentLacksError, UsageError
-from vmdedup.experiment.literature.base import Dumped
-from vmdedup.experiment.literature.table import EXPERIMENTS
-from vmdedup.live.available import available_memory
+from vmdedup.live.memory.available import available_memory
+from vmdedup.papers.bench.base import Dumped
+from vmdedup.papers.table import EXPERIMENTS
 from vmdedup.units import format_size
 
 if TYPE_CHECKING:
-    from vmdedup.experiment.literature.base import Experiment
+    from vmdedup.papers.bench.base import Experiment
 
 _KEPT_FREE = 0.75  # share of what this machine can give that pages may take
 

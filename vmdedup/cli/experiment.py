@@ -14,7 +14,7 @@ from vmdedup.cli.say import Progress, say, say_document
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vmdedup.experiment.literature.base import Dumped, Experiment
+    from vmdedup.papers.bench.base import Dumped, Experiment
 
 app = typer.Typer(
     help="Published experiments, run again: paper, ours, difference, verdict.\n\n\b\n"
@@ -42,8 +42,8 @@ def list_experiments(as_json: _JSON = False) -> None:
     \b
       vmdedup experiment list
     """
-    from vmdedup.experiment.literature.figures import Published
-    from vmdedup.experiment.literature.table import EXPERIMENTS
+    from vmdedup.papers.bench.published import Published
+    from vmdedup.papers.table import EXPERIMENTS
 
     found = [
         {"name": each.name, "title": each.title, "source": Published.read(each.published).source}
@@ -82,7 +82,7 @@ def run(
       vmdedup experiment run de-table1 de-figure2 --dumps vm1.raw --dumps vm2.elf
     """
     from vmdedup.cli.dumped import read_dumps
-    from vmdedup.experiment.literature.table import ALL, choose
+    from vmdedup.papers.table import ALL, choose
 
     experiment_show.check_ending(pictures)
     chosen = choose(names)
@@ -112,7 +112,7 @@ def run(
 
 
 def _run(experiment: Experiment, title: str, quick: bool, dumped: Dumped | None) -> dict[str, Any]:
-    from vmdedup.experiment.literature.base import Bench
+    from vmdedup.papers.bench.base import Bench
 
     return experiment.run(Bench(quick, lambda text: _progress.show(f"{title}: {text}"), dumped))
 

@@ -9,7 +9,7 @@ import typer
 from vmdedup.cli.say import Progress, say, say_document
 
 if TYPE_CHECKING:
-    from vmdedup.policy.leak.attack import Leak
+    from vmdedup.leak.attack import Leak
 
 HELP = """What can a guest learn of another: by the time of its accesses, by room left, by pace of merging?
 
@@ -61,8 +61,8 @@ def leak(
 
     from vmdedup.cli.leaked import render
     from vmdedup.cli.several import knobs_by_policy, split_policies
-    from vmdedup.policy.leak.attack import Attack
-    from vmdedup.policy.leak.meter import measure_leak
+    from vmdedup.leak.attack import Attack
+    from vmdedup.leak.meter import measure_leak
     from vmdedup.units import parse_duration, parse_size
 
     attack = Attack(parse_size(memory) // _PAGE, guesses, parse_duration(noise), seed, together, trials)
@@ -85,8 +85,8 @@ def leak(
 def _knobs(name: str, said: list[str]) -> dict[str, str]:
     """Tunables of a policy by name. UsageError: there is no such policy, or it has no such tunable."""
     from vmdedup.errors import UsageError
-    from vmdedup.experiment.problems import suggest
     from vmdedup.policy.table import load_policy
+    from vmdedup.scenario.problems import suggest
 
     known, found = load_policy(name).all_tunables(), {}
     for each in said:

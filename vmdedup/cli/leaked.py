@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmdedup.policy.leak.attack import Channel, Leak
+    from vmdedup.leak.attack import Channel, Leak
 
 _CHANNELS = ("policy", "channel", "AUC", "bits", "of", "off by", "what shows it")
 _WRITES = ("policy", "right found", "wrong taken", "merged", "s to merge", "s waited", "bytes/hour")

@@ -12,7 +12,7 @@ from vmdedup.cli import measure
 from vmdedup.cli.say import say, say_document
 
 if TYPE_CHECKING:
-    from vmdedup.experiment.scenario import Scenario
+    from vmdedup.scenario.model import Scenario
 
 app = typer.Typer(
     help="Real guests under QEMU and libvirt, merged by this machine's own ksmd. Needs root.\n\n\b\n"
@@ -186,9 +186,9 @@ def list_guests(as_json: _Json = False, connect: _Uri = _SYSTEM) -> int:
       vmdedup live list --json
     """
     from vmdedup.errors import VmdedupError
-    from vmdedup.live.libvirt.connection import Connection
-    from vmdedup.live.libvirt.node_memory import node_figures
-    from vmdedup.live.libvirt.removal import list_ours
+    from vmdedup.live.guests.connection import Connection
+    from vmdedup.live.guests.node_memory import node_figures
+    from vmdedup.live.guests.removal import list_ours
 
     with Connection(connect) as connection:
         found = list_ours(connection)
@@ -225,8 +225,8 @@ def remove_guests(
       vmdedup live remove --all
     """
     from vmdedup.errors import UsageError
-    from vmdedup.live.libvirt.connection import Connection
-    from vmdedup.live.libvirt.removal import list_ours, remove
+    from vmdedup.live.guests.connection import Connection
+    from vmdedup.live.guests.removal import list_ours, remove
 
     if bool(names) == every:
         raise UsageError("give names of guests, or --all; see vmdedup live list")
@@ -254,9 +254,9 @@ def restore(as_json: _Json = False) -> int:
       vmdedup live restore
     The next run does so by itself; where nothing is left, nothing is done.
     """
-    from vmdedup.live.alone import require_root
-    from vmdedup.live.before import settle
-    from vmdedup.live.lock import KsmLock
+    from vmdedup.live.ksm.alone import require_root
+    from vmdedup.live.ksm.before import settle
+    from vmdedup.live.ksm.lock import KsmLock
 
     require_root()
     lock = KsmLock()
@@ -273,8 +273,8 @@ def restore(as_json: _Json = False) -> int:
 
 def _load(scenario: str, *flags: Any) -> Scenario:
     """The scenario with the flags, in the order of Overrides, written over it."""
-    from vmdedup.experiment.load import load_scenario
-    from vmdedup.experiment.overrides import Overrides
+    from vmdedup.scenario.load import load_scenario
+    from vmdedup.scenario.overrides import Overrides
 
     return load_scenario(scenario, Overrides(*flags))
 

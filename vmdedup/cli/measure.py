@@ -25,8 +25,8 @@ def measure(
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON document on stdout.")] = False,
 ) -> int:
     """Returns the exit status."""
-    from vmdedup.experiment.realpart import measure_provisioned
     from vmdedup.result.directory import RunDirectory
+    from vmdedup.run.real.part import measure_provisioned
 
     with RunDirectory(output) as results:
         result = measure_provisioned(directory, results)

@@ -10,8 +10,8 @@ from vmdedup.cli.say import say, say_document, warn
 from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
-    from vmdedup.experiment.scenario import Scenario
     from vmdedup.live.provision.course import Report
+    from vmdedup.scenario.model import Scenario
 
 
 def run_by_ansible(
@@ -31,12 +31,12 @@ def run_by_ansible(
     image: for all guests. accelerator: auto, kvm or tcg. again: provision twice; VmdedupError if that changes anything.
     wait: seconds for KSM's lock.
     """
-    from vmdedup.experiment.output import choose_output
-    from vmdedup.experiment.realguests import real_plan
     from vmdedup.image.site import Site
     from vmdedup.live.provision.course import Wishes, provision
     from vmdedup.report.console import console
     from vmdedup.report.tasks import TaskView
+    from vmdedup.run.output import choose_output
+    from vmdedup.run.real.plan import real_plan
     from vmdedup.signals import Interrupt
 
     plan, notes = real_plan(scenario, image, accelerator)

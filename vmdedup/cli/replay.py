@@ -71,7 +71,7 @@ def _machine(on: On, script: Script) -> AbstractContextManager[Machine]:
 
         return EmulatedMachine(script)
     from vmdedup.limits import need_descriptors
-    from vmdedup.live.kernel import KernelMachine
+    from vmdedup.live.scripts.kernel import KernelMachine
 
     need_descriptors(DESCRIPTORS * script.most_alive(), f"{script.most_alive()} processes")
     return KernelMachine()

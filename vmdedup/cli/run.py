@@ -16,10 +16,10 @@ from vmdedup.cli.several import knobs_by_policy, run_each, show, split_policies
 from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
-    from vmdedup.experiment.overrides import Overrides
-    from vmdedup.experiment.scenario import Scenario
     from vmdedup.result.directory import RunDirectory
     from vmdedup.result.run import Result
+    from vmdedup.scenario.model import Scenario
+    from vmdedup.scenario.overrides import Overrides
 
 HELP = """Emulate a host of guests and ksmd, then say what was saved, for whom, how soon and at what cost.
 
@@ -137,8 +137,8 @@ class Options:
 
 def _overrides(flags: tuple[Any, ...], ksm_from: Path | None) -> Overrides:
     """The flags, in the order of Overrides, and the listing of a kernel's tunables that is named."""
-    from vmdedup.experiment.listed import listing_of
-    from vmdedup.experiment.overrides import Overrides
+    from vmdedup.scenario.listed import listing_of
+    from vmdedup.scenario.overrides import Overrides
 
     return replace(Overrides(*flags), ksm_from=listing_of(ksm_from) if ksm_from else None)
 
@@ -150,7 +150,7 @@ def load_each(
 
     If there are several, what they cost is counted alike for all, ksmd included.
     """
-    from vmdedup.experiment.load import load_scenario
+    from vmdedup.scenario.load import load_scenario
 
     notes: dict[str, None] = {}
 
@@ -173,7 +173,7 @@ def load_each(
 
 def _run(scenario: Scenario, options: Options) -> int:
     """Run, keep what came out, show it, and say where it is."""
-    from vmdedup.experiment.output import choose_output
+    from vmdedup.run.output import choose_output
 
     with choose_output(scenario, options.output) as directory, kept_rows(directory):
         result = _result(scenario, scenario.name, options, directory)
@@ -184,7 +184,7 @@ def _run(scenario: Scenario, options: Options) -> int:
 
 def _run_several(scenarios: list[Scenario], options: Options) -> int:
     """Run each, show what came out beside each other, and say where it is."""
-    from vmdedup.experiment.output import choose_output
+    from vmdedup.run.output import choose_output
 
     with choose_output(scenarios[0], options.output, shared=True) as directory:
         document = run_each(
@@ -198,9 +198,9 @@ def _run_several(scenarios: list[Scenario], options: Options) -> int:
 def _result(scenario: Scenario, title: str, options: Options, directory: RunDirectory) -> Result:
     """One run, seen on the terminal under a title."""
     from vmdedup.cli.console import ConsoleHandler, log_level
-    from vmdedup.experiment.run import run_scenario
     from vmdedup.report.console import console
     from vmdedup.report.live import LiveView
+    from vmdedup.run.run import run_scenario
 
     err = console(options.no_color)
     level = log_level(options.verbose, options.quiet)

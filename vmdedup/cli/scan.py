@@ -110,7 +110,7 @@ def _opened(name: str) -> str | Dump:
         return name
     from vmdedup.dump.process import ProcessDump
     from vmdedup.errors import GuestError, UsageError
-    from vmdedup.live.libvirt.guest import qemu_pid
+    from vmdedup.live.guests.guest import qemu_pid
 
     try:
         pid = qemu_pid(name.removeprefix("domain:"))

@@ -27,7 +27,7 @@ def list_scenarios() -> None:
     \b
       vmdedup scenario list
     """
-    from vmdedup.experiment.describe import describe_builtin
+    from vmdedup.scenario.describe import describe_builtin
 
     for line in describe_builtin():
         say(line)
@@ -40,7 +40,7 @@ def list_workloads() -> None:
     \b
       vmdedup scenario workloads
     """
-    from vmdedup.experiment.describe import describe_workloads
+    from vmdedup.scenario.describe import describe_workloads
 
     for line in describe_workloads():
         say(line)
@@ -54,7 +54,7 @@ def show(name: _NAME = "identical") -> None:
       vmdedup scenario show identical
       vmdedup scenario show mixed > mine.toml
     """
-    from vmdedup.experiment.load import find_source
+    from vmdedup.scenario.load import find_source
 
     say(find_source(name).text.removesuffix("\n"))
 
@@ -70,11 +70,11 @@ def check(name: _NAME) -> None:
     \b
       vmdedup scenario check mine.toml
     """
-    from vmdedup.experiment.describe import describe
-    from vmdedup.experiment.disks import check_disks
-    from vmdedup.experiment.load import load_scenario
-    from vmdedup.experiment.policies import is_own_file
-    from vmdedup.experiment.room import host_room
+    from vmdedup.run.disks import check_disks
+    from vmdedup.run.room import host_room
+    from vmdedup.scenario.describe import describe
+    from vmdedup.scenario.load import load_scenario
+    from vmdedup.scenario.policy import is_own_file
 
     scenario = load_scenario(name, runs=False, say=warn)
     check_disks(scenario)

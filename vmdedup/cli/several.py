@@ -11,9 +11,9 @@ from vmdedup.cli.keeping import kept_rows
 from vmdedup.cli.say import say_document
 
 if TYPE_CHECKING:
-    from vmdedup.experiment.scenario import Scenario
     from vmdedup.result.directory import RunDirectory
     from vmdedup.result.run import Result
+    from vmdedup.scenario.model import Scenario
 
 Run = Callable[["Scenario", str, "RunDirectory"], "Result"]  # scenario, title, where its rows go
 

@@ -14,9 +14,9 @@ from typing import Final
 from vmdedup.doctor.finding import Finding, Status, good, lack, note
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import Scene
-from vmdedup.live.accel import EMULATOR
-from vmdedup.live.available import Available, available_memory
-from vmdedup.live.libvirt.binding import start_command
+from vmdedup.live.guests.accel import EMULATOR
+from vmdedup.live.guests.binding import start_command
+from vmdedup.live.memory.available import Available, available_memory
 from vmdedup.units import GIB, format_size
 
 KVM: Final = "/dev/kvm"

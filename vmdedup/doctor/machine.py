@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from vmdedup.live.accel import Probe, probe
-from vmdedup.live.uncounted import zero_mappings
+from vmdedup.live.guests.accel import Probe, probe
+from vmdedup.live.ksm.uncounted import zero_mappings
 from vmdedup.ours import child
 
 KVM_GET_API_VERSION: Final = 0xAE00  # <linux/kvm.h>: _IO(KVMIO, 0x00)

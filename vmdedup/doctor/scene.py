@@ -10,8 +10,8 @@ from typing import Final
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.processes import Process, Vma, memory_map, read_processes
 from vmdedup.errors import UsageError
-from vmdedup.live.before import SUFFIX
-from vmdedup.live.lock import NAME
+from vmdedup.live.ksm.before import SUFFIX
+from vmdedup.live.ksm.lock import NAME
 
 KSM: Final = "/sys/kernel/mm/ksm"
 OURS: Final = "/run/vmdedup"  # root's folder: KSM's lock, and what is to be put back
@@ -24,7 +24,7 @@ class Scene:
 
     chosen: the one process that was asked for, or None. unread: pids whose maps were not read for lack of time.
     holder: the pid of a vmdedup that uses the kernel's KSM, or 0. left: files that say what a killed run has left.
-    uncounted: by pid, pages of mergeable processes that map the zero page without a counter (live.uncounted); those
+    uncounted: by pid, pages of mergeable processes that map the zero page without a counter (live.ksm.uncounted); those
     whose pages we may not see, or had no time for, are not in it.
     """
 

@@ -7,9 +7,9 @@ from multiprocessing.connection import Connection
 
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
-from vmdedup.host.scanner import ScannerProcess, commands_of
 from vmdedup.host.workers import Worker, serve, settle
 from vmdedup.ksm.ksmd import Ksmd
+from vmdedup.scanner.process import ScannerProcess, commands_of
 
 PRELOAD = "vmdedup.ksm.preload"
 

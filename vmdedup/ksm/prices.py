@@ -2,7 +2,8 @@
 
     ns = sum of how often each operation was done (work.py) × its price
 
-A list comes from `vmdedup calibrate` (live.calibration), which measures the kernel's ksmd on this host, or is BUILT_IN.
+A list comes from `vmdedup calibrate` (live.ksm.calibration), which measures the
+kernel's ksmd on this host, or is BUILT_IN.
 """
 
 from __future__ import annotations

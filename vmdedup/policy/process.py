@@ -13,11 +13,11 @@ from multiprocessing.connection import Connection
 
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
-from vmdedup.host.scanner import ScannerProcess, commands_of
 from vmdedup.host.workers import Worker, serve, settle
 from vmdedup.ksm.prices import bill_ns
 from vmdedup.policy.table import load_policy
 from vmdedup.policy.work import PRICES_NS
+from vmdedup.scanner.process import ScannerProcess, commands_of
 
 PRELOAD = "vmdedup.policy.preload"
 WARM = "VMDEDUP_WARM_POLICIES"  # in the fork server's environment: names of policies, a line each

@@ -19,17 +19,17 @@ from typing import Any
 
 from vmdedup.errors import VmdedupError
 from vmdedup.image.store import require
-from vmdedup.live.accel import choose
-from vmdedup.live.alone import require_root
-from vmdedup.live.kept import Kept
-from vmdedup.live.libvirt.guest import qemu_pid
-from vmdedup.live.libvirt.marks import start_time
+from vmdedup.live.guests.accel import choose
+from vmdedup.live.guests.guest import qemu_pid
+from vmdedup.live.guests.marks import start_time
+from vmdedup.live.ksm.alone import require_root
+from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.inventory import inventory, save_inventory
-from vmdedup.live.provision.orphans import Watch, take_away
 from vmdedup.live.provision.plan import STOP, RunPlan
 from vmdedup.live.provision.playbook import Ansible, Heard, find_ansible
-from vmdedup.live.session import KsmSession
+from vmdedup.live.watchers.kept import Kept
+from vmdedup.live.watchers.orphans import Watch, take_away
 from vmdedup.result.directory import json_bytes
 
 PREPARE, PROVISION = ("prepare", "images"), ("guests", "workload")

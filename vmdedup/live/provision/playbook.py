@@ -13,7 +13,7 @@ from typing import IO
 from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
 from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.lines import lines_of
-from vmdedup.live.provision.orphans import end_marked
+from vmdedup.live.watchers.orphans import end_marked
 from vmdedup.ours import child
 
 MARK = "VMDEDUP_ANSIBLE"  # in the environment of everything that a run starts

@@ -1,0 +1,51 @@
+"""A script's `set` steps on the kernel, while stepping ksmd needs some of the same tunables.
+
+Stepping parks pages_to_scan at 0 and keeps sleep_millisecs endless, and neither works under the scan-time
+advisor. What scripts can see of these three is only whether a write is refused; so each write really
+happens, in the state that the script believes in, and is undone at once. ksmd sleeps meanwhile, or scans
+batches of no pages.
+"""
+
+from __future__ import annotations
+
+from vmdedup.live.ksm.ksmd import Ksmd
+from vmdedup.live.ksm.sysfs import KsmFiles
+
+_NEEDS_SMALL_BATCHES_DRAINED = ("run", "max_page_sharing", "merge_across_nodes")
+
+
+class ScriptKnobs:
+    """The tunables as one script sees them; the advisor is none when it starts."""
+
+    def __init__(self, files: KsmFiles, ksmd: Ksmd) -> None:
+        self._files = files
+        self._ksmd = ksmd
+        self._advisor = "none"
+
+    def set(self, knob: str, value: str) -> None:
+        """Write a tunable. KnobError: the kernel refuses it."""
+        if knob in _NEEDS_SMALL_BATCHES_DRAINED:
+            self._ksmd.drain()
+        if knob in ("pages_to_scan", "advisor_mode"):
+            self._set_under_advisor(knob, value)
+            return
+        try:
+            self._files.write(knob, value)
+        finally:
+            if knob == "sleep_millisecs":
+                self._ksmd.park()
+            self._ksmd.wait_idle()
+
+    def _set_under_advisor(self, knob: str, value: str) -> None:
+        """Write with the script's advisor at work; afterwards it is off again and pages_to_scan parked.
+
+        ksmd must not be about to run: a new process may have woken it for what was to be a batch of no pages.
+        """
+        self._ksmd.wait_idle()
+        self._files.write("advisor_mode", self._advisor)
+        try:
+            self._files.write(knob, value)
+            self._advisor = self._files.choice("advisor_mode")
+        finally:
+            self._files.write("advisor_mode", "none")
+            self._files.write("pages_to_scan", 0)

@@ -1,0 +1,39 @@
+"""Address spaces of guests: how a worker process gets one, and how the parent knows where it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from vmdedup.errors import HostError
+from vmdedup.live.mapped.memory import RealMemory
+
+
+@dataclass(frozen=True)
+class Space:
+    """A guest's mapping as others see it: number of the guest, process, address, size in pages."""
+
+    mm: int
+    pid: int
+    base: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class NewMemory:
+    """Fills guest.memory.MemoryProvider: makes the mapping in the worker, and reports its address (0: none)."""
+
+    pages: int
+    name: str
+    report: Connection
+    mergeable: bool = True
+
+    def memory(self, mm: int) -> RealMemory:
+        """The memory of this guest. HostError: the system gives none."""
+        try:
+            memory = RealMemory(self.pages, self.name, self.mergeable)
+        except HostError:
+            self.report.send(0)
+            raise
+        self.report.send(memory.base)
+        return memory

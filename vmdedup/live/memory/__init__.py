@@ -1,0 +1,1 @@
+"""The memory of real processes, read from outside: frames, contents, huge pages."""

@@ -1,0 +1,28 @@
+"""Huge pages kept away from guests: while their memory is first touched, or from then on.
+
+QEMU advises its guests' RAM MADV_HUGEPAGE. When ksmd merges a part of a huge page, the kernel splits it and maps its
+pages of zeros to the shared zero page, uncounted; then no emulation without huge pages can tell the same figures.
+khugepaged works against it: it fills holes with zeros to make huge pages, of a paused guest's memory too.
+Source: Documentation/admin-guide/mm/transhuge.rst.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vmdedup.live.watchers.kept import Kept
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def without_huge_pages(kept: Kept, path: Path = HUGE_PAGES) -> None:
+    """Have the kernel make no more huge pages until `kept` ends, whatever programs advise. Those there are stay.
+
+    khugepaged stops, too. Nothing is done where a kernel has no huge pages.
+    """
+    if not path.exists():
+        return
+    text = path.read_text()
+    before = text.partition("[")[2].partition("]")[0] or text.strip()
+    if before != "never":
+        kept.write(path, "never", before)

@@ -1,0 +1,1 @@
+"""Those that put right what a killed run leaves: tunables, guests, folders."""

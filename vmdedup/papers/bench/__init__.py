@@ -1,0 +1,1 @@
+"""What all published experiments are made with: benches, runs, published figures, verdicts."""

@@ -1,0 +1,150 @@
+"""What an experiment is, and what it is given: a bench on which scenarios run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmdedup.errors import HostError, ScenarioError
+from vmdedup.papers.bench.published import Published
+from vmdedup.papers.bench.verdict import Row
+from vmdedup.result.run import Result
+from vmdedup.run.measure.row import Row as Sample
+from vmdedup.run.run import EXHAUSTED, run_scenario
+from vmdedup.scenario.checks import check
+from vmdedup.scenario.model import Scenario, validate
+
+Say = Callable[[str], None]
+PAPER, POSSIBLE = "paper", "possible"  # kinds of curves
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of points for the picture, or bars where x is words. No x: the only y is a level all the way.
+
+    panel: which of the pictures beside each other it is in. kind: "" for ours, PAPER, POSSIBLE; those have the label of
+    what they belong to.
+    """
+
+    label: str
+    x: Sequence[float] | Sequence[str]
+    y: Sequence[float]
+    panel: str = ""
+    kind: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The curve as --json has it: six digits, which no picture shows."""
+        named = {"label": self.label, "panel": self.panel, "kind": self.kind}
+        return named | {"x": [_digits(value) for value in self.x], "y": [_digits(value) for value in self.y]}
+
+
+def _digits(value: float | str) -> float | str:
+    return value if isinstance(value, str) else float(f"{value:.6g}")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an experiment found. axes: what x and y of the curves are. note: what has to be known to read it.
+
+    log: axes that go by powers of ten, "x" or nothing.
+    """
+
+    rows: Sequence[Row]
+    note: str = ""
+    axes: tuple[str, str] = ("", "")
+    curves: Sequence[Curve] = ()
+    log: str = ""
+
+
+class _Quiet:
+    """A watcher that tells who waits what is being done."""
+
+    def __init__(self, say: Say, name: str) -> None:
+        self._say, self._name = say, name
+
+    def sample(self, row: Sample) -> None:
+        """A new row of the series."""
+        self._say(f"{self._name}, {row['time_s']:.0f} s")
+
+    def event(self, text: str) -> None:
+        """What happens in a run is in its result."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dumped:
+    """What memory dumps hold. names: of the dumps; pages: uint8[n, 4096], one of them of zeros; zeros: further ones."""
+
+    names: Sequence[str]
+    pages: NDArray[np.uint8]
+    zeros: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where experiments run. quick: smaller, on generated disks only; say: progress; dumped: in place of our guests."""
+
+    quick: bool = False
+    say: Say = field(default=lambda text: None)
+    dumped: Dumped | None = None
+
+    def run(self, data: Mapping[str, Any]) -> Result:
+        """Run a scenario given as its data. ScenarioError: it is none. HostError: its host's memory ran out."""
+        scenario = scenario_of(data)
+        label = f"{scenario.name}: {Path(scenario.policy.name).stem}"
+        self.say(label)
+        result = run_scenario(scenario, _Quiet(self.say, label), logging.NullHandler())
+        if result.run["ended"] == EXHAUSTED:
+            raise HostError(f"{label}: {result.run['events'][-1]['text']}")
+        return result
+
+
+def scenario_of(data: Mapping[str, Any]) -> Scenario:
+    """The scenario that data describe. ScenarioError: what is wrong with them."""
+    scenario, problems = validate(data)
+    if scenario is not None:
+        problems = check(scenario)
+    if scenario is None or problems:
+        raise ScenarioError("; ".join(f"{problem.key}: {problem.text}" for problem in problems))
+    return scenario
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A published experiment. stand_in: our workload in place of the paper's, and why that is fair.
+
+    takes_dumps: whether it can do without our guests, given dumps of others' memory.
+    """
+
+    name: str
+    title: str
+    published: str
+    stand_in: str
+    measure: Callable[[Bench, Published], Finding]
+    takes_dumps: bool = False
+
+    def run(self, bench: Bench) -> dict[str, Any]:
+        """Run it. Returns what --json prints of it."""
+        published = Published.read(self.published)
+        found = self.measure(bench, published)
+        return {
+            "name": self.name,
+            "title": self.title,
+            "source": published.source,
+            "certainty": published.certainty,
+            "stand_in": self.stand_in if bench.dumped is None else _in_place(bench.dumped),
+            "note": found.note,
+            "rows": [row.document() for row in found.rows],
+            "axes": list(found.axes),
+            "log": found.log,
+            "curves": [curve.document() for curve in found.curves],
+        }
+
+
+def _in_place(dumped: Dumped) -> str:
+    return f"Memory dumps in place of the paper's workload: {', '.join(dumped.names)}."

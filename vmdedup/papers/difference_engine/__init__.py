@@ -1,0 +1,1 @@
+"""Experiments of Difference Engine. Gupta et al., OSDI 2008."""

@@ -1,0 +1,1 @@
+"""Experiments of ESX Server. Waldspurger, OSDI 2002."""

@@ -1,0 +1,1 @@
+"""What guests learn of each other, and what isolation costs."""

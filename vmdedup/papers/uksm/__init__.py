@@ -1,0 +1,1 @@
+"""Experiments of UKSM. Xia et al., FAST 2018."""

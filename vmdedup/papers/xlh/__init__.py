@@ -1,0 +1,1 @@
+"""Experiments of XLH. Miller et al., USENIX ATC 2013."""

@@ -1,0 +1,90 @@
+"""What a run asks of the place where its guests have their memory.
+
+    Emulation ──admit, release, bury──► Backend ◄──figures, mappings── Recorder
+        │                                  │
+        └──ticks──► GuestProcess           └──ksmd: Scanner ◄──batches── clock
+
+A policy of one's own plugs in here: with a Scanner of its own, or as a whole backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.vm import GuestProcess
+from vmdedup.run.measure.accounting import Mappings
+from vmdedup.scanner.protocol import Scanner
+
+Note = Callable[[str], None]
+Standing = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Pages at one moment, as result.columns describes them. breaks: None where nobody can count them.
+
+    forms: the columns of runs with a policy, for those.
+    """
+
+    allocated: int
+    used: int
+    zero: int
+    within: int
+    between: int
+    possible: int
+    breaks: int | None
+    forms: Mapping[str, int | float] = field(default_factory=dict)
+
+
+class Running(Protocol):
+    """A ksmd that runs freely."""
+
+    def standing(self) -> AbstractContextManager[None]:
+        """Inside, it may be asked, and told, things, and guests may come and go."""
+
+
+class Backend(Protocol):
+    """Guests' memory, and the ksmd that scans it."""
+
+    @property
+    def name(self) -> str:
+        """What run.json calls it: emulator or kernel."""
+
+    @property
+    def ksmd(self) -> Scanner:
+        """Who scans."""
+
+    def meet(self, standing: Standing, note: Note) -> None:
+        """Be told how to have every guest stand between two operations, and who hears what happens."""
+
+    def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
+        """A new guest, started. Its memory is scanned from now on, after that of all guests admitted before."""
+
+    def release(self, guest: GuestProcess) -> None:
+        """A guest has left, and given its memory back."""
+
+    def bury(self, guests: Sequence[GuestProcess]) -> None:
+        """Take back what dead guests had, while every other one stands."""
+
+    def free_ksmd(self) -> AbstractContextManager[Running]:
+        """ksmd scans by itself, in real time, inside."""
+
+    def figures(self) -> Figures:
+        """What is counted for a row of the series. Exact while nobody runs."""
+
+    def most_used(self, freely: bool) -> tuple[int, int] | None:
+        """How many frames have been in use, and how many there are; None: nobody counts them.
+
+        freely: at most so far, whoever was faster; else now, or all if they have been: the same in each run.
+        """
+
+    def mappings(self) -> Mappings:
+        """Who maps what now. Exact while nobody runs."""
+
+    def give_back(self) -> None:
+        """Return unused memory to the system if it is much, while nobody runs."""

@@ -1,0 +1,151 @@
+"""The emulator: an emulated host, and an emulated ksmd, or a policy in its place, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.vm import GuestProcess
+from vmdedup.host.layout import CTL_HINTS
+from vmdedup.host.logs import LogChannel
+from vmdedup.host.memory import Host
+from vmdedup.ksm.daemon import KsmdProcess
+from vmdedup.policy.process import Order, PolicyProcess
+from vmdedup.run.backend.base import Figures, Note, Running, Standing
+from vmdedup.run.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
+from vmdedup.run.backend.forms import Forms, stored_on
+from vmdedup.run.clock.free import FreeKsmd, FreePolicy
+from vmdedup.run.measure.accounting import Mappings
+from vmdedup.run.room import HostRoom, host_room
+from vmdedup.scanner.guarded import GuardedKsmd, GuardedPolicy
+from vmdedup.scenario.model import Scenario
+from vmdedup.scenario.plan import Plan
+from vmdedup.scenario.policy import policy_kind
+from vmdedup.units import MIB
+
+_WORTH_RETURNING = 64 * MIB
+
+
+class Emulator:
+    """Fills run.backend.base.Backend."""
+
+    name = "emulator"
+
+    def __init__(self, host: Host, ksmd: GuardedKsmd, logs: LogChannel, share: float | None = None) -> None:
+        """share: of one core, that a policy which runs freely has."""
+        self.host = host
+        self._share = share
+        self.ksmd = ksmd
+        self._logs = logs
+        self._forms = Forms(host) if isinstance(ksmd, GuardedPolicy) else None
+        self._breaks = BreakCounter()
+
+    def meet(self, standing: Standing, note: Note) -> None:
+        """Be told how to have every guest stand; a ksmd that has died is started again meanwhile."""
+        self.ksmd.standing, self.ksmd.note = standing, note
+
+    def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
+        """A new guest, started, in an address space of the host."""
+        memory = self.host.add(spec.memory_pages, spec.name, spec.node, domain=spec.domain)
+        if spec.mergeable:
+            self.ksmd.enter(memory.mm)
+        else:
+            memory.unmergeable(0, memory.pages - 1)
+        guest = GuestProcess(spec, self.host, memory.mm, disk, logs=self._logs)
+        try:
+            guest.start()
+        except BaseException:
+            guest.kill()
+            raise
+        return guest
+
+    def release(self, guest: GuestProcess) -> None:
+        """Have ksmd forget the guest's pages when it comes by."""
+        if guest.spec.mergeable:
+            self.ksmd.exit(guest.mm)
+        else:
+            self.host.release(guest.mm)
+
+    def bury(self, guests: Sequence[GuestProcess]) -> None:
+        """Take back what dead guests had: host memory is counted afresh."""
+        for guest in guests:
+            self.host.bury(guest.mm)
+        if guests:
+            self.host.recover()
+        for guest in guests:
+            self.release(guest)
+
+    def free_ksmd(self) -> AbstractContextManager[Running]:
+        """A thread drives ksmd inside."""
+        return FreePolicy(self.ksmd, self._share) if isinstance(self.ksmd, GuardedPolicy) else FreeKsmd(self.ksmd)
+
+    def figures(self) -> Figures:
+        """Counted from the host's page tables and frames."""
+        allocated_by_guest, placed_by_guest = self.host.allocated()
+        allocated, placed = int(allocated_by_guest.sum()), int(placed_by_guest.sum())
+        zero, within, between = saved_pages(self.host)
+        free_zeros = bool(self.ksmd.get("use_zero_pages"))
+        return Figures(
+            allocated=allocated,
+            used=self.host.frames_in_use(),
+            zero=zero + placed,
+            within=within,
+            between=between,
+            possible=possible_on(self.host, allocated, placed, free_zeros),
+            breaks=self._breaks.total(self.host),
+            forms=self._forms.figures() if self._forms is not None else {},
+        )
+
+    def most_used(self, freely: bool) -> tuple[int, int] | None:
+        """The host's own mark; in lockstep only where it is all, since a copy's frame may be taken before another is
+        given back, or after."""
+        most, there = self.host.frames_at_most(), self.host.capacity
+        return (most if freely or most >= there else self.host.frames_in_use()), there
+
+    def mappings(self) -> Mappings:
+        """Counted from the host's page tables."""
+        return host_mappings(self.host, stored_on(self.host) if self._forms is not None else None)
+
+    def give_back(self) -> None:
+        """Punch holes where free frames are."""
+        resident, page = self.host.segment.resident(), self.host.page_size
+        if resident - self.host.frames_in_use() * page > max(_WORTH_RETURNING, resident // 8):
+            self.host.trim()
+
+    def close(self) -> None:
+        """End ksmd, and let go of the host's memory."""
+        self.ksmd.close()
+
+
+@contextmanager
+def open_emulator(
+    scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
+) -> Iterator[Emulator]:
+    """An emulated host, and its ksmd. room: what the host gets. HostError: this machine cannot hold it."""
+    kind = None if scenario.policy.is_plain else policy_kind(scenario)
+    host = Host.create(
+        pages=scenario.pages,
+        frames=(room or host_room(scenario)).frames,
+        mms=len(planned.specs),
+        nodes=scenario.host.numa_nodes,
+        swap=kind is not None and kind.needs_swap,
+    )
+    if kind is not None and kind.wants_hints:
+        host.arrays.ctl[CTL_HINTS] = 1
+    try:
+        emulator = Emulator(host, _ksmd(scenario, host, logs), logs, scenario.policy.cpu)
+        try:
+            yield emulator
+        finally:
+            emulator.close()
+    finally:
+        host.close()
+
+
+def _ksmd(scenario: Scenario, host: Host, logs: LogChannel) -> GuardedKsmd:
+    """The emulated ksmd, or the policy that the scenario names, not told of its tunables yet."""
+    if scenario.policy.is_plain:
+        return GuardedKsmd(KsmdProcess(host, logs))
+    return GuardedPolicy(PolicyProcess(host, Order(scenario.policy.name, scenario.seed), logs))

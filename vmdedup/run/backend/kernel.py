@@ -1,0 +1,180 @@
+"""The kernel under us: guests' memory in real mappings, scanned by the machine's own ksmd.
+
+What belongs to an emulated host has no meaning here: its memory is this machine's, and its nodes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+
+from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.vm import GuestProcess
+from vmdedup.host.logs import LogChannel
+from vmdedup.live.ksm.alone import mergeable_processes, require_ksm, require_root
+from vmdedup.live.ksm.lock import process_name
+from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.ksm.sysfs import KsmFiles
+from vmdedup.live.mapped.census import Census, Counter
+from vmdedup.live.mapped.ksmd import KernelKsmd
+from vmdedup.live.mapped.space import NewMemory, Space
+from vmdedup.live.memory.available import available_memory
+from vmdedup.run.backend.base import Figures, Note, Running, Standing
+from vmdedup.run.measure.accounting import Mappings
+from vmdedup.run.measure.possible import ZERO_WORD, possible_pages
+from vmdedup.run.room import HostRoom
+from vmdedup.scenario.model import PAGE_SIZE, Scenario
+from vmdedup.scenario.plan import Plan
+from vmdedup.units import format_size
+
+_ROOM = 0.9  # share of this machine's available memory that guests may take
+
+
+class Kernel:
+    """Fills run.backend.base.Backend."""
+
+    name = "kernel"
+
+    def __init__(self, session: KsmSession, guests: int, logs: LogChannel) -> None:
+        """guests: how many there will be at most."""
+        self.ksmd = KernelKsmd(session)
+        self.spaces: dict[int, Space] = {}
+        self._counter = Counter(guests + 1)
+        self._admitted = 0
+        self._logs = logs
+        self._note: Note = lambda text: None
+        self._intruders: set[int] = set()
+
+    def meet(self, standing: Standing, note: Note) -> None:
+        """Be told who hears what happens."""
+        self._note = note
+
+    def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
+        """A new guest, started; its mapping is there, and on ksmd's list, when this returns."""
+        self._admitted += 1
+        ours, theirs = Pipe(duplex=False)
+        with ours, theirs:
+            memory = NewMemory(spec.memory_pages, spec.name, theirs, spec.mergeable)
+            guest = GuestProcess(spec, memory, self._admitted, disk, logs=self._logs)
+            try:
+                guest.start()
+                self._settle(guest, ours)
+            except BaseException:
+                guest.kill()
+                raise
+        return guest
+
+    def _settle(self, guest: GuestProcess, report: Connection) -> None:
+        """Learn where the guest's mapping is. One that is dead already says so when it is next spoken to."""
+        assert guest.pid is not None
+        assert guest.sentinel is not None
+        ready = wait([report, guest.sentinel])
+        if report in ready and (base := report.recv()):
+            self.spaces[guest.mm] = Space(guest.mm, guest.pid, base, guest.spec.memory_pages)
+            self.ksmd.pids[guest.mm] = guest.pid
+
+    def release(self, guest: GuestProcess) -> None:
+        """Forget where the guest's memory was; the kernel has taken it back."""
+        self.spaces.pop(guest.mm, None)
+        self.ksmd.exit(guest.mm)
+
+    def bury(self, guests: Sequence[GuestProcess]) -> None:
+        """Forget where the guests' memory was; the kernel has taken it back."""
+        for guest in guests:
+            self.release(guest)
+
+    def free_ksmd(self) -> AbstractContextManager[Running]:
+        """The kernel's ksmd runs by its tunables inside."""
+        return self.ksmd.free()
+
+    def figures(self) -> Figures:
+        """Counted from page maps and contents, from outside the guests."""
+        self._look_for_intruders()
+        census = self._census()
+        mappings = _mappings(census)
+        placed, allocated = int(census.zero_placed.sum()), int(census.allocated.sum())
+        zero, within, between = mappings.saved()
+        free_zeros = bool(self.ksmd.get("use_zero_pages"))
+        return Figures(
+            allocated=allocated,
+            used=len(census.frames),
+            zero=zero + placed,
+            within=within,
+            between=between,
+            possible=possible_pages(census.hashes, allocated, placed, free_zeros),
+            breaks=self.ksmd.breaks(),
+        )
+
+    def most_used(self, freely: bool) -> tuple[int, int] | None:
+        """Nobody counts what a real machine uses for these guests between two samples."""
+        return None
+
+    def mappings(self) -> Mappings:
+        """Counted from page maps, from outside the guests."""
+        return _mappings(self._census())
+
+    def _census(self) -> Census:
+        return self._counter.take(self.spaces.values())
+
+    def _look_for_intruders(self) -> None:
+        """Tell, once each, of other processes whose memory ksmd scans too."""
+        ours = {space.pid for space in self.spaces.values()}
+        for pid in set(mergeable_processes()) - ours - self._intruders:
+            self._intruders.add(pid)
+            self._note(
+                f"process {pid} ({process_name(pid)}) has mergeable memory now, which ksmd scans too: "
+                "KSM's counters are not the guests' alone"
+            )
+
+    def give_back(self) -> None:
+        """Nothing: what a process frees is free."""
+
+    def close(self) -> None:
+        """Let go of what counting and ksmd's clock hold."""
+        self._counter.close()
+        self.ksmd.close()
+
+
+def _mappings(census: Census) -> Mappings:
+    return Mappings(census.allocated, census.zero_placed, census.pairs, lambda frames: census.hashes == ZERO_WORD)
+
+
+def check_kernel(scenario: Scenario) -> None:
+    """EnvironmentLacksError, HostError, UsageError: why this machine's kernel cannot run the scenario."""
+    require_root()
+    files = KsmFiles()
+    try:
+        require_ksm(files)
+    finally:
+        files.close()
+    if os.sysconf("SC_PAGE_SIZE") != PAGE_SIZE:
+        raise EnvironmentLacksError(f"guests have pages of {PAGE_SIZE} bytes, this kernel others; use the emulator")
+    if scenario.host.numa_nodes > 1:
+        raise UsageError("numa_nodes: the kernel's nodes are this machine's; leave it out, or use the emulator")
+    wanted, room = scenario.pages * PAGE_SIZE, int(available_memory().bytes * _ROOM)
+    if scenario.host.memory is not None and scenario.host.memory < wanted:
+        raise UsageError("host.memory: the kernel's memory is this machine's; leave it out, or use the emulator")
+    if wanted > room:
+        raise HostError(
+            f"the guests have {format_size(wanted)} before anything is merged, but only {format_size(room)} can be "
+            "taken here; run fewer or smaller guests, or use the emulator"
+        )
+
+
+@contextmanager
+def open_kernel(
+    scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
+) -> Iterator[Kernel]:
+    """The kernel's KSM for this run alone; tunables are as before afterwards, also if this process is killed.
+
+    EnvironmentLacksError: no root, no KSM, somebody else uses it, or has mergeable memory.
+    """
+    with ExitStack() as stack:
+        kernel = Kernel(stack.enter_context(KsmSession()), len(planned.specs), logs)
+        stack.callback(kernel.close)
+        yield kernel

@@ -1,0 +1,74 @@
+"""Virtual time: in each tick all guests live their slice in parallel, then ksmd scans its share.
+
+    tick        guests ║ guests ║ guests   all at once, on as many cores as there are
+                └──────── all done ───────┘
+                ksmd scans until the end of the tick
+                every sample_interval: a row
+
+Nothing depends on real time or on who was faster: guests do not write what others read, and ksmd works alone.
+So the same scenario and seed give the same rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from vmdedup.run.clock.cost import BilledCost, FlatCost, TalliedCost
+from vmdedup.run.clock.policy_share import PolicyShare
+from vmdedup.run.clock.share import MILLISECOND, KsmdShare
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.measure.recorder import Recorder
+from vmdedup.run.pricing import MEASURED, PAGE_COST, Pricing
+from vmdedup.scanner.guarded import GuardedPolicy
+from vmdedup.scenario.model import Scenario
+from vmdedup.signals import Interrupt
+from vmdedup.units import SECOND_NS
+
+
+def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, interrupt: Interrupt) -> None:
+    """Run to the end, or to the end of the tick in which it is interrupted, or until no guest is left."""
+    share = _share(scenario, emulation, recorder.pricing)
+    seconds = _stated(emulation, recorder.pricing, share)
+    tick, interval = scenario.host.tick, scenario.host.sample_interval
+    emulation.apply_until(0)
+    recorder.sample(emulation, 0.0)
+    while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
+        _tick(emulation, recorder, share, min(tick, scenario.duration - recorder.now))
+        if recorder.now % interval == 0:
+            recorder.sample(emulation, seconds())
+            emulation.backend.give_back()
+    recorder.sample_last(emulation, seconds())
+
+
+def _share(scenario: Scenario, emulation: Emulation, prices: Pricing) -> KsmdShare | PolicyShare:
+    scanner = emulation.ksmd
+    flat = FlatCost(prices.page_cost) if prices.page_cost is not None else None
+    if isinstance(scanner, GuardedPolicy):
+        scanner.prices = prices.virtual
+        own = TalliedCost(scanner, prices.virtual) if scanner.is_tallied else BilledCost(scanner)
+        return PolicyShare(scanner, flat or own, scenario.policy.cpu)
+    return KsmdShare(scanner, flat or TalliedCost(scanner, prices.virtual))
+
+
+def _stated(emulation: Emulation, prices: Pricing, share: KsmdShare | PolicyShare) -> Callable[[], float]:
+    """What tells the CPU seconds to be stated, so far."""
+    if prices.source == PAGE_COST:
+        return lambda: share.cpu / SECOND_NS
+    if prices.source == MEASURED:
+        return emulation.ksmd.cpu_seconds
+    return lambda: prices.seconds(emulation.ksmd.work_done())
+
+
+def _tick(emulation: Emulation, recorder: Recorder, share: KsmdShare | PolicyShare, length: int) -> None:
+    began = time.monotonic()
+    try:
+        emulation.apply_until(recorder.now)
+        emulation.run_slice(length / MILLISECOND)
+    finally:  # also of a tick that the host has no memory for: it ends then
+        recorder.now += length
+    recorder.look(emulation)
+    between = time.monotonic()
+    share.scan_until(recorder.now)
+    recorder.waits["guests"] += between - began
+    recorder.waits["ksmd"] += time.monotonic() - between

@@ -1,0 +1,179 @@
+"""Guests at work on a backend, and what is done to them during a run.
+
+plan ──► start ─► GuestProcess ─► ticks ──► pause, resume, reboot, leave
+                      │ dies (killed, or broken down)
+                      ▼
+         its memory is taken back, the run goes on
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from vmdedup.errors import GuestError, HostError
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.guest.vm import GuestProcess
+from vmdedup.run.backend.base import Backend, Note
+from vmdedup.scanner.protocol import Scanner
+from vmdedup.scenario.plan import Action, Plan
+
+Command = Callable[[GuestProcess], object]
+_log = logging.getLogger(__name__)
+
+
+class Emulation:
+    """Guests on a backend. note: told what happens, a line each. Ends every guest's process on close()."""
+
+    def __init__(self, plan: Plan, backend: Backend, disks: Mapping[DiskSpec, Disk], note: Note) -> None:
+        self.plan = plan
+        self.backend = backend
+        self.guests: dict[int, GuestProcess] = {}
+        self._disks = disks
+        self._note = note
+        self._pending = list(plan.actions)
+        self._unburied: list[GuestProcess] = []
+        backend.meet(self.standing, note)
+
+    @property
+    def ksmd(self) -> Scanner:
+        """Who scans the guests' memory."""
+        return self.backend.ksmd
+
+    # Guests
+
+    def alive(self) -> Iterator[GuestProcess]:
+        """Guests that have started and have neither left nor died."""
+        return (guest for guest in self.guests.values() if guest.state not in ("left", "dead"))
+
+    @property
+    def over(self) -> bool:
+        """Whether no guest is alive and none will start."""
+        to_come = any(action.do == "start" for action in self._pending)
+        return not to_come and not any(True for _ in self.alive())
+
+    @property
+    def survivors(self) -> int:
+        """Guests that have not died: still alive, or gone as they were told to."""
+        return sum(guest.state != "dead" for guest in self.guests.values())
+
+    def apply_until(self, now: int) -> None:
+        """Do everything that is due at `now` (nanoseconds since the run began)."""
+        due = [action for action in self._pending if action.at <= now]
+        self._pending = self._pending[len(due) :]
+        for action in due:
+            self._apply(action)
+        self._settle()
+
+    def _apply(self, action: Action) -> None:
+        name = self.plan.specs[action.guest].name
+        guest = self.guests.get(action.guest)
+        if action.do == "start":
+            self._start(action.guest)
+        elif guest is None or guest.state in ("left", "dead"):
+            self._note(f"{name} cannot {action.do}: it is {'not started' if guest is None else guest.state}")
+        else:
+            self._note(f"{name}: {action.do}")
+            self._each([guest], _COMMANDS[action.do])
+            if guest.state == "left":
+                self.backend.release(guest)
+
+    def _start(self, number: int) -> None:
+        spec = self.plan.specs[number]
+        self.guests[number] = self.backend.admit(spec, self._disks[spec.disk])
+
+    def run_slice(self, milliseconds: float) -> None:
+        """Let every running guest live for so long, all in parallel."""
+        running = [guest for guest in self.alive() if guest.state == "running"]
+        self._each(running, lambda guest: guest.begin_tick(milliseconds))
+        self._settle()
+
+    # Real time
+
+    def run_free(self) -> None:
+        """Let every running guest live in real time."""
+        self._each([guest for guest in self.alive() if guest.state == "running"], GuestProcess.run_free)
+
+    def stop_free(self) -> None:
+        """Have every guest stand between two operations; those found dead are buried."""
+        self._each([guest for guest in self.alive() if guest.state == "free"], GuestProcess.stop_free)
+        self._settle()
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Every guest stands between two operations inside; those that ran free run on afterwards."""
+        free = [guest for guest in self.alive() if guest.state == "free"]
+        self._each(free, GuestProcess.stop_free)
+        self._await()
+        yield
+        self._bury()
+        self._each([guest for guest in free if guest.state == "running"], GuestProcess.run_free)
+
+    def is_due(self, now: int) -> bool:
+        """Whether something is to be done at `now`."""
+        return bool(self._pending) and self._pending[0].at <= now
+
+    def fallen(self) -> bool:
+        """Whether a guest's process has ended by itself, and what it had is not taken back yet."""
+        return bool(self._unburied) or any(not guest.is_alive() for guest in self.alive())
+
+    def _each(self, guests: Iterable[GuestProcess], command: Command) -> None:
+        """Do something with each guest. Those found dead, or that die of it, are to be buried."""
+        for guest in guests:
+            try:
+                command(guest)
+            except HostError:
+                self._unburied.append(guest)  # there is no memory for it: its process has ended
+                raise
+            except GuestError as error:
+                if guest.state != "dead":
+                    raise
+                self._note(f"{error}; the run goes on without it")
+                _log.warning("%s; the run goes on without it", error)
+                self._unburied.append(guest)
+
+    def _await(self) -> None:
+        """Wait until every guest that does not run free has done what it was told last: it stands then."""
+        self._each([guest for guest in self.alive() if guest.state != "free"], GuestProcess.ready)
+
+    def _settle(self) -> None:
+        """Have everybody stand, none running free, and bury the dead."""
+        self._await()
+        self._bury()
+
+    def stand_down(self) -> None:
+        """Have everybody stand once the host's memory has run out; who found none either is dead, too."""
+        for guest in list(self.alive()):
+            with suppress(HostError):
+                self._each([guest], GuestProcess.stop_free if guest.state == "free" else GuestProcess.ready)
+        self._bury()
+
+    def _bury(self) -> None:
+        """Take back what dead guests had. Only while every guest stands."""
+        dead, self._unburied = self._unburied, []
+        self.backend.bury(dead)
+
+    def close(self) -> None:
+        """End every guest's process, whatever it is doing."""
+        for guest in self.guests.values():
+            guest.kill()
+
+
+def _pause(guest: GuestProcess) -> None:
+    if guest.state != "paused":
+        guest.pause()
+
+
+def _resume(guest: GuestProcess) -> None:
+    if guest.state == "paused":
+        guest.resume()
+
+
+_COMMANDS: Mapping[str, Command] = {
+    "pause": _pause,
+    "resume": _resume,
+    "reboot": GuestProcess.reboot,
+    "leave": GuestProcess.leave,
+}

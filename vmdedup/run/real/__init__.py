@@ -1,0 +1,1 @@
+"""Real guests of a scenario: planned, started, measured under the kernel's own ksmd."""

@@ -1,0 +1,135 @@
+"""One run: a backend and guests built from a scenario, driven by its clock, and taken down again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from typing import Final
+
+from vmdedup.errors import HostError, UsageError, VmdedupError, WorkerDiedError
+from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
+from vmdedup.host.logs import LogChannel, Logs
+from vmdedup.host.workers import fork_server, start_server
+from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
+from vmdedup.limits import need_descriptors
+from vmdedup.policy.process import PRELOAD as POLICY_PRELOAD
+from vmdedup.policy.process import warm_policies
+from vmdedup.result.directory import WORTH_KEEPING, RunDirectory
+from vmdedup.result.run import Result
+from vmdedup.run.backend.base import Backend
+from vmdedup.run.backend.emulator import open_emulator
+from vmdedup.run.backend.kernel import check_kernel, open_kernel
+from vmdedup.run.clock.lockstep import run_lockstep
+from vmdedup.run.clock.wall import run_wall
+from vmdedup.run.disks import open_disks
+from vmdedup.run.emulation import Emulation
+from vmdedup.run.measure.recorder import Recorder
+from vmdedup.run.measure.rows import Watcher
+from vmdedup.run.pricing import pricing
+from vmdedup.run.room import HostRoom, host_room
+from vmdedup.run.unstick import Unstick
+from vmdedup.run.warm import warm_up
+from vmdedup.scenario.model import Scenario
+from vmdedup.scenario.plan import Plan, plan
+from vmdedup.scenario.policy import write_tunables
+from vmdedup.signals import Interrupt
+
+COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
+EXHAUSTED, BROKEN = "host memory exhausted", "scanner broke down"
+_log = logging.getLogger(__name__)
+DESCRIPTORS = 4  # of a guest in this process: its pipe, its sentinel and life line, one to spare
+
+Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
+_CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
+
+
+def _check_kernel(scenario: Scenario) -> HostRoom | None:
+    if not scenario.policy.is_plain:
+        raise UsageError("the kernel has its own ksmd only; leave the policy out, or use the emulator")
+    check_kernel(scenario)
+    return None
+
+
+Opener = Callable[[Scenario, Plan, LogChannel, "HostRoom | None"], AbstractContextManager[Backend]]
+Check = Callable[[Scenario], "HostRoom | None"]
+# By name: what tells whether it can run a scenario at all, and how large its host gets; and what opens it.
+BACKENDS: Final[Mapping[str, tuple[Check, Opener]]] = {
+    "emulator": (host_room, open_emulator),
+    "kernel": (_check_kernel, open_kernel),
+}
+
+
+def run_scenario(
+    scenario: Scenario,
+    watcher: Watcher,
+    log_handler: logging.Handler,
+    log_level: int = logging.WARNING,
+    backend: str = "emulator",
+    directory: RunDirectory | None = None,
+) -> Result:
+    """Run a scenario to its end, until Ctrl-C, or until, after the first sample, the host's memory runs out or ksmd,
+    or the policy, breaks down.
+
+    watcher: sees every sample and event. backend: of BACKENDS. directory: where rows go while the run goes on.
+
+    log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
+    """
+    check, open_backend = BACKENDS[backend]
+    room = check(scenario)
+    prices = pricing(scenario, backend)
+    planned = plan(scenario)
+    need_descriptors(DESCRIPTORS * len(planned.specs), f"{len(planned.specs)} guests")
+    with Logs(log_handler, log_level) as logs:
+        recorder = Recorder(scenario, watcher, prices, room, directory)
+        disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
+        watcher.event("starting (the first run compiles its kernels, which takes a minute)")
+        _start_fork_server(scenario)
+        warm_up()
+        with open_backend(scenario, planned, logs.channel(), room) as opened:
+            emulation = Emulation(planned, opened, disks, recorder.event)
+            try:
+                return _run(scenario, emulation, recorder, room)
+            finally:
+                emulation.close()
+
+
+def _start_fork_server(scenario: Scenario) -> None:
+    """Let the server of ksmd and guests load and compile what they need while this process does the same."""
+    if not scenario.policy.is_plain:
+        warm_policies(scenario.policy.name)
+    fork_server(KSMD_PRELOAD if scenario.policy.is_plain else POLICY_PRELOAD, *GUEST_PRELOAD)
+    start_server()
+
+
+def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder, room: HostRoom | None) -> Result:
+    write_tunables(scenario, emulation.ksmd, recorder.event)
+    with Interrupt() as interrupt, Unstick(interrupt):
+        try:
+            _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
+            ended = _ended(emulation, interrupt)
+        except (HostError, WorkerDiedError) as error:
+            if recorder.rows < WORTH_KEEPING:
+                raise _with_note(error, room) from None
+            recorder.look(emulation)
+            recorder.event(str(error))
+            emulation.stand_down()
+            ended = EXHAUSTED if isinstance(error, HostError) else BROKEN
+            if ended == EXHAUSTED:
+                with suppress(WorkerDiedError):
+                    recorder.sample_death(emulation)
+            if ended == BROKEN:
+                _log.error("%s", error)
+        return recorder.result(emulation, ended)
+
+
+def _with_note(error: VmdedupError, room: HostRoom | None) -> VmdedupError:
+    """A host that is full at once, with why it is as small as it is."""
+    is_full = isinstance(error, HostError) and room is not None and room.note
+    return HostError(f"{error}; {room.note}") if is_full and room is not None else error
+
+
+def _ended(emulation: Emulation, interrupt: Interrupt) -> str:
+    if interrupt.wanted:
+        return INTERRUPTED
+    return COMPLETE if emulation.survivors else ALL_DEAD

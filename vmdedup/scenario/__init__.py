@@ -1,0 +1,1 @@
+"""Scenarios: what is to be run, from TOML and flags to checked sections, and its guests one by one."""

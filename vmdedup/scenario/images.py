@@ -1,0 +1,112 @@
+"""Groups of guests whose memory comes from a dump or a recording: which keys they have, and how large they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path as FilePath
+
+from vmdedup.errors import UsageError
+from vmdedup.guest.image import ImageSpec, open_life
+from vmdedup.recording.reader import Recording
+from vmdedup.scenario.model import PAGE_SIZE, GuestSection, Scenario
+from vmdedup.scenario.problems import Path, Problem
+from vmdedup.units import format_size
+
+MOST_NAME = 32  # letters, as in a scenario
+# Keys that decide what an emulated guest does, which one that comes from an image has done already.
+FOREIGN = (
+    *("workload", "parameters", "disk", "variant", "variants", "heap", "boot"),
+    *("free_pages", "aslr", "jitter", "kernel_mib"),
+)
+
+
+def image_spec(group: GuestSection, number: int) -> ImageSpec | None:
+    """Where the memory of guest `number` of the group comes from; None: the guest makes it."""
+    if group.image is not None:
+        return ImageSpec(group.image)
+    if group.replay is not None:
+        guest = number if group.guest is None else group.guest
+        return ImageSpec(group.replay, True, guest, 1.0 if group.speed is None else group.speed)
+    return None
+
+
+def guest_names(group: GuestSection) -> list[str]:
+    """The names of a group's guests: those that were recorded, of guests that replay; else the group's, and a number.
+
+    A group that has a name of its own says it before each of them.
+    """
+    if group.replay is None:
+        return _numbered(group.name, group.count)
+    own = "" if group.name == GuestSection.model_fields["name"].default else group.name
+    if group.guest is not None or (own and group.count == 1):
+        return _numbered(own or _fit(str(group.guest)), group.count)
+    with Recording(group.replay) as recording:
+        recorded = [_fit(f"{own}-{guest.name}" if own else guest.name) for guest in recording.guests[: group.count]]
+    names: list[str] = []
+    for number in range(group.count):
+        rounds = number // len(recorded)
+        names.append(f"{recorded[number % len(recorded)]}-{rounds}" if rounds else recorded[number])
+    return names
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [f"{name}-{number}" for number in range(count)] if count > 1 else [name]
+
+
+def _fit(name: str) -> str:
+    """A recorded name, which may hold anything, as guests of a scenario may be called."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name[:MOST_NAME])
+    return plain if plain[:1].isalnum() else f"g{plain}"[:MOST_NAME]
+
+
+def check_image(group: GuestSection, path: Path) -> Iterator[Problem]:
+    """What a group says that does not go together with its image, or without one."""
+    if group.image is not None and group.replay is not None:
+        text = "a guest comes from an image or from a recording, not from both; leave one of them out"
+        yield Problem((*path, "replay"), text)
+    for key in ("guest", "speed"):
+        if getattr(group, key) is not None and group.replay is None:
+            yield Problem((*path, key), "says how to replay, and nothing is replayed; give replay, or leave it out")
+    if group.image is None and group.replay is None:
+        return
+    kind = "image" if group.image is not None else "replay"
+    for key in FOREIGN:
+        if key in group.model_fields_set:
+            yield Problem((*path, key), f"does not apply to guests whose memory comes from {kind}; leave it out")
+
+
+def with_images(scenario: Scenario, folder: FilePath | None) -> tuple[Scenario, list[Problem]]:
+    """The scenario with each image's path made to start at the folder, and its size as its group's memory.
+
+    Opens each image once. Returns also what is wrong with them.
+    """
+    groups, problems = list(scenario.guests), []
+    for number, group in enumerate(groups):
+        kind = "image" if group.image is not None else "replay"
+        path = getattr(group, kind)
+        if path is None:
+            continue
+        groups[number] = placed = group.model_copy(update={kind: str((folder or FilePath()) / path)})
+        try:
+            pages = _pages(placed)
+        except UsageError as error:
+            problems.append(Problem(("guests", number, kind), str(error)))
+            continue
+        if "memory" in group.model_fields_set and group.memory != pages * PAGE_SIZE:
+            text = f"{format_size(group.memory)} is not what {path} holds; leave it out, or give {pages * PAGE_SIZE}"
+            problems.append(Problem(("guests", number, "memory"), text))
+        groups[number] = placed.model_copy(update={"memory": pages * PAGE_SIZE})
+    return scenario.model_copy(update={"guests": groups}), problems
+
+
+def _pages(group: GuestSection) -> int:
+    """Pages of the largest guest of the group, so that one size does for all."""
+    if group.replay is not None and group.guest is None:
+        with Recording(group.replay) as recording:
+            return max(guest.pages for guest in recording.guests[: group.count])
+    spec = image_spec(group, 0)
+    assert spec is not None
+    with closing(open_life(spec)) as life:
+        return life.pages
