@@ -17,12 +17,12 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-import dump_writers as write
-import dump_writers_odd as odd
-from dump_contents import contents_of
-from dump_writers_samples import BIG, FILES, MEMORY, PAGES, SOME_ABSENT
-from real_dumps import dump_all, filtered
-from second_readers import (
+from kit import dump_writers as write
+from kit import dump_writers_odd as odd
+from kit.dump_contents import contents_of
+from kit.dump_writers_samples import BIG, FILES, MEMORY, PAGES, SOME_ABSENT
+from kit.real_dumps import dump_all, filtered
+from kit.second_readers import (
     NotInstalledError,
     Pages,
     RefusedError,
@@ -35,7 +35,6 @@ from second_readers import (
     versions,
     volatility_pages,
 )
-
 from vmdedup.dump.open import open_dump
 
 Reader = Callable[[], Pages]

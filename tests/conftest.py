@@ -10,8 +10,8 @@ from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
-from leftovers import MARK, children, held_by_others, marked, shared_memory, tunables, wait_for_none
 
+from kit.leftovers import MARK, children, held_by_others, marked, shared_memory, tunables, wait_for_none
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.jit.kernel import BOUNDSCHECK, PYTHON_MODE
 from vmdedup.live.ksm.session import KsmSession

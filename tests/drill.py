@@ -1,7 +1,7 @@
 """Commands disturbed at random moments: python tests/drill.py [--kills 500] [--signals 100] [--seed N] [COMMAND…]
 
-Each command (tests/drill_commands.py) is killed, alone, with those who watch over it, or with all that it has started;
-is sent SIGTERM and SIGHUP; and gets standard streams that are full or closed. Afterwards nothing may be left:
+Each command (tests/kit/drill_commands.py) is killed, alone, with those who watch over it, or with all that it has
+started; is sent SIGTERM and SIGHUP; and gets standard streams that are full or closed. Afterwards nothing may be left:
 no process, no shared memory, no temporary folder, no mount, no changed tunable of KSM; no traceback may have been said;
 and results must be there. Prints a tally by command: how often it was killed, signalled, had such streams, or
 had ended before (late); what was found of each kind of fault; and exit statuses. Exit status 1 if anything was wrong. A
@@ -25,10 +25,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from drill_case import KILLS, KINDS, KSM_WAIT, Case, Disturb, Place, place, send
-from drill_commands import COMMANDS, Command
-from leftovers import tunables
-
+from kit.drill_case import KILLS, KINDS, KSM_WAIT, Case, Disturb, Place, place, send
+from kit.drill_commands import COMMANDS, Command
+from kit.leftovers import tunables
 from vmdedup.errors import EnvironmentLacksError
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)

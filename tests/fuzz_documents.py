@@ -16,12 +16,12 @@ from functools import cache
 from pathlib import Path
 
 import polars as pl
-from fuzz_cases import Kind, changed, run_kind
-from fuzz_dumps import main, mutated
-from fuzz_results import prepare_results, read_results, write_results
-from fuzz_scenarios import read_scenario, read_tunables, write_listing, write_scenario
-from fuzz_texts import compile_all, read_record, read_script, write_record, write_script
 
+from fuzz_dumps import main, mutated
+from kit.fuzz_cases import Kind, changed, run_kind
+from kit.fuzz_results import prepare_results, read_results, write_results
+from kit.fuzz_scenarios import read_scenario, read_tunables, write_listing, write_scenario
+from kit.fuzz_texts import compile_all, read_record, read_script, write_record, write_script
 from vmdedup.result.decoding import DECODER
 from vmdedup.scan import scan_dumps
 from vmdedup.shown import json_text

@@ -24,9 +24,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dump_contents import contents
-from dump_writers_samples import FORMATS, write_sample
-
+from kit.dump_contents import contents
+from kit.dump_writers_samples import FORMATS, write_sample
 from vmdedup.dump.open import open_dump
 from vmdedup.errors import DumpError
 

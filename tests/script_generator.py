@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from script_stores import PRUNES, REFUSED, TAKEN
-
+from kit.script_stores import PRUNES, REFUSED, TAKEN
 from vmdedup.replay.content import PAGE_SIZE
 
 FILE = "pages.bin"

@@ -14,11 +14,21 @@ from typing import Any
 
 import pytest
 import typer
-from drill import TRIES, Drill
-from drill_case import KSM_WAIT, Case, Disturb, Place, kill_command, kill_everything, kill_with_watchers, place, send
-from drill_commands import COMMANDS, ELSEWHERE, INPUTS, Command
-from leftovers import tunables
 
+from drill import TRIES, Drill
+from kit.drill_case import (
+    KSM_WAIT,
+    Case,
+    Disturb,
+    Place,
+    kill_command,
+    kill_everything,
+    kill_with_watchers,
+    place,
+    send,
+)
+from kit.drill_commands import COMMANDS, ELSEWHERE, INPUTS, Command
+from kit.leftovers import tunables
 from vmdedup.cli.app import app
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.signals import ENDING

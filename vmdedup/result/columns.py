@@ -1,7 +1,7 @@
 """Every column of the tables of a run, with meaning and unit. Pages are the host's (page_size in run.json).
 
 The last part of a name is its unit: _pages, _frames, _bytes, _s (seconds); no unit: a count, or the kernel's own name.
-Documents have the same figures in _mib and _seconds, which tests/test_result_names.py holds. docs/glossary.md says what
+Documents have the same figures in _mib and _seconds, which tests/result/test_names.py holds. docs/glossary.md says what
 the words mean.
 
 A series row also has each counter and number of /sys/kernel/mm/ksm, under the kernel's name; that of a run with

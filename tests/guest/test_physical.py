@@ -1,0 +1,83 @@
+"""Which page is handed out next, what a freed page holds, where things lie with and without randomisation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kit.guest_ram import Ram
+from vmdedup.guest.physical import FreePages, PhysicalMemory
+from vmdedup.guest.placement import Aslr, Placement, place
+
+ORDER = np.array([5, 3, 8, 1, 9, 2], dtype=np.int64)
+ONES = np.ones((3, 4096), dtype=np.uint8)
+
+
+def physical(policy: FreePages = "left") -> tuple[PhysicalMemory, Ram]:
+    ram = Ram(10)
+    return PhysicalMemory(ram, ORDER, policy), ram  # type: ignore[arg-type]
+
+
+def test_pages_are_handed_out_in_order_and_the_last_freed_first() -> None:
+    memory, _ = physical()
+    assert memory.allocate(3, overwritten=True).tolist() == [5, 3, 8]
+    memory.release(np.array([3, 5]))
+    assert memory.free == 5
+    assert memory.allocate(4, overwritten=True).tolist() == [5, 3, 1, 9]
+    assert memory.free_pages().tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("policy", "when_free", "when_handed_out"),
+    [("left", 1, 1), ("zero_on_free", 0, 0), ("zero_on_alloc", 1, 0)],
+)
+def test_what_a_free_page_holds(policy: FreePages, when_free: int, when_handed_out: int) -> None:
+    memory, ram = physical(policy)
+    pages = memory.allocate(3, overwritten=True)
+    ram.write_pages(pages, ONES)
+    memory.release(pages)
+    assert (ram.bytes[pages] == when_free).all()
+    assert sorted(memory.allocate(3, overwritten=False).tolist()) == sorted(pages.tolist())
+    assert (ram.bytes[pages] == when_handed_out).all()
+
+
+def test_a_page_that_is_overwritten_at_once_is_not_cleared_first() -> None:
+    memory, ram = physical("zero_on_alloc")
+    memory.allocate(3, overwritten=True)
+    assert not ram.written.any()
+
+
+def placed(aslr: Aslr, seed: int, jitter: float = 0.0) -> Placement:
+    return place(32768, 4096, aslr, jitter, seed)
+
+
+@pytest.mark.parametrize("aslr", ["off", "pages", "bytes"])
+@pytest.mark.parametrize("pages", [1024, 5000, 32768])
+def test_every_page_has_one_place(aslr: Aslr, pages: int) -> None:
+    made = place(pages, pages // 8, aslr, 0.1, seed=3)
+    low = min(256, pages // 8)
+    everything = np.concatenate((made.image, made.order))
+    assert sorted(everything.tolist()) == list(range(low, pages))
+    assert made.firmware.max() < low
+
+
+def test_without_randomisation_only_jitter_tells_guests_apart() -> None:
+    first, second = placed("off", 1), placed("off", 2)
+    assert np.array_equal(first.image, second.image)
+    assert np.array_equal(first.order, second.order)
+    moved = placed("off", 1, 0.2).order != placed("off", 2, 0.2).order
+    assert 0.1 < moved.mean() < 0.95
+
+
+def test_with_randomisation_guests_and_boots_differ_in_where_things_lie() -> None:
+    bases = {int(placed("pages", seed).image[0]) for seed in range(12)}
+    assert len(bases) > 6
+    assert all(base % 512 == 256 for base in bases)
+    assert (placed("pages", 1).order != placed("pages", 2).order).mean() > 0.5
+
+
+def test_only_bytes_shifts_inside_pages() -> None:
+    assert placed("off", 1).shift == placed("pages", 1).shift == 0
+    shifts = {placed("bytes", seed).shift for seed in range(12)}
+    assert len(shifts) > 6
+    assert all(0 < shift < 4096 and shift % 16 == 0 for shift in shifts)

@@ -1,0 +1,1 @@
+"""What tests are made with: small runs, writers of dumps, second engines, samples."""

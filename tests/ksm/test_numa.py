@@ -1,0 +1,96 @@
+"""merge_across_nodes=0: each NUMA node's pages merge among themselves, and the figures follow from counting."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.ksm_host import KsmHost, frames_of
+from vmdedup.errors import KnobError
+from vmdedup.host.frames import node_of
+from vmdedup.host.memory import Memory
+from vmdedup.jit import PYTHON_MODE
+
+# The guests: a node, and the content of each page.
+GUESTS = st.lists(
+    st.tuples(st.integers(0, 2), st.lists(st.integers(1, 5), min_size=1, max_size=10)), min_size=1, max_size=6
+)
+
+
+def node(k: KsmHost, memory: Memory, page: int) -> int:
+    """The node that a page's frame lies on."""
+    return int(node_of(k.host.arrays, frames_of(memory)[page]))
+
+
+@settings(max_examples=30 if PYTHON_MODE else 200)
+@given(GUESTS, st.booleans())
+def test_what_merges_is_what_lies_on_one_node(guests: list[tuple[int, list[int]]], across: bool) -> None:
+    with KsmHost(pages=60, nodes=3, frames=300, merge_across_nodes=int(across)) as k:
+        memories = [k.guest(*contents, node=home) for home, contents in guests]
+        for memory, (home, contents) in zip(memories, guests, strict=True):
+            assert {node(k, memory, page) for page in range(len(contents))} == {home}
+        sets = Counter((0 if across else home, c) for home, contents in guests for c in contents)
+        shared = sum(pages > 1 for pages in sets.values())
+        merging = sum(pages for pages in sets.values() if pages > 1)
+        assert k.scans(2) == (shared, merging - shared, len(sets) - shared, 0)
+        assert k.scans() == (shared, merging - shared, len(sets) - shared, 0)
+        assert k.host.frames_in_use() == len(sets)
+        for memory, (home, contents) in zip(memories, guests, strict=True):
+            assert all(across or node(k, memory, page) == home for page in range(len(contents)))
+
+
+def test_each_node_has_its_own_trees() -> None:
+    with KsmHost(nodes=2, merge_across_nodes=0) as k:
+        for home in (0, 1):
+            k.guest(1, 1, 2, 2, 3, node=home)
+        assert k.scans(2) == (4, 4, 2, 0)
+        stable, unstable = k.ksmd.arrays.stable, k.ksmd.arrays.unstable
+        assert len({int(root) for root in stable} - {0}) == 2
+        assert len({int(root) for root in unstable} - {0}) == 2
+        assert k.scans() == (4, 4, 2, 0)
+
+
+def test_chains_form_on_each_node() -> None:
+    with KsmHost(nodes=2, merge_across_nodes=0, max_page_sharing=2) as k:
+        k.guest(*[1] * 4, node=0)
+        k.guest(*[1] * 6, node=1)
+        k.scans(2)
+        assert (k.four(), k.get("stable_node_chains"), k.get("stable_node_dups")) == ((5, 5, 0, 0), 2, 5)
+
+
+def test_a_page_that_had_to_go_to_another_node_merges_there() -> None:
+    """Node 0 has no frame left, so a guest of node 0 gets frames of node 1."""
+    with KsmHost(pages=40, frames=15, nodes=2, merge_across_nodes=0) as k:
+        k.guest(*range(10, 17), node=0)
+        stranger, native = k.guest(1, 1, node=0), k.guest(1, node=1)
+        assert [node(k, stranger, 0), node(k, native, 0)] == [1, 1]
+        assert k.scans(2)[:2] == (1, 2)
+        assert len({*frames_of(stranger), *frames_of(native)}) == 1
+
+
+def test_the_knob_is_refused_while_pages_are_shared() -> None:
+    with KsmHost(nodes=2) as k:
+        k.guest(1, 1, node=0)
+        other = k.guest(1, 2, node=1)
+        assert k.scans(2) == (1, 2, 1, 0)
+        with pytest.raises(KnobError) as refused:
+            k.ksmd.set("merge_across_nodes", "0")
+        assert refused.value.errno_name == "EBUSY"
+        assert k.ksmd.get("merge_across_nodes") == 1
+        k.ksmd.set("run", "2")
+        k.ksmd.set("merge_across_nodes", "0")
+        k.ksmd.set("run", "1")
+        assert k.scans(2) == (1, 1, 2, 0)
+        other.write(1, b"\1" * 4096)
+        assert k.scans(2) == (2, 2, 0, 0)
+
+
+def test_a_child_lives_on_its_parents_node() -> None:
+    with KsmHost(nodes=2, merge_across_nodes=0) as k:
+        parent = k.guest(1, 2, node=1)
+        child = k.fork(parent)
+        child.write(0, b"x")
+        assert node(k, child, 0) == 1
