@@ -4,8 +4,8 @@
     lint        ruff
     types       mypy, strict
     compiled    the whole suite; as root on a Linux with KSM also against the kernel's own ksmd
-    python      the core (jit, host, ksm, recorded scripts) with kernels as plain Python, where every line and every
-                step between processes can be seen
+    python      the core (all that has kernels, and recorded scripts) with kernels as plain Python, where every line and
+                every step between processes can be seen
     coverage    whether that has seen as much of the core as pyproject.toml asks for
     bounds      the core compiled with every array index checked, from a cache of its own
 
@@ -24,15 +24,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PYTHON = [sys.executable, "-m"]
-CORE = ["test_golden.py", "test_scenario_listing.py", *(f"test_{package}_*.py" for package in ("jit", "host", "ksm"))]
+# Where kernels are, and what plays recorded scripts on them.
+CORE = [f"tests/{place}" for place in ("jit", "host", "ksm", "policy", "replay/test_golden.py", "scenario/test_listing.py")]
+# As many processes as there are processors share the tests: a file's stay together (tests/conftest.py).
+PYTEST = ["pytest", "-q", "-n", str(min(4, len(os.sched_getaffinity(0)))), "--dist", "loadgroup"]
 REDUCED = ["-m", "not slow and not kernel"]
 # Each stage says for itself how kernels run, whatever the caller's environment has.
 COMPILED = {"NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": "0"}
-
-
-def core() -> list[str]:
-    """The core's test files."""
-    return sorted(str(path.relative_to(ROOT)) for pattern in CORE for path in (ROOT / "tests").glob(pattern))
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,7 @@ class Stage:
     environment: dict[str, str] = field(default_factory=lambda: COMPILED)
 
     def __str__(self) -> str:
-        words = [word for word in self.command[2:] if word not in core()]
-        files = [f"tests/{pattern}" for pattern in CORE] if len(words) + 2 < len(self.command) else []
-        return f"{self.name}: {shlex.join([*words, *files])}"
+        return f"{self.name}: {shlex.join(self.command[2:])}"
 
     def run(self) -> int:
         """Run it. Returns its exit status."""
@@ -62,15 +58,15 @@ def stages(fast: bool) -> list[Stage]:
         Stage("types", [*PYTHON, "mypy"]),
     ]
     if fast:
-        return [*checks, Stage("compiled", [*PYTHON, "pytest", "-q", "-m", "not slow"])]
+        return [*checks, Stage("compiled", [*PYTHON, *PYTEST, "-m", "not slow"])]
     python = COMPILED | {"NUMBA_DISABLE_JIT": "1"}
     return [
         Stage("system", [*PYTHON, "tests.system"]),
         *checks,
-        Stage("compiled", [*PYTHON, "pytest", "-q"]),
-        Stage("python", [*PYTHON, "coverage", "run", "-m", "pytest", "-q", *REDUCED, *core()], python),
+        Stage("compiled", [*PYTHON, *PYTEST]),
+        Stage("python", [*PYTHON, *PYTEST, *REDUCED, "--cov", "--cov-report=", *CORE], python),
         Stage("coverage", [*PYTHON, "coverage", "report"]),
-        Stage("bounds", [*PYTHON, "pytest", "-q", *REDUCED, *core()], COMPILED | {"NUMBA_BOUNDSCHECK": "1"}),
+        Stage("bounds", [*PYTHON, *PYTEST, *REDUCED, *CORE], COMPILED | {"NUMBA_BOUNDSCHECK": "1"}),
     ]
 
 

@@ -38,7 +38,14 @@ SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "vm
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs kernels to be run in another way; one stage or another of `python -m tests` has each."""
+    """Leave out what needs kernels to be run in another way; one stage or another of `python -m tests` has each.
+
+    Where several processes share the work, a file's tests stay together, and so do all that need what a machine has
+    once: the kernel's KSM, libvirt.
+    """
+    for item in items:
+        is_alone = any(item.get_closest_marker(mark) for mark in ("kernel", "qemu"))
+        item.add_marker(pytest.mark.xdist_group("machine" if is_alone else item.nodeid.partition("::")[0]))
     unfit = {"compiled" if PYTHON_MODE else "interpreted"}
     if not (PYTHON_MODE or BOUNDSCHECK):
         unfit.add("checked")
