@@ -25,7 +25,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PYTHON = [sys.executable, "-m"]
 # Where kernels are, and what plays recorded scripts on them.
-CORE = [f"tests/{place}" for place in ("jit", "host", "ksm", "policy", "replay/test_golden.py", "scenario/test_listing.py")]
+CORE = [*(f"tests/{package}" for package in ("jit", "host", "ksm", "policy")), "tests/replay/test_golden.py"]
+CORE += ["tests/scenario/test_listing.py"]
 # As many processes as there are processors share the tests: a file's stay together (tests/conftest.py).
 PYTEST = ["pytest", "-q", "-n", str(min(4, len(os.sched_getaffinity(0)))), "--dist", "loadgroup"]
 REDUCED = ["-m", "not slow and not kernel"]
