@@ -5,12 +5,13 @@ from __future__ import annotations
 from multiprocessing.connection import Connection
 from typing import Any
 
+from kit.scanners import KsmdProcess
 from vmdedup.host.memory import Host, Memory
 from vmdedup.host.workers import Worker, serve, settle
-from vmdedup.ksm.daemon import PRELOAD, KsmdProcess
 from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.process import DEEDS, LocalProcess
 from vmdedup.replay.script import Script
+from vmdedup.scanner.process import PRELOAD
 
 
 def machine_of(script: Script, workers: bool) -> EmulatedMachine:

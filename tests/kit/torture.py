@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kit.scanners import KsmdProcess
 from vmdedup.errors import GuestError, WorkerDiedError
 from vmdedup.guest.diskspec import DiskSpec, open_disk
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.memory import Host
-from vmdedup.ksm.daemon import KsmdProcess
 
 PAGES = 2048
 BATCH = 4096

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from vmdedup.host.memory import Host
+from vmdedup.policy.base import Policy
 from vmdedup.policy.controllers.ksmtuned import Ksmtuned
+from vmdedup.policy.work import PRICES_NS
 from vmdedup.report.summary import render
-from vmdedup.run.clock.cost import FlatCost
-from vmdedup.run.clock.free import FreePolicy
-from vmdedup.run.clock.policy_share import PolicyShare
 from vmdedup.run.hypervisor import Hypervisor
+from vmdedup.scanner.cost import FlatCost
+from vmdedup.scanner.free import FreeScanner
+from vmdedup.scanner.share import Share
 
 TICK = 100_000_000
 HOUR_MS = "3600000"
@@ -26,7 +27,8 @@ HOUR_MS = "3600000"
 class InProcess(Ksmtuned):
     """ksmtuned in our own process, with what a clock asks of one in another."""
 
-    keeps_budget: ClassVar[bool] = True
+    kind: type[Policy] = Ksmtuned
+    prices: Mapping[str, float] = PRICES_NS
     pid = 0
 
     @property
@@ -56,7 +58,7 @@ def policy() -> Iterator[InProcess]:
 
 def live(policy: InProcess, seconds: int) -> list[tuple[int, int]]:
     """Lockstep's ticks for so long: (ksmd_run, pages_to_scan) after each second."""
-    share, found = PolicyShare(policy, FlatCost(1000), None), []
+    share, found = Share(policy, FlatCost(1000)), []
     for tick in range(1, 10 * seconds + 1):
         share.scan_until(tick * TICK)
         if tick % 10 == 0:
@@ -91,7 +93,7 @@ def until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("knob", ["run", "sleep_millisecs"])
 def test_and_in_real_time(policy: InProcess, knob: str) -> None:
     policy.set(knob, {"run": "0", "sleep_millisecs": HOUR_MS}[knob])
-    with FreePolicy(policy, None):
+    with FreeScanner(policy):
         until(lambda: policy.get("pages_to_scan") >= 300)
         until(lambda: policy.counters()["pages_scanned"] >= 300)
 

@@ -11,11 +11,11 @@ from vmdedup.breakdown import in_a_line
 from vmdedup.cli import run_command
 from vmdedup.errors import BrokeDownError, WorkerDiedError
 from vmdedup.host.memory import Host
-from vmdedup.policy.process import Order, PolicyProcess
 from vmdedup.policy.table import load_policy
 from vmdedup.result.run import open_result
 from vmdedup.run.measure.row import Row
 from vmdedup.run.run import BROKEN
+from vmdedup.scanner.process import Order, ScannerProcess
 from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled
@@ -129,7 +129,7 @@ def test_another_policy_of_the_same_run_has_its_turn(tmp_path: Path, capfd: pyte
 
 def test_a_process_that_broke_down_says_so_again_and_is_no_more(tmp_path: Path) -> None:
     host = Host.create(8)
-    process = PolicyProcess(host, Order(policy(tmp_path, WRONG, when="True")))
+    process = ScannerProcess(host, Order(policy(tmp_path, WRONG, when="True")))
     for _ in range(2):
         with pytest.raises(BrokeDownError, match="ValueError: no such page"):
             process.scan(1)

@@ -17,7 +17,7 @@ from vmdedup.host.memory import Host
 from vmdedup.run import run as run_module
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.run import INTERRUPTED
-from vmdedup.scanner.guarded import GuardedKsmd
+from vmdedup.scanner.guarded import GuardedScanner
 from vmdedup.scenario.overrides import Overrides
 
 GUESTS, GUEST_KILLS, KSMD_KILLS = 16, 12, 8
@@ -121,12 +121,12 @@ def test_whoever_is_killed_the_host_stays_sound(seed: int, tmp_path: Path, monke
     clock = ("lockstep", "wall")[seed % 2]
     revived = 0
 
-    def revive(ksmd: GuardedKsmd, real: Any = GuardedKsmd._revive) -> None:
+    def revive(ksmd: GuardedScanner, real: Any = GuardedScanner._revive) -> None:
         nonlocal revived
         real(ksmd)
         revived += 1
 
-    monkeypatch.setattr(GuardedKsmd, "_revive", revive)
+    monkeypatch.setattr(GuardedScanner, "_revive", revive)
     result = run(tmp_path, BUSY, Overrides(guests=GUESTS, duration="1h", clock=clock), massacre)
     assert massacre.killer is not None
     assert result.run["ended"] == INTERRUPTED

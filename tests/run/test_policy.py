@@ -17,7 +17,6 @@ from vmdedup.result.tables import to_parquet
 from vmdedup.run.backend.emulator import Emulator
 from vmdedup.run.hypervisor import Hypervisor
 from vmdedup.run.run import COMPLETE
-from vmdedup.scanner.guarded import GuardedPolicy
 from vmdedup.scenario.load import find_source, load_scenario
 from vmdedup.scenario.model import PolicySection
 from vmdedup.scenario.overrides import Overrides
@@ -36,8 +35,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def check(emulator: Emulator, real: Callable[[Emulator], Any] = real) -> Any:
             emulator.host.check()
-            if isinstance(emulator.ksmd, GuardedPolicy):
-                emulator.ksmd.check()
+            emulator.ksmd.check()
             return real(emulator)
 
         monkeypatch.setattr(Emulator, name, check)

@@ -16,7 +16,7 @@ from vmdedup.run import run as run_module
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.row import Row
 from vmdedup.run.run import INTERRUPTED
-from vmdedup.scanner.guarded import GuardedPolicy
+from vmdedup.scanner.guarded import GuardedScanner
 from vmdedup.scenario.overrides import Overrides
 
 pytestmark = [pytest.mark.slow, pytest.mark.compiled]
@@ -64,7 +64,7 @@ class Killing(Watching):
     def _verify(self, emulation: Emulation) -> None:
         """The host's books are in order, and every guest reads back what it stored."""
         host_of(emulation).check()
-        assert isinstance(emulation.ksmd, GuardedPolicy)
+        assert isinstance(emulation.ksmd, GuardedScanner)
         emulation.ksmd.check()
         for guest in emulation.alive():
             assert isinstance(guest, GuestProcess)

@@ -70,12 +70,12 @@ def run_each(scenarios: Sequence[Scenario], path: Path, run: Run) -> dict[str, A
 
     Ctrl-C ends the run at work, whose results so far are kept, and begins no other. Returns the document.
     """
-    from vmdedup.policy.process import warm_policies
     from vmdedup.result.directory import RunDirectory
     from vmdedup.result.policies import save_document, side_by_side
+    from vmdedup.scanner.process import warm_scanners
 
     labels = labels_of([scenario.policy.name for scenario in scenarios])
-    warm_policies(*(scenario.policy.name for scenario in scenarios))
+    warm_scanners(*(scenario.policy.name for scenario in scenarios))
     results: dict[str, Result] = {}
     document: dict[str, Any] = {}
     for number, (label, scenario) in enumerate(zip(labels, scenarios, strict=True), 1):

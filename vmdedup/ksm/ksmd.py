@@ -82,6 +82,9 @@ class Ksmd:
         """
         adopt.adopt_ksm_frames(self._h, self.arrays)
 
+    def close(self) -> None:
+        """Nothing: it has no process of its own to end."""
+
     def check(self) -> None:
         """Verify trees, lists and counters against each other; raises InvariantError. See ksm.check."""
         check_ksm(self._h, self.arrays)

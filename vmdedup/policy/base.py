@@ -3,15 +3,15 @@
     attach (its constructor) ─► enter(mm) … ─► scan(pages), scan(pages), … ─► counters(), work_ns()
 
 A policy sees guests through host memory only (host.share, host.absent, host.hints). It runs in a process of its own
-(policy.process) and may be killed at any instruction: what it keeps in its own memory is lost then, what it did to
+(scanner.process) and may be killed at any instruction: what it keeps in its own memory is lost then, what it did to
 page tables stays true, and a new one attaches to the host as it is.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from vmdedup.errors import KnobError
 from vmdedup.host.memory import Host
@@ -139,6 +139,20 @@ class Policy(ABC):
     def check(self) -> None:
         """Verify its records against the host; raises InvariantError. The host's own check is Host.check."""
         self.host.check()
+
+    def take_over(self) -> None:
+        """What is merged on the host is another's, that has died: after tunables are written, before guests enter."""
+        return
+
+    def commands(self) -> dict[str, Callable[..., Any]]:
+        """What its process can be asked besides what every policy can, by name (scanner.process)."""
+        return {}
+
+    def rehearse(self) -> None:
+        """Run each kernel that it uses once: one address space has entered, of few pages, some of them equal."""
+        for _ in range(4):
+            self.scan(64)
+        self.counters()
 
     def detach(self) -> None:
         """Let go of everything that it holds on the host, so that frames live only by who maps them."""

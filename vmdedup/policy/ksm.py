@@ -1,12 +1,13 @@
-"""Linux's KSM as one policy among others: the very same ksmd that a run without policies has."""
+"""Linux's KSM, a policy as all others are; what scans where a scenario names none."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from vmdedup.host.memory import Host
+from vmdedup.ksm import adopt
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.sysfs import TUNABLES, Tunable
@@ -30,15 +31,15 @@ class Ksm(Policy):
     def _make_ksmd(self, host: Host) -> Ksmd:
         return Ksmd(host)
 
-    def _adopt(self) -> None:
-        """Take over what one before it has merged; after tunables are written, some of which are refused then."""
+    def take_over(self) -> None:
+        """Take what one before it has merged for its own."""
         if not self._adopted:
             self._adopted = True
             self._ksmd.take_over()
 
     def enter(self, mm: int) -> None:
         """MADV_MERGEABLE."""
-        self._adopt()
+        self.take_over()
         self._ksmd.enter(mm)
 
     def exit(self, mm: int) -> None:
@@ -85,6 +86,19 @@ class Ksm(Policy):
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """The figures of /proc/PID/ksm_stat."""
         return self._ksmd.ksm_stat(mm)
+
+    def commands(self) -> dict[str, Callable[..., Any]]:
+        """What scripts ask of a ksmd besides."""
+        ksmd = self._ksmd
+        return {name: getattr(ksmd, name) for name in ("full_scan", "is_entered", "metadata_bytes")}
+
+    def rehearse(self) -> None:
+        """Unmerging, and taking over, too."""
+        super().rehearse()
+        self.set("run", "2")
+        self.set("max_page_sharing", "16")
+        adopt.adopt_ksm_frames(self.host.arrays, self._ksmd.arrays)
+        self._ksmd.check()
 
     def check(self) -> None:
         """Trees, lists and counters too."""

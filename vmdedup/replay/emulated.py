@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from vmdedup.errors import HostError
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
 from vmdedup.host.memory import MAX_MMS, Host, Memory
-from vmdedup.ksm.daemon import KsmdProcess
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.replay.content import Content
 from vmdedup.replay.process import LocalProcess, Process
@@ -27,6 +26,40 @@ START = {"run": "1", "smart_scan": "0"}
 MOST_PROCESSES = MAX_MMS - 2
 
 
+class Engine(Protocol):
+    """What scripts ask of a ksmd, in this process or in another."""
+
+    def enter(self, mm: int) -> None:
+        """MADV_MERGEABLE."""
+
+    def exit(self, mm: int) -> None:
+        """An address space has ended."""
+
+    def is_entered(self, mm: int) -> bool:
+        """Whether it scans the address space."""
+
+    def set(self, knob: str, text: str) -> None:
+        """Write a tunable. Raises KnobError."""
+
+    def scan(self, pages: int) -> int:
+        """One batch."""
+
+    def full_scan(self) -> int:
+        """Scan to the end of the current full scan."""
+
+    def counters(self) -> dict[str, int]:
+        """The counters of /sys/kernel/mm/ksm."""
+
+    def ksm_stat(self, mm: int) -> dict[str, int]:
+        """The figures of /proc/PID/ksm_stat."""
+
+    def check(self) -> None:
+        """Verify its records; raises InvariantError."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 class EmulatedMachine:
     """Fills replay.machine.Machine. start: what plays a process, given its memory. ksmd: what scans a host."""
 
@@ -34,7 +67,7 @@ class EmulatedMachine:
         self,
         script: Script,
         start: Callable[[Memory], Process] = LocalProcess,
-        ksmd: Callable[[Host], Ksmd | KsmdProcess] = Ksmd,
+        ksmd: Callable[[Host], Engine] = Ksmd,
     ) -> None:
         """HostError: the script is larger than the emulator can be."""
         if script.mms() > MOST_PROCESSES:
@@ -136,8 +169,7 @@ class EmulatedMachine:
         """End all processes and give back the host's memory."""
         while self._processes:
             self._processes.popitem()[1].close()
-        if isinstance(self.ksmd, KsmdProcess):
-            self.ksmd.close()
+        self.ksmd.close()
         self.host.close()
 
     def __enter__(self) -> EmulatedMachine:

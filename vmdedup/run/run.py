@@ -11,10 +11,7 @@ from vmdedup.errors import HostError, UsageError, VmdedupError, WorkerDiedError
 from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.logs import LogChannel, Logs
 from vmdedup.host.workers import fork_server, start_server
-from vmdedup.ksm.daemon import PRELOAD as KSMD_PRELOAD
 from vmdedup.limits import need_descriptors
-from vmdedup.policy.process import PRELOAD as POLICY_PRELOAD
-from vmdedup.policy.process import warm_policies
 from vmdedup.result.directory import WORTH_KEEPING, RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.run.backend.base import Backend
@@ -30,6 +27,7 @@ from vmdedup.run.pricing import pricing
 from vmdedup.run.room import HostRoom, host_room
 from vmdedup.run.unstick import Unstick
 from vmdedup.run.warm import warm_up
+from vmdedup.scanner.process import PRELOAD, warm_scanners
 from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.plan import Plan, plan
 from vmdedup.scenario.policy import write_tunables
@@ -96,9 +94,8 @@ def run_scenario(
 
 def _start_fork_server(scenario: Scenario) -> None:
     """Let the server of ksmd and guests load and compile what they need while this process does the same."""
-    if not scenario.policy.is_plain:
-        warm_policies(scenario.policy.name)
-    fork_server(KSMD_PRELOAD if scenario.policy.is_plain else POLICY_PRELOAD, *GUEST_PRELOAD)
+    warm_scanners(scenario.policy.name)
+    fork_server(PRELOAD, *GUEST_PRELOAD)
     start_server()
 
 

@@ -1,4 +1,4 @@
-"""A ksmd, or a policy, that is started again when its process is killed: the call that found it dead is made again.
+"""A scanner that is started again when its process is killed: the call that found it dead is made again.
 
 One that broke down by an error of its own is not, as it would again; nor is one that is killed again and again before
 the call comes back. Both end the run.
@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 
 from vmdedup.errors import BrokeDownError, WorkerDiedError
-from vmdedup.policy.process import PolicyProcess
+from vmdedup.ksm.prices import Tally
+from vmdedup.policy.base import Policy
 from vmdedup.scanner.protocol import Scanner
 
 A = TypeVar("A")
-_TRIES = 20  # a ksmd that is killed as often as that in one call is not to live
+_TRIES = 20  # a scanner that is killed as often as that in one call is not to live
 _log = logging.getLogger(__name__)
 
 
@@ -26,72 +27,100 @@ class Mortal(Scanner, Protocol):
     def revive(self) -> None:
         """After its death, while every guest stands: mend the host and start again."""
 
+    def check(self) -> None:
+        """Verify its records; raises InvariantError. While every guest stands."""
 
-class GuardedKsmd:
+
+class GuardedScanner:
     """Fills scanner.protocol.Scanner. Each method raises WorkerDiedError once it is given up, or broke down.
 
     standing: gives a context in which every guest stands between two operations; note: told of each death.
-    Both are set by the emulation that the ksmd works for.
+    Both are set by the emulation that the scanner works for.
     """
 
-    def __init__(self, ksmd: Mortal) -> None:
-        self._ksmd = ksmd
+    def __init__(self, scanner: Mortal) -> None:
+        self._scanner = scanner
         self.standing: Callable[[], AbstractContextManager[None]] = nullcontext
         self.note: Callable[[str], None] = _log.info
         self._end: WorkerDiedError | None = None  # why it is not started again
 
+    @property
+    def kind(self) -> type[Policy]:
+        """Its class."""
+        return self._scanner.kind
+
+    @property
+    def prices(self) -> Mapping[str, float]:
+        """What its operations are billed at."""
+        return self._scanner.prices
+
+    @prices.setter
+    def prices(self, prices: Mapping[str, float]) -> None:
+        self._scanner.prices = prices
+
+    @property
+    def bill_ns(self) -> int:
+        """CPU time that it has used by its prices, up to the end of the last batch."""
+        return self._scanner.bill_ns
+
     def enter(self, mm: int) -> None:
         """An address space has mergeable memory from now on."""
-        self._call(lambda: self._ksmd.enter(mm))
+        self._call(lambda: self._scanner.enter(mm))
 
     def exit(self, mm: int) -> None:
         """An address space has ended."""
-        self._call(lambda: self._ksmd.exit(mm))
+        self._call(lambda: self._scanner.exit(mm))
 
     def scan(self, pages: int) -> int:
         """One batch; returns the pages scanned."""
-        return self._call(lambda: self._ksmd.scan(pages))
+        return self._call(lambda: self._scanner.scan(pages))
 
     def charge(self, now_ms: int, cpu_ms: int) -> None:
         """Its clock, and the CPU time that it has had."""
-        self._call(lambda: self._ksmd.charge(now_ms, cpu_ms))
+        self._call(lambda: self._scanner.charge(now_ms, cpu_ms))
 
     def get(self, knob: str) -> int:
-        """A tunable's value."""
-        return self._call(lambda: self._ksmd.get(knob))
+        """A tunable's value; use_zero_pages of a policy without it is 1: zeros need not cost it a frame."""
+        if knob == "use_zero_pages" and knob not in self.kind.all_tunables():
+            return 1
+        return self._call(lambda: self._scanner.get(knob))
 
     def set(self, knob: str, text: str) -> None:
         """Write a tunable. Raises KnobError."""
-        self._call(lambda: self._ksmd.set(knob, text))
+        self._call(lambda: self._scanner.set(knob, text))
 
     def counters(self) -> dict[str, int]:
         """The counters of /sys/kernel/mm/ksm by name."""
-        return self._call(self._ksmd.counters)
+        return self._call(self._scanner.counters)
 
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """The figures of /proc/PID/ksm_stat."""
-        return self._call(lambda: self._ksmd.ksm_stat(mm))
+        return self._call(lambda: self._scanner.ksm_stat(mm))
 
-    def tally(self) -> tuple[int, ...] | None:
+    def tally(self) -> Tally | None:
         """After the last batch: the counters that tell how long it took."""
-        return self._ksmd.tally()
+        return self._scanner.tally()
 
     def work_done(self) -> dict[str, int]:
         """How often each operation was done, up to the end of the last batch."""
-        return self._ksmd.work_done()
+        return self._scanner.work_done()
 
     def cpu_seconds(self) -> float:
         """CPU time that its processes have really had."""
-        return self._call(self._ksmd.cpu_seconds)
+        return self._call(self._scanner.cpu_seconds)
+
+    def check(self) -> None:
+        """Verify its records and the host; raises InvariantError. While every guest stands."""
+        self._call(self._scanner.check)
 
     @property
     def pid(self) -> int:
         """Its process id now."""
-        return self._ksmd.pid
+        return self._scanner.pid
 
     def close(self) -> None:
         """End it."""
-        self._ksmd.close()
+        self._scanner.close()
 
     def _call(self, call: Callable[[], A]) -> A:
         if self._end is not None:
@@ -122,46 +151,10 @@ class GuardedKsmd:
         with self.standing():
             for _ in range(_TRIES):
                 try:
-                    self._ksmd.revive()
+                    self._scanner.revive()
                 except BrokeDownError:
                     raise
                 except WorkerDiedError:
                     continue
                 return
-            self._ksmd.revive()
-
-
-class GuardedPolicy(GuardedKsmd):
-    """The same for a policy. Fills clock.policy_share.Priced."""
-
-    def __init__(self, policy: PolicyProcess) -> None:
-        super().__init__(policy)
-        self._policy = policy
-        self.name = policy.kind.name
-        self.keeps_budget = policy.kind.keeps_budget
-        self.is_steered = policy.kind.is_steered
-        self.is_tallied = policy.kind.is_tallied
-
-    @property
-    def bill_ns(self) -> int:
-        """CPU time that it has used by its price list, up to the end of the last batch."""
-        return self._policy.bill_ns
-
-    @property
-    def prices(self) -> Mapping[str, float]:
-        """The list that it is billed by."""
-        return self._policy.prices
-
-    @prices.setter
-    def prices(self, prices: Mapping[str, float]) -> None:
-        self._policy.prices = prices
-
-    def get(self, knob: str) -> int:
-        """A tunable's value; use_zero_pages of a policy without it is 1: zeros need not cost it a frame."""
-        if knob == "use_zero_pages" and knob not in self._policy.kind.all_tunables():
-            return 1
-        return super().get(knob)
-
-    def check(self) -> None:
-        """Verify its records and the host; raises InvariantError. While every guest stands."""
-        self._call(self._policy.check)
+            self._scanner.revive()

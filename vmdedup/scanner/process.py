@@ -3,41 +3,99 @@
 If the process is killed, the next call raises WorkerDiedError. Then the caller has every guest stand between two
 operations and calls revive(): host memory is counted afresh, and a new scanner attaches to the host as it is, with the
 same tunables and address spaces.
+
+What the fork server loads and warms is said beforehand, by warm_scanners(): compiled code of every scanner there is
+would make each worker larger.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from vmdedup.host.layout import MM_DEAD
+from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
-from vmdedup.host.workers import Worker
+from vmdedup.host.workers import Worker, serve, settle
+from vmdedup.ksm.prices import Tally, bill_ns
+from vmdedup.policy.base import Policy
+from vmdedup.policy.table import load_policy
+from vmdedup.policy.work import PRICES_NS
 
+PRELOAD: Final = "vmdedup.scanner.preload"
+WARM: Final = "VMDEDUP_WARM_SCANNERS"  # in the fork server's environment: names of policies, a line each
 # What goes on where one that died left off.
 CARRIED: Final = ("full_scans", "pages_scanned", "pages_skipped", "looks", "adjustments")
-_ASKED: Final = ("enter", "exit", "charge", "set", "knobs", "counters", "ksm_stat", "check", "work_done")
+_ASKED: Final = ("enter", "exit", "set", "knobs", "counters", "ksm_stat", "check", "work_done", "detach")
 
 
-def commands_of(scanner: Any, batch: Callable[[int], int], **more: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    """What the process has to obey, for host.workers.serve: what every scanner is asked, and more."""
+@dataclass(frozen=True)
+class Order:
+    """Which scanner is wanted: name as load_policy takes it, seed, and tunables to write, in order."""
+
+    name: str = "ksm"
+    seed: int = 0
+    written: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return "ksmd" if self.name == "ksm" else f"policy {self.name}"
+
+
+def warm_scanners(*names: str) -> None:
+    """Have the fork server load these policies too; without effect once it runs, but for their first batches."""
+    known = os.environ.get(WARM, "").splitlines()
+    os.environ[WARM] = "\n".join(dict.fromkeys([*known, *names]))
+
+
+def run_scanner(pipe: Connection, host: Host, logs: LogChannel | None, order: Order, takes_over: bool) -> None:
+    """The whole life of the process. takes_over: what is merged on the host is another's, that has died."""
+    settle()
+    if logs is not None:
+        logs.attach()
+    scanner = load_policy(order.name)(host, order.seed)
+    # Tunables first: some are refused once there are merged pages.
+    for knob, text in order.written.items():
+        scanner.set(knob, text)
+    if takes_over:
+        scanner.take_over()
+    serve(pipe, commands_of(scanner))
+
+
+def commands_of(scanner: Policy) -> dict[str, Callable[..., Any]]:
+    """What the process has to obey, for host.workers.serve: what every scanner is asked, and what it has besides."""
+
+    def charge(now_ms: int, cpu_ms: int) -> dict[str, int]:
+        scanner.charge(now_ms, cpu_ms)
+        return scanner.knobs()
+
     return {
         **{name: getattr(scanner, name) for name in _ASKED},
+        "charge": charge,
         "cpu_seconds": time.process_time,
-        "scan": lambda pages: (batch(pages), scanner.knobs(), scanner.work_done(), scanner.tally()),
-        **more,
+        "scan": lambda pages: (scanner.batch(pages), scanner.knobs(), scanner.work_done(), scanner.tally()),
+        **scanner.commands(),
     }
 
 
-class ScannerProcess(ABC):
-    """One scanner on one host. written: tunables to begin with."""
+class ScannerProcess:
+    """One scanner on one host. logs: where its process's log records go.
 
-    def __init__(self, host: Host, written: Mapping[str, str]) -> None:
+    kind: its class. prices: what its operations are billed at, nanoseconds.
+    """
+
+    def __init__(self, host: Host, order: Order, logs: LogChannel | None = None) -> None:
         self.host = host
-        self._written = dict(written)  # in the order of the last writes, for one that takes over
+        self.kind = load_policy(order.name)  # so that a bad name is refused here
+        self.prices: Mapping[str, float] = PRICES_NS
+        self._order, self._logs = order, logs
+        self._written = dict(order.written)  # in the order of the last writes, for one that takes over
         self._entered: list[int] = []
         self._before = dict.fromkeys(CARRIED, 0)  # totals of those that have died
         self._seen = dict.fromkeys(CARRIED, 0)
@@ -46,12 +104,18 @@ class ScannerProcess(ABC):
         self._knobs: dict[str, int] = {}  # none: not known yet
         self._work_before: Counter[str] = Counter()
         self._work_seen: dict[str, int] = {}  # of the process that is there
-        self._tally: tuple[int, ...] | None = None
+        self._tally: Tally | None = None
         self._worker = self._start(False)
 
-    @abstractmethod
     def _start(self, again: bool) -> Worker:
         """A new process, whose tunables are as written. again: it takes over from one that has died."""
+        warm_scanners(self._order.name)
+        order = Order(self._order.name, self._order.seed, dict(self._written))
+        return Worker(order.label, run_scanner, self.host, self._logs, order, again, preload=PRELOAD)
+
+    def ask(self, command: str, *arguments: Any) -> Any:
+        """Anything of what its class tells in commands()."""
+        return self._worker.call(command, *arguments)
 
     def enter(self, mm: int) -> None:
         """An address space may be scanned from now on."""
@@ -71,17 +135,35 @@ class ScannerProcess(ABC):
         self._seen["pages_scanned"] += scanned
         return int(scanned)
 
-    def tally(self) -> tuple[int, ...] | None:
-        """After the last batch: the counters that tell how long it took (ksm.prices.Tally), of one that is a ksmd."""
+    def tally(self) -> Tally | None:
+        """After the last batch: the counters that tell how long it took, of one that is a ksmd."""
         return self._tally
 
     def work_done(self) -> dict[str, int]:
         """How often each operation was done, up to the end of the last batch, by all processes that there were."""
         return dict(self._work_before + Counter(self._work_seen))
 
+    @property
+    def bill_ns(self) -> int:
+        """CPU time by its price list up to the end of the last batch, without asking. Nanoseconds."""
+        return bill_ns(self.work_done(), self.prices)
+
+    def work_ns(self) -> int:
+        """CPU time that it has used by its price list, nanoseconds."""
+        self._work_seen = self._worker.call("work_done")
+        return self.bill_ns
+
+    def work(self) -> dict[str, int]:
+        """What it has done since it was last started, by operation of the price list."""
+        return dict(self._worker.call("work_done"))
+
+    def detach(self) -> None:
+        """Have it let go of everything that it holds on the host."""
+        self._worker.call("detach")
+
     def charge(self, now_ms: int, cpu_ms: int) -> None:
-        """Its clock, and the CPU time that it has had."""
-        self._worker.call("charge", now_ms, cpu_ms)
+        """Its clock, and the CPU time that it has had; tunables may be others afterwards."""
+        self._knobs = self._worker.call("charge", now_ms, cpu_ms)
 
     def get(self, knob: str) -> int:
         """A tunable's value, without asking if it is known."""

@@ -1,12 +1,26 @@
-"""What a run asks of a ksmd, in whichever process it works."""
+"""What a run asks of who scans its host's memory: ksmd, the kernel's own, or a policy, in whichever process."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
+
+from vmdedup.ksm.prices import Tally
+from vmdedup.policy.base import Policy
 
 
 class Scanner(Protocol):
-    """One ksmd on one host."""
+    """One scanner on one host.
+
+    kind: the policy that it is of; the kernel's ksmd is a policy.ksm.Ksm. prices: what its operations are billed at,
+    nanoseconds.
+    """
+
+    prices: Mapping[str, float]
+
+    @property
+    def kind(self) -> type[Policy]:
+        """Its class, which tells how it is to be driven: keeps_budget, is_steered, is_tallied, its tunables."""
 
     def enter(self, mm: int) -> None:
         """An address space has mergeable memory from now on."""
@@ -32,8 +46,12 @@ class Scanner(Protocol):
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """The figures of /proc/PID/ksm_stat."""
 
-    def tally(self) -> tuple[int, ...] | None:
+    def tally(self) -> Tally | None:
         """After a batch: the counters that tell how long it took (ksm.prices.Tally); None if it is no ksmd."""
+
+    @property
+    def bill_ns(self) -> int:
+        """CPU time that it has used by its prices, up to the end of the last batch."""
 
     def work_done(self) -> dict[str, int]:
         """How often each operation of the price list was done so far; nothing if nobody counts them."""

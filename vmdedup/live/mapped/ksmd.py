@@ -8,7 +8,7 @@ time, by the emulator's own arithmetic: the kernel's goes by real time, of which
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from vmdedup.live.ksm.alone import process_counters
 from vmdedup.live.ksm.knobs import ScriptKnobs
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.ksm.timing import cpu_seconds, open_cpu_clock
+from vmdedup.policy.base import Policy
+from vmdedup.policy.ksm import Ksm
+from vmdedup.policy.work import PRICES_NS
 
 _SINCE_BOOT = ("pages_scanned", "pages_skipped")  # the kernel never resets these
 _SCAN_TIME = ADVISOR_MODES.index("scan-time")
@@ -32,6 +35,7 @@ class KernelKsmd:
     def __init__(self, session: KsmSession) -> None:
         """Bring KSM into the state of a new one, with the default of every tunable."""
         self.pids: dict[int, int] = {}
+        self.prices: Mapping[str, float] = PRICES_NS  # its tally is priced; its operations nobody counts
         self._files, self._ksmd = session.files, session.ksmd
         session.start_state()
         self._file_knobs = ScriptKnobs(self._files, self._ksmd)
@@ -47,6 +51,16 @@ class KernelKsmd:
         self._is_free = False
         self._clock = open_cpu_clock(self.pid)
         self._cpu_base = cpu_seconds(self._clock)
+
+    @property
+    def kind(self) -> type[Policy]:
+        """What it is of all that scan."""
+        return Ksm
+
+    @property
+    def bill_ns(self) -> int:
+        """Nothing: what its operations cost is measured."""
+        return 0
 
     @property
     def pid(self) -> int:

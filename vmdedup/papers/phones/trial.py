@@ -16,7 +16,7 @@ from vmdedup.host.memory import Host
 from vmdedup.policy.base import Policy
 from vmdedup.policy.table import load_policy
 from vmdedup.policy.work import GUEST_PRICES_NS
-from vmdedup.run.clock.budget import CpuBudget
+from vmdedup.scanner.budget import CpuBudget
 
 TICK_MS: Final = 100
 BATCHES: Final = 5  # a tick: one every 20 ms

@@ -1,4 +1,4 @@
-"""The emulator: an emulated host, and an emulated ksmd, or a policy in its place, in a process of its own."""
+"""The emulator: an emulated host, and its ksmd, or another policy, in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
-from vmdedup.ksm.daemon import KsmdProcess
-from vmdedup.policy.process import Order, PolicyProcess
 from vmdedup.run.backend.base import Figures, Note, Running, Standing
 from vmdedup.run.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
 from vmdedup.run.backend.forms import Forms, stored_on
-from vmdedup.run.clock.free import FreeKsmd, FreePolicy
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.room import HostRoom, host_room
-from vmdedup.scanner.guarded import GuardedKsmd, GuardedPolicy
+from vmdedup.scanner.free import FreeScanner
+from vmdedup.scanner.guarded import GuardedScanner
+from vmdedup.scanner.process import Order, ScannerProcess
 from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.plan import Plan
 from vmdedup.scenario.policy import policy_kind
@@ -33,13 +32,15 @@ class Emulator:
 
     name = "emulator"
 
-    def __init__(self, host: Host, ksmd: GuardedKsmd, logs: LogChannel, share: float | None = None) -> None:
-        """share: of one core, that a policy which runs freely has."""
+    def __init__(
+        self, host: Host, ksmd: GuardedScanner, logs: LogChannel, share: float | None = None, has_forms: bool = False
+    ) -> None:
+        """share: of one core, that a scanner which runs freely has. has_forms: whether rows tell of other forms."""
         self.host = host
         self._share = share
         self.ksmd = ksmd
         self._logs = logs
-        self._forms = Forms(host) if isinstance(ksmd, GuardedPolicy) else None
+        self._forms = Forms(host) if has_forms else None
         self._breaks = BreakCounter()
 
     def meet(self, standing: Standing, note: Note) -> None:
@@ -79,7 +80,7 @@ class Emulator:
 
     def free_ksmd(self) -> AbstractContextManager[Running]:
         """A thread drives ksmd inside."""
-        return FreePolicy(self.ksmd, self._share) if isinstance(self.ksmd, GuardedPolicy) else FreeKsmd(self.ksmd)
+        return FreeScanner(self.ksmd, self._share)
 
     def figures(self) -> Figures:
         """Counted from the host's page tables and frames."""
@@ -124,18 +125,19 @@ def open_emulator(
     scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
 ) -> Iterator[Emulator]:
     """An emulated host, and its ksmd. room: what the host gets. HostError: this machine cannot hold it."""
-    kind = None if scenario.policy.is_plain else policy_kind(scenario)
+    kind = policy_kind(scenario)
     host = Host.create(
         pages=scenario.pages,
         frames=(room or host_room(scenario)).frames,
         mms=len(planned.specs),
         nodes=scenario.host.numa_nodes,
-        swap=kind is not None and kind.needs_swap,
+        swap=kind.needs_swap,
     )
-    if kind is not None and kind.wants_hints:
+    if kind.wants_hints:
         host.arrays.ctl[CTL_HINTS] = 1
     try:
-        emulator = Emulator(host, _ksmd(scenario, host, logs), logs, scenario.policy.cpu)
+        scanner = GuardedScanner(ScannerProcess(host, _order(scenario), logs))
+        emulator = Emulator(host, scanner, logs, scenario.policy.cpu, not scenario.policy.is_plain)
         try:
             yield emulator
         finally:
@@ -144,8 +146,7 @@ def open_emulator(
         host.close()
 
 
-def _ksmd(scenario: Scenario, host: Host, logs: LogChannel) -> GuardedKsmd:
-    """The emulated ksmd, or the policy that the scenario names, not told of its tunables yet."""
-    if scenario.policy.is_plain:
-        return GuardedKsmd(KsmdProcess(host, logs))
-    return GuardedPolicy(PolicyProcess(host, Order(scenario.policy.name, scenario.seed), logs))
+def _order(scenario: Scenario) -> Order:
+    """Who scans, not told of its tunables yet. A host's ksmd rests until it is told to run; a policy need not be."""
+    written = {"run": scenario.ksm.all_tunables()["run"]} if scenario.policy.is_plain else {}
+    return Order(scenario.policy.name, scenario.seed, written)

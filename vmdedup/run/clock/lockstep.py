@@ -14,13 +14,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from vmdedup.run.clock.cost import BilledCost, FlatCost, TalliedCost
-from vmdedup.run.clock.policy_share import PolicyShare
-from vmdedup.run.clock.share import MILLISECOND, KsmdShare
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.recorder import Recorder
 from vmdedup.run.pricing import MEASURED, PAGE_COST, Pricing
-from vmdedup.scanner.guarded import GuardedPolicy
+from vmdedup.scanner.cost import cost_of
+from vmdedup.scanner.share import MILLISECOND, Share
 from vmdedup.scenario.model import Scenario
 from vmdedup.signals import Interrupt
 from vmdedup.units import SECOND_NS
@@ -28,7 +26,9 @@ from vmdedup.units import SECOND_NS
 
 def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, interrupt: Interrupt) -> None:
     """Run to the end, or to the end of the tick in which it is interrupted, or until no guest is left."""
-    share = _share(scenario, emulation, recorder.pricing)
+    emulation.ksmd.prices = recorder.pricing.virtual
+    cost = cost_of(emulation.ksmd, recorder.pricing.page_cost)
+    share = Share(emulation.ksmd, cost, scenario.policy.cpu)
     seconds = _stated(emulation, recorder.pricing, share)
     tick, interval = scenario.host.tick, scenario.host.sample_interval
     emulation.apply_until(0)
@@ -41,17 +41,7 @@ def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, i
     recorder.sample_last(emulation, seconds())
 
 
-def _share(scenario: Scenario, emulation: Emulation, prices: Pricing) -> KsmdShare | PolicyShare:
-    scanner = emulation.ksmd
-    flat = FlatCost(prices.page_cost) if prices.page_cost is not None else None
-    if isinstance(scanner, GuardedPolicy):
-        scanner.prices = prices.virtual
-        own = TalliedCost(scanner, prices.virtual) if scanner.is_tallied else BilledCost(scanner)
-        return PolicyShare(scanner, flat or own, scenario.policy.cpu)
-    return KsmdShare(scanner, flat or TalliedCost(scanner, prices.virtual))
-
-
-def _stated(emulation: Emulation, prices: Pricing, share: KsmdShare | PolicyShare) -> Callable[[], float]:
+def _stated(emulation: Emulation, prices: Pricing, share: Share) -> Callable[[], float]:
     """What tells the CPU seconds to be stated, so far."""
     if prices.source == PAGE_COST:
         return lambda: share.cpu / SECOND_NS
@@ -60,7 +50,7 @@ def _stated(emulation: Emulation, prices: Pricing, share: KsmdShare | PolicyShar
     return lambda: prices.seconds(emulation.ksmd.work_done())
 
 
-def _tick(emulation: Emulation, recorder: Recorder, share: KsmdShare | PolicyShare, length: int) -> None:
+def _tick(emulation: Emulation, recorder: Recorder, share: Share, length: int) -> None:
     began = time.monotonic()
     try:
         emulation.apply_until(recorder.now)

@@ -119,7 +119,7 @@ class Recorder:
             "name": scenario.name,
             "backend": backend,
             "policy": policy_label(scenario.policy.name),
-            "is_bound": not scenario.policy.is_plain and policy_kind(scenario).is_bound,
+            "is_bound": policy_kind(scenario).is_bound,
             "seed": scenario.seed,
             "clock": scenario.clock,
             "page_size": PAGE_SIZE,

@@ -7,9 +7,11 @@ BilledCost   any policy's, by its own bill
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Protocol
 
-from vmdedup.ksm.prices import Prices, Tally, batch_ns
+from vmdedup.ksm.prices import Tally, batch_ns
+from vmdedup.scanner.protocol import Scanner
 
 LEAST: Final = 10_000  # ns: waking up for nothing; time must go on without a sleep, too
 
@@ -19,13 +21,6 @@ class Cost(Protocol):
 
     def of(self, pages: int) -> int:
         """Nanoseconds of CPU time of the batch that has just been done."""
-
-
-class Tallied(Protocol):
-    """A scanner whose counters tell what it does."""
-
-    def tally(self) -> tuple[int, ...] | None:
-        """After a batch: the fields of ksm.prices.Tally; None if it is no ksmd."""
 
 
 class FlatCost:
@@ -42,7 +37,7 @@ class FlatCost:
 class TalliedCost:
     """By what counters say before and after a batch."""
 
-    def __init__(self, ksmd: Tallied, prices: Prices) -> None:
+    def __init__(self, ksmd: Scanner, prices: Mapping[str, float]) -> None:
         self._ksmd, self._prices = ksmd, prices
         self._before = Tally(0, 0, 0, 0, 0)
 
@@ -53,18 +48,10 @@ class TalliedCost:
         return batch_ns(pages, before, self._before, self._prices)
 
 
-class Billed(Protocol):
-    """A policy that has a bill."""
-
-    @property
-    def bill_ns(self) -> int:
-        """What it has cost up to the end of the last batch."""
-
-
 class BilledCost:
     """By what a policy's bill has grown."""
 
-    def __init__(self, policy: Billed) -> None:
+    def __init__(self, policy: Scanner) -> None:
         self._policy = policy
         self._before = 0
 
@@ -72,3 +59,10 @@ class BilledCost:
         """However many pages it looked at."""
         before, self._before = self._before, self._policy.bill_ns
         return self._before - before
+
+
+def cost_of(scanner: Scanner, page_cost: int | None) -> Cost:
+    """What its batches take. page_cost: nanoseconds a page, whatever is done with it; None: what it does tells."""
+    if page_cost is not None:
+        return FlatCost(page_cost)
+    return TalliedCost(scanner, scanner.prices) if scanner.kind.is_tallied else BilledCost(scanner)

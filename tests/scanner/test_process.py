@@ -13,8 +13,8 @@ import pytest
 
 from vmdedup.errors import KnobError, UsageError, WorkerDiedError
 from vmdedup.host.memory import Host, Memory
-from vmdedup.policy.process import WARM, Order, PolicyProcess, warm_policies
 from vmdedup.policy.table import POLICIES, load_policy, policy_label
+from vmdedup.scanner.process import WARM, Order, ScannerProcess, warm_scanners
 
 pytestmark = pytest.mark.compiled  # several processes at a time need atomic operations
 
@@ -27,7 +27,7 @@ class Scene:
 
     def __init__(self, order: Order) -> None:
         self.host = Host.create(2 * PAGES, mms=4, swap=True)
-        self.policy = PolicyProcess(self.host, order)
+        self.policy = ScannerProcess(self.host, order)
         self.guests = [self.guest("a"), self.guest("b")]
 
     def guest(self, name: str) -> Memory:
@@ -136,7 +136,7 @@ def test_it_does_what_it_does_in_ones_own_process(name: str) -> None:
 def test_a_bad_name_is_refused_before_anything_starts() -> None:
     host = Host.create(8)
     with pytest.raises(UsageError, match="there is no policy 'nobody'"):
-        PolicyProcess(host, Order("nobody"))
+        ScannerProcess(host, Order("nobody"))
     host.close()
 
 
@@ -157,6 +157,6 @@ def test_files_are_named_after_themselves(tmp_path: Path) -> None:
 
 def test_what_is_to_be_warm_is_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(WARM, raising=False)
-    warm_policies("ksm", "a.py:B")
-    warm_policies("ksm", "none")
+    warm_scanners("ksm", "a.py:B")
+    warm_scanners("ksm", "none")
     assert os.environ[WARM].splitlines() == ["ksm", "a.py:B", "none"]

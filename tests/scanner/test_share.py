@@ -1,39 +1,20 @@
-"""ksmd's share of virtual time, against a ksmd that only counts."""
+"""A scanner's share of virtual time, against one that only counts."""
 
 from __future__ import annotations
 
 import pytest
 
+from kit.scanners import Counting
 from vmdedup.ksm.prices import BUILT_IN, Tally, batch_ns
-from vmdedup.run.clock.cost import FlatCost, TalliedCost
-from vmdedup.run.clock.share import MILLISECOND, KsmdShare
+from vmdedup.scanner.cost import FlatCost, TalliedCost
+from vmdedup.scanner.share import MILLISECOND, Share
 
 US = 1000
 
 
-class Counting:
-    """Scans whatever it is asked to, up to `limit` pages a batch."""
-
-    def __init__(self, limit: int = 1 << 30, **knobs: int) -> None:
-        self.knobs = {"run": 1, "pages_to_scan": 100, "sleep_millisecs": 20} | knobs
-        self.limit = limit
-        self.batches: list[int] = []
-        self.charged: list[tuple[int, int]] = []
-
-    def get(self, knob: str) -> int:
-        return self.knobs[knob]
-
-    def scan(self, pages: int) -> int:
-        self.batches.append(min(pages, self.limit))
-        return self.batches[-1]
-
-    def charge(self, now_ms: int, cpu_ms: int) -> None:
-        self.charged.append((now_ms, cpu_ms))
-
-
 def test_as_many_batches_as_fit_into_the_time() -> None:
     ksmd = Counting()
-    share = KsmdShare(ksmd, FlatCost(50 * US))
+    share = Share(ksmd, FlatCost(50 * US))
     share.scan_until(1000 * MILLISECOND)
     assert ksmd.batches == [100] * 40
     assert share.cpu == 40 * 5 * MILLISECOND
@@ -43,7 +24,7 @@ def test_as_many_batches_as_fit_into_the_time() -> None:
 @pytest.mark.parametrize("tick", [1, 7, 10, 100, 1000])
 def test_how_time_is_cut_does_not_matter(tick: int) -> None:
     ksmd = Counting(pages_to_scan=3000)
-    share = KsmdShare(ksmd, FlatCost(50 * US))
+    share = Share(ksmd, FlatCost(50 * US))
     for now in range(tick, 7000 + 1, tick):
         share.scan_until(now * MILLISECOND)
     assert share.cpu == 42 * 150 * MILLISECOND
@@ -52,7 +33,7 @@ def test_how_time_is_cut_does_not_matter(tick: int) -> None:
 
 def test_a_batch_longer_than_a_tick_is_paid_off() -> None:
     ksmd = Counting(pages_to_scan=10_000, sleep_millisecs=0)
-    share = KsmdShare(ksmd, FlatCost(50 * US))
+    share = Share(ksmd, FlatCost(50 * US))
     for now in range(100, 1001, 100):
         share.scan_until(now * MILLISECOND)
     assert len(ksmd.batches) == 2
@@ -61,7 +42,7 @@ def test_a_batch_longer_than_a_tick_is_paid_off() -> None:
 @pytest.mark.parametrize("knobs", [{"pages_to_scan": 0}, {"sleep_millisecs": 0}])
 def test_time_goes_on_with_empty_batches_and_without_sleep(knobs: dict[str, int]) -> None:
     ksmd = Counting(limit=0, **knobs)
-    share = KsmdShare(ksmd, FlatCost(10 * US))
+    share = Share(ksmd, FlatCost(10 * US))
     share.scan_until(10 * MILLISECOND)
     assert share.cpu == 0
     assert len(ksmd.batches) == (1000 if "sleep_millisecs" in knobs else 1)
@@ -70,7 +51,7 @@ def test_time_goes_on_with_empty_batches_and_without_sleep(knobs: dict[str, int]
 @pytest.mark.parametrize("run", [0, 2])
 def test_a_stopped_ksmd_scans_nothing_and_catches_up_on_nothing(run: int) -> None:
     ksmd = Counting(run=run)
-    share = KsmdShare(ksmd, FlatCost(10 * US))
+    share = Share(ksmd, FlatCost(10 * US))
     share.scan_until(1000 * MILLISECOND)
     assert ksmd.batches == []
     ksmd.knobs["run"] = 1
@@ -81,8 +62,8 @@ def test_a_stopped_ksmd_scans_nothing_and_catches_up_on_nothing(run: int) -> Non
 class Tallying(Counting):
     """All its pages are looked at for the first time in the first batch, and are merged in the second."""
 
-    def tally(self) -> tuple[int, ...]:
-        return ((0, 0, 0, 100, 0), (25, 75, 0, 0, 0))[min(len(self.batches), 2) - 1]
+    def tally(self) -> Tally:
+        return (Tally(0, 0, 0, 100, 0), Tally(25, 75, 0, 0, 0))[min(len(self.batches), 2) - 1]
 
 
 PRICES = dict.fromkeys(BUILT_IN, 0.0) | {"batch": 1000.0, "visit": 10.0, "hash_byte": 1.0, "merge": 200.0}
@@ -90,7 +71,7 @@ PRICES = dict.fromkeys(BUILT_IN, 0.0) | {"batch": 1000.0, "visit": 10.0, "hash_b
 
 def test_a_batch_takes_what_its_counters_tell() -> None:
     """1 µs and 100 × 10 ns, and hashing; merging as well; then nothing but visits."""
-    share = KsmdShare(ksmd := Tallying(sleep_millisecs=0), TalliedCost(ksmd, PRICES))
+    share = Share(ksmd := Tallying(sleep_millisecs=0), TalliedCost(ksmd, PRICES))
     looked, hashed, merged = 2_000, 100 * 4096, 100 * 200
     share.scan_until(1)
     assert share.cpu == looked + hashed
