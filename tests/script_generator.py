@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from kit.script_stores import PRUNES, REFUSED, TAKEN
-from vmdedup.replay.content import PAGE_SIZE
+from vmdedup.units import PAGE_SIZE
 
 FILE = "pages.bin"
 FILE_PAGES = 24

@@ -17,6 +17,7 @@ KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 SECOND_NS = 1_000_000_000
+PAGE_SIZE = 4096  # bytes of a page; of an emulated host it can be another (Host.page_size)
 
 _SIZES: Mapping[str, Fraction | int] = {"": 1, "B": 1} | {
     spelling: 1 << (10 * power)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from vmdedup.guest.anonymous import Anonymous
-from vmdedup.guest.content import PAGE, base_keys, heap_pages, random_pages, rolled, similar_keys
+from vmdedup.guest.content import base_keys, heap_pages, random_pages, rolled, similar_keys
 from vmdedup.guest.mixes import FILE_MIX, TEXT_MIX, HeapMix
 from vmdedup.guest.process import Process
 from vmdedup.guest.seeds import keys
+from vmdedup.units import PAGE_SIZE
 
 NOTHING = replace(TEXT_MIX, text=0.0)
 NOBODYS = np.empty(0, np.int64)
@@ -95,5 +96,5 @@ def test_random_pages_do_not_compress() -> None:
 def test_rolling_keeps_bytes_and_moves_them() -> None:
     pages = random_pages(SOME[:4])
     moved = rolled(pages, 48)
-    assert np.array_equal(moved[:, 48:], pages[:, : PAGE - 48])
+    assert np.array_equal(moved[:, 48:], pages[:, : PAGE_SIZE - 48])
     assert np.array_equal(rolled(pages, 0), pages)

@@ -10,7 +10,6 @@ import pytest
 
 from kit.guest_ram import DISK, Ram, boot, spec
 from vmdedup.errors import GuestError
-from vmdedup.guest.content import PAGE
 from vmdedup.guest.diskspec import open_disk
 from vmdedup.guest.machine import Guest
 from vmdedup.guest.mixes import HeapMix
@@ -19,6 +18,7 @@ from vmdedup.guest.phone.parameters import PhoneParameters
 from vmdedup.guest.phone.workload import Phone
 from vmdedup.guest.seeds import keys
 from vmdedup.host.layout import ANONYMOUS, FILES, FOREGROUND, GRAPHICS, STACK, UNKNOWN
+from vmdedup.units import PAGE_SIZE
 
 SHARED = open_disk(DISK)
 SMALL: dict[str, Any] = {"app_share": 0.03, "switch_s": 1.0, "launch_mib_s": 200.0, "settle_s": 0.3}
@@ -130,7 +130,7 @@ def test_what_was_stored_is_verified() -> None:
     made, ram, phone = started()
     assert made.verify() > len(phone.zygote)
     whole = phone.apps[phone._current].heap
-    ram.bytes[whole.frames[np.flatnonzero(whole.whole)[-1]], PAGE - 1] ^= 1
+    ram.bytes[whole.frames[np.flatnonzero(whole.whole)[-1]], PAGE_SIZE - 1] ^= 1
     with pytest.raises(GuestError, match="does not hold what the guest stored"):
         made.verify()
 

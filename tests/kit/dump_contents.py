@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmdedup.dump.base import BLOCK_PAGES, PAGE_SIZE, Dump
+from vmdedup.dump.base import BLOCK_PAGES, Dump
 from vmdedup.dump.open import open_dump
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 
 def contents(dump: Dump) -> dict[int, bytes]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vmdedup.dump.base import PAGE_SIZE, Block, Dump, Region
+from vmdedup.dump.base import Block, Dump, Region
 from vmdedup.recording.writer import Writer
+from vmdedup.units import PAGE_SIZE
 
 Pages = Mapping[int, bytes]  # by guest page number
 

@@ -39,7 +39,6 @@ secrets, seen, guessed of each trial. Where nothing is told, error, seen_per_sec
 """
 
 SCHEMA_VERSION = 2
-_PAGE = 4096
 _DEFAULT = "ksm,ksm_domains,zero_only,vusion"
 
 
@@ -63,9 +62,9 @@ def leak(
     from vmdedup.cli.several import knobs_by_policy, split_policies
     from vmdedup.leak.attack import Attack
     from vmdedup.leak.meter import measure_leak
-    from vmdedup.units import parse_duration, parse_size
+    from vmdedup.units import PAGE_SIZE, parse_duration, parse_size
 
-    attack = Attack(parse_size(memory) // _PAGE, guesses, parse_duration(noise), seed, together, trials)
+    attack = Attack(parse_size(memory) // PAGE_SIZE, guesses, parse_duration(noise), seed, together, trials)
     names = split_policies(policy)
     knobs = {name: _knobs(name, said) for name, said in knobs_by_policy(names, policy_set or ()).items()}
     found: list[Leak] = []

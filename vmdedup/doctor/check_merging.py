@@ -7,9 +7,8 @@ from typing import Final
 
 from vmdedup.doctor.finding import Finding, Status, good, lack, note
 from vmdedup.doctor.scene import KSM, Scene
-from vmdedup.units import SECOND_NS, format_duration, format_size
+from vmdedup.units import PAGE_SIZE, SECOND_NS, format_duration, format_size
 
-PAGE: Final = 4096
 SLOW_SCAN: Final = 3600.0  # seconds a full scan; no guest's content waits that long
 LONG_SLEEP: Final = 10_000  # ms
 MUCH: Final = 0.5  # share of all pages, or of all looks
@@ -46,13 +45,13 @@ def pages_known(scene: Scene) -> int:
 def mergeable_pages(scene: Scene) -> int:
     """Pages that ksmd has to go through: those in mergeable mappings now, or those it has met if they are more."""
     vmas = [vma for each in scene.maps.values() for vma in each if vma.is_mergeable]
-    return max(pages_known(scene), sum(vma.resident for vma in vmas) * 1024 // PAGE)
+    return max(pages_known(scene), sum(vma.resident for vma in vmas) * 1024 // PAGE_SIZE)
 
 
 def _mergeable(scene: Scene) -> Checks:
     count = len(scene.mergeable)
     if count:
-        size = format_size(mergeable_pages(scene) * PAGE)
+        size = format_size(mergeable_pages(scene) * PAGE_SIZE)
         yield good("merging.mergeable", f"{count} process{'es have' if count > 1 else ' has'} mergeable memory: {size}")
         return
     whose = "no process that we may look at" if hidden(scene) else "no process"
@@ -140,7 +139,7 @@ def _merged(scene: Scene) -> Checks:
     sharing, zero = scene.number("pages_sharing"), scene.number("ksm_zero_pages")
     if sharing + zero:
         shared = scene.number("pages_shared")
-        saved = format_size((sharing + zero) * PAGE)
+        saved = format_size((sharing + zero) * PAGE_SIZE)
         yield good("merging.merged", f"{saved} saved now: {sharing:,} pages share {shared:,}, {zero:,} zero pages")
     else:
         yield note("merging.merged", "nothing is merged now")
@@ -152,9 +151,9 @@ def _splits(scene: Scene) -> Checks:
     pages, mergeable = sum(scene.uncounted.values()), {process.pid for process in scene.mergeable}
     if pages:
         text = (
-            f"up to {format_size(pages * PAGE)} more freed, {format_size((counted + pages) * PAGE)} in all: {pages:,} "
-            "pages map the zero page though no counter says so; they are zeros of huge pages that ksmd split, or "
-            "memory that was only read, which cannot be told apart afterwards"
+            f"up to {format_size(pages * PAGE_SIZE)} more freed, {format_size((counted + pages) * PAGE_SIZE)} in all: "
+            f"{pages:,} pages map the zero page though no counter says so; they are zeros of huge pages that ksmd "
+            "split, or memory that was only read, which cannot be told apart afterwards"
         )
         yield note("merging.splits", text, "vmdedup live run counts them from the start: split_zero_mib")
     elif counted and mergeable - scene.uncounted.keys() and _has_huge_pages(scene):

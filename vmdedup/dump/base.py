@@ -17,7 +17,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-PAGE_SIZE = 4096
+from vmdedup.units import PAGE_SIZE
+
 BLOCK_PAGES = 2048  # at most so many pages in a block: 8 MiB
 
 

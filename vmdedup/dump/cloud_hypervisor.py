@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.extents import Extent, ExtentDump, regions_of, split_holes
 from vmdedup.dump.file import DumpFile
 from vmdedup.dump.raw import open_raw
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 MEMORY, STATE, CONFIG = "memory-ranges", "state.json", "config.json"
 MOST_STATE, MOST_FILES = 1 << 26, 8

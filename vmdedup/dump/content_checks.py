@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vmdedup.dump.checks import PAGE, big, kernel_image, little
+from vmdedup.dump.checks import big, kernel_image, little
+from vmdedup.units import PAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def safetensors(look: Look, size: int) -> bool:
 def der(look: Look, size: int) -> bool:
     """A sequence as long as the file, that begins with a sequence or a number."""
     return (
-        big(look, 2, 2) + 4 + PAGE > PAGE
-        and size - PAGE < big(look, 2, 2) + 4 <= size
+        big(look, 2, 2) + 4 + PAGE_SIZE > PAGE_SIZE
+        and size - PAGE_SIZE < big(look, 2, 2) + 4 <= size
         and look(4, 1) in (b"\x30", b"\x02")
     )
 
@@ -45,7 +46,7 @@ def dbase(look: Look, size: int) -> bool:
     version, month, day = little(look, 0, 1), little(look, 2, 1), little(look, 3, 1)
     records, header, row = little(look, 4, 4), little(look, 8, 2), little(look, 10, 2)
     known = version in (0x02, 0x03, 0x30, 0x31, 0x32, 0x43, 0x83, 0x8B, 0xF5)
-    whole = header >= 32 and row > 1 and size - PAGE < header + records * row <= size
+    whole = header >= 32 and row > 1 and size - PAGE_SIZE < header + records * row <= size
     return known and 1 <= month <= 12 and 1 <= day <= 31 and whole
 
 
@@ -55,7 +56,7 @@ LEAST_KINDS = 12  # of letters in a page of text; fewer are a pattern
 
 def text(look: Look, size: int) -> bool:
     """The first page and the last are lines of text: not of memory, which begins with vectors, zeros or code."""
-    first, last = look(0, PAGE), look(max(size - PAGE, 0), PAGE).rstrip(b"\0\x1a")
+    first, last = look(0, PAGE_SIZE), look(max(size - PAGE_SIZE, 0), PAGE_SIZE).rstrip(b"\0\x1a")
     lines = len(set(first)) >= LEAST_KINDS and (b"\n" in first or first[:1] in b"{[<")
     return lines and _is_text(first) and _is_text(last)
 
@@ -64,9 +65,9 @@ def utf16(look: Look, size: int) -> bool:
     """Text in two bytes each."""
     order = "utf-16-le" if look(0, 1) == b"\xff" else "utf-16-be"
     try:
-        decoded = look(2, PAGE - 2).decode(order)
+        decoded = look(2, PAGE_SIZE - 2).decode(order)
     except UnicodeDecodeError as error:
-        decoded = look(2, error.start - error.start % 2).decode(order) if error.start > PAGE - 8 else "\0"
+        decoded = look(2, error.start - error.start % 2).decode(order) if error.start > PAGE_SIZE - 8 else "\0"
     return all(letter.isprintable() or letter in "\t\n\r\f" for letter in decoded)
 
 

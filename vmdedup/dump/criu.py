@@ -13,11 +13,11 @@ import struct
 from bisect import bisect_right
 from pathlib import Path
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.extents import Extent, ExtentDump, regions_of
 from vmdedup.dump.file import DumpFile
 from vmdedup.dump.protobuf import fields
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 COMMON_MAGIC, PAGEMAP_MAGIC = 0x54564319, 0x56084025
 IN_PARENT, LAZY, PRESENT = 1, 2, 4

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import BLOCK_PAGES, PAGE_SIZE, Block, Dump, Region, same_page
+from vmdedup.dump.base import BLOCK_PAGES, Block, Dump, Region, same_page
 from vmdedup.dump.file import Source, check_pages
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 HOLE = -1  # an offset: pages of zeros that take no room in the file
 LONG_HOLE = 64  # pages; a hole so long makes blocks of its own, which are one page seen many times

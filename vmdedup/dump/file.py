@@ -15,9 +15,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.errors import DumpError
 from vmdedup.inputs import open_input
+from vmdedup.units import PAGE_SIZE
 
 MOST_PAGES = 1 << 32  # of one dump; 16 TiB. More is a damaged header or a file that is all hole.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import BLOCK_PAGES, PAGE_SIZE, Block, Dump, Region, same_page
+from vmdedup.dump.base import BLOCK_PAGES, Block, Dump, Region, same_page
 from vmdedup.dump.bitmap import clear_outside, ones_in, runs_of, set_bits
 from vmdedup.dump.codecs import unlzo, unsnappy, unzlib, unzstd
 from vmdedup.dump.file import Source, check_pages, check_range
@@ -21,6 +21,7 @@ from vmdedup.dump.flattened import FlattenedFile
 from vmdedup.dump.kdump_header import MAGIC as MAGIC
 from vmdedup.dump.kdump_header import header
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 CODECS = {1: unzlib, 2: unlzo, 4: unsnappy, 0x20: unzstd}
 DESCRIPTOR = np.dtype([("offset", "i8"), ("size", "u4"), ("flags", "u4"), ("page_flags", "u8")])

@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.file import MOST_PAGES, Source
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 MAGIC = b"KDUMP   "
 PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)

@@ -13,12 +13,12 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.extents import HOLE, ExtentDump
 from vmdedup.dump.file import Source, check_pages
 from vmdedup.dump.segments import Segment, open_segments
 from vmdedup.dump.snappy_frames import Framed
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 LIME_MAGIC, AVML_MAGIC = b"EMiL", b"AVML"
 VERSIONS = {LIME_MAGIC: 1, AVML_MAGIC: 2}

@@ -19,11 +19,12 @@ from vmdedup.dump import (
     qemu,
     raw,
 )
-from vmdedup.dump.base import PAGE_SIZE, Dump
+from vmdedup.dump.base import Dump
 from vmdedup.dump.file import DumpFile
 from vmdedup.dump.formats import Format, recognise
 from vmdedup.dump.process import Only, ProcessDump
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 OVERRIDE = "(if it is raw memory all the same, name it raw:{})"
 

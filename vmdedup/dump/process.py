@@ -20,8 +20,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import BLOCK_PAGES, PAGE_SIZE, Block, Dump, Region
+from vmdedup.dump.base import BLOCK_PAGES, Block, Dump, Region
 from vmdedup.errors import DumpError, EnvironmentLacksError
+from vmdedup.units import PAGE_SIZE
 
 Only = Literal["mergeable", "all", "largest"]
 HEADER = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)")

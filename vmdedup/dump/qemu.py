@@ -16,11 +16,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import BLOCK_PAGES, PAGE_SIZE, Block, Dump, Region, same_page
+from vmdedup.dump.base import BLOCK_PAGES, Block, Dump, Region, same_page
 from vmdedup.dump.extents import LONG_HOLE
 from vmdedup.dump.file import Source, check_pages
 from vmdedup.dump.qemu_stream import RamBlock, RamStream
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 ELSEWHERE = 1 << 40  # number of the first page of blocks without an address
 FOUR_GIB = (4 << 30) // PAGE_SIZE

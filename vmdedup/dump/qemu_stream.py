@@ -14,10 +14,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.file import Source, check_pages, check_range
 from vmdedup.dump.qemu_sections import skip_section
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 MAGIC, RAM = b"QEVM", "ram"
 VERSION, RAM_VERSION = 3, 4

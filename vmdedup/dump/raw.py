@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmdedup.dump.base import PAGE_SIZE, Region
+from vmdedup.dump.base import Region
 from vmdedup.dump.extents import Extent, ExtentDump, split_holes
 from vmdedup.dump.file import DumpFile
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 
 def open_raw(file: DumpFile) -> ExtentDump:

@@ -13,11 +13,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.extents import HOLE, Extent, ExtentDump, regions_of
 from vmdedup.dump.file import Source, check_range
 from vmdedup.dump.overlap import uppermost
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 Segment = tuple[int, int, int, int]  # first byte's address, file offset (or HOLE), bytes in the file, bytes in memory
 Stretch = tuple[int, int, int]  # first byte's address, the address after the last, file offset (or HOLE)

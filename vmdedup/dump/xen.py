@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import PAGE_SIZE, Region
+from vmdedup.dump.base import Region
 from vmdedup.dump.elf_header import ElfHeader, section_rows
 from vmdedup.dump.extents import Extent, ExtentDump
 from vmdedup.dump.file import Source, check_pages, check_range, table
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 PAGES, PFN, P2M, NOTE = ".xen_pages", ".xen_pfn", ".xen_p2m", ".note.Xen"
 HEADER_NOTE, VERSION_NOTE = 0x2000001, 0x2000003

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.seeds import Stream, Words, below, fractions, mix, scatter
+from vmdedup.units import PAGE_SIZE
 
-PAGE: Final = 4096
 Pages = NDArray[np.uint8]
 
-FILLED_KEYS: Final = (PAGE + 1) << 8  # keys below are of filled_pages
+FILLED_KEYS: Final = (PAGE_SIZE + 1) << 8  # keys below are of filled_pages
 
 _PIECES: Final = 16
 _PIECE_WORDS: Final = 32
@@ -45,7 +45,7 @@ _WORDS: Final = (
 
 def heap_pages(page_keys: Words, heap: HeapMix) -> Pages:
     """One page for each key. page_keys: (n,). Returns (n, 4096) bytes."""
-    out = np.zeros((len(page_keys), PAGE), dtype=np.uint8)
+    out = np.zeros((len(page_keys), PAGE_SIZE), dtype=np.uint8)
     for start in range(0, len(page_keys), _BLOCK):
         block = slice(start, start + _BLOCK)
         _fill(out[block], page_keys[block], heap)
@@ -64,14 +64,14 @@ def similar_keys(page_keys: Words, own_keys: Words) -> Words:
 
 def random_pages(page_keys: Words) -> Pages:
     """One page of random bytes for each key. page_keys: (n,). Returns (n, 4096) bytes."""
-    out = np.empty((len(page_keys), PAGE // 8), dtype=np.uint64)
+    out = np.empty((len(page_keys), PAGE_SIZE // 8), dtype=np.uint64)
     for start in range(0, len(page_keys), _BLOCK):
         block = slice(start, start + _BLOCK)
-        out[block] = _spread(page_keys[block], PAGE // 8)
+        out[block] = _spread(page_keys[block], PAGE_SIZE // 8)
     return out.view(np.uint8)
 
 
-def filled_key(byte: int, length: int = PAGE) -> int:
+def filled_key(byte: int, length: int = PAGE_SIZE) -> int:
     """The key of a page that begins with so many times one byte; the rest is zeros."""
     return length << 8 | byte
 
@@ -79,7 +79,7 @@ def filled_key(byte: int, length: int = PAGE) -> int:
 def filled_pages(page_keys: Words) -> Pages:
     """One page for each key of filled_key. page_keys: (n,). Returns (n, 4096) bytes."""
     lengths, bytes_ = page_keys >> np.uint64(8), (page_keys & np.uint64(0xFF)).astype(np.uint8)
-    return np.where(np.arange(PAGE, dtype=np.uint64) < lengths[:, None], bytes_[:, None], np.uint8(0))
+    return np.where(np.arange(PAGE_SIZE, dtype=np.uint64) < lengths[:, None], bytes_[:, None], np.uint8(0))
 
 
 def rolled(pages: Pages, shift: int) -> Pages:
@@ -98,8 +98,8 @@ def _fill(out: Pages, page_keys: Words, heap: HeapMix) -> None:
     seeds = draws[live, :_PIECES].ravel()
     pieces = _pieces(seeds, _kinds(seeds, heap))
     tails = _tail_words(draws[live, _PIECES + 1], heap.zero_tail)
-    words = pieces.reshape(len(live), PAGE // 8)
-    words[np.arange(PAGE // 8) >= (PAGE // 8 - tails)[:, None]] = 0
+    words = pieces.reshape(len(live), PAGE_SIZE // 8)
+    words[np.arange(PAGE_SIZE // 8) >= (PAGE_SIZE // 8 - tails)[:, None]] = 0
     out[live] = words.view(np.uint8)
 
 
@@ -125,7 +125,7 @@ def _tail_words(draws: Words, zero_tail: float) -> NDArray[np.int64]:
     """Zero words at each page's end: evenly spread, zero_tail of the page on average."""
     low = max(0.0, 2 * zero_tail - 1)
     high = min(1.0, 2 * zero_tail)
-    return ((low + (high - low) * fractions(draws)) * (PAGE // 8)).astype(np.int64)
+    return ((low + (high - low) * fractions(draws)) * (PAGE_SIZE // 8)).astype(np.int64)
 
 
 def _pieces(seeds: Words, kinds: NDArray[np.int64]) -> Words:

@@ -12,9 +12,10 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from vmdedup.guest.content import PAGE, Pages
+from vmdedup.guest.content import Pages
 from vmdedup.guest.index import FileIndex, Numbers
 from vmdedup.guest.seeds import Words
+from vmdedup.units import PAGE_SIZE
 
 
 class Disk(ABC):
@@ -40,13 +41,13 @@ class Disk(ABC):
 
     def read(self, pages: Numbers) -> Pages:
         """The content of disk pages, in any order. pages: (n,). Returns (n, 4096) bytes."""
-        out = np.zeros((len(pages), PAGE), dtype=np.uint8)
+        out = np.zeros((len(pages), PAGE_SIZE), dtype=np.uint8)
         files = self.index.file_of(pages)
         breaks = (np.diff(pages) != 1) | (np.diff(files) != 0)
         starts = np.concatenate(([0], np.flatnonzero(breaks) + 1, [len(pages)]))
         for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
             if end > start:
                 file = int(files[start])
-                offset = (int(pages[start]) - int(self.index.first_pages[file])) * PAGE
+                offset = (int(pages[start]) - int(self.index.first_pages[file])) * PAGE_SIZE
                 self.fill(file, offset, out[start:end].reshape(-1))
         return out

@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.guest.content import FILLED_KEYS, PAGE, Pages, filled_pages, heap_pages
+from vmdedup.guest.content import FILLED_KEYS, Pages, filled_pages, heap_pages
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.mixes import FILE_MIX
 from vmdedup.guest.seeds import Words, keys
+from vmdedup.units import PAGE_SIZE
 
 _LAST_VERSION = (1 << 16) - 1
 
@@ -40,7 +41,7 @@ class Filesystem:
         untouched[on_disk] = self._versions[pages[on_disk]] == 0
         if untouched.all():
             return self.disk.read(pages)
-        out = np.empty((len(pages), PAGE), dtype=np.uint8)
+        out = np.empty((len(pages), PAGE_SIZE), dtype=np.uint8)
         out[untouched] = self.disk.read(pages[untouched])
         out[~untouched] = _written_pages(self._written_keys(pages[~untouched]))
         return out
@@ -71,7 +72,7 @@ def _written_pages(page_keys: Words) -> Pages:
     filled = page_keys < FILLED_KEYS
     if not filled.any():
         return heap_pages(page_keys, FILE_MIX)
-    out = np.empty((len(page_keys), PAGE), dtype=np.uint8)
+    out = np.empty((len(page_keys), PAGE_SIZE), dtype=np.uint8)
     out[filled] = filled_pages(page_keys[filled])
     out[~filled] = heap_pages(page_keys[~filled], FILE_MIX)
     return out

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vmdedup.guest.content import PAGE, Pages, heap_pages
+from vmdedup.guest.content import Pages, heap_pages
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.index import FileIndex
 from vmdedup.guest.kinds import FileKind
 from vmdedup.guest.mixes import FILE_MIX, IMAGE_MIX, TEXT_MIX
 from vmdedup.guest.seeds import Stream, keys, split_seed
-from vmdedup.units import KIB, MIB
+from vmdedup.units import KIB, MIB, PAGE_SIZE
 
 _FIXED = (("sbin/init", 96 * KIB + 312), ("lib/libc.so.6", 1900 * KIB + 1208), ("bin/sh", 122 * KIB + 40))
 # path, share of the disk's bytes in per cent, smallest size, number of times that it may double
@@ -48,12 +48,12 @@ class GeneratedDisk(Disk):
     def fill(self, file: int, offset: int, out: Pages) -> None:
         """Bytes of one file from its key."""
         wanted = max(0, min(len(out), int(self.index.sizes[file]) - offset))
-        first = offset // PAGE
-        numbers = np.arange(first, (offset + wanted + PAGE - 1) // PAGE)
+        first = offset // PAGE_SIZE
+        numbers = np.arange(first, (offset + wanted + PAGE_SIZE - 1) // PAGE_SIZE)
         file_key = int(self.index.keys[file]) ^ self.identity
         mix = _MIXES[FileKind(self.index.kinds[file])]
         content = heap_pages(keys(file_key, numbers), mix).reshape(-1)
-        out[:wanted] = content[offset - first * PAGE :][:wanted]
+        out[:wanted] = content[offset - first * PAGE_SIZE :][:wanted]
 
     def close(self) -> None:
         """Nothing is open."""

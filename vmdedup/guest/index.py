@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from vmdedup.guest.kinds import FileKind, kind_of
 from vmdedup.guest.seeds import Words
 from vmdedup.host.segment import Segment
+from vmdedup.units import PAGE_SIZE
 
-PAGE = 4096
 Numbers = NDArray[np.int64]
 
 
@@ -45,7 +45,7 @@ class FileIndex:
         total = int(ends[-1]) if blobs else 0
         index = cls(len(listed), total, Segment(max(1, 33 * len(listed) + 8 + total)))
         index.sizes[:] = [size for _, size in listed]
-        index.first_pages[1:] = np.cumsum((index.sizes + PAGE - 1) // PAGE)
+        index.first_pages[1:] = np.cumsum((index.sizes + PAGE_SIZE - 1) // PAGE_SIZE)
         index.path_ends[:] = ends
         index.keys[:] = [path_key(blob) for blob in blobs]
         index.kinds[:] = [kind_of(path) for path, _ in listed]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import GuestError, UsageError
-from vmdedup.guest.content import PAGE
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.guestkernel import GuestKernel
@@ -16,6 +15,7 @@ from vmdedup.guest.variant import in_release
 from vmdedup.guest.workloads import check_parameters, make_boot, make_workload
 from vmdedup.guest.workloads.base import Workload
 from vmdedup.guest.workloads.boot import Boot
+from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmdedup.guest.memory import Memory
@@ -57,9 +57,9 @@ class Guest:
     def __init__(self, spec: GuestSpec, memory: Memory, disk: Disk) -> None:
         check_parameters(spec.workload, spec.parameters)
         check_parameters("boot", spec.boot)
-        if memory.page_size != PAGE or memory.pages != spec.memory_pages:
+        if memory.page_size != PAGE_SIZE or memory.pages != spec.memory_pages:
             raise UsageError(
-                f"guest {spec.name!r} needs {spec.memory_pages} pages of {PAGE} bytes, not {memory.pages} of "
+                f"guest {spec.name!r} needs {spec.memory_pages} pages of {PAGE_SIZE} bytes, not {memory.pages} of "
                 f"{memory.page_size}; make the host with that page size"
             )
         self.spec = spec

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from vmdedup.guest.content import PAGE
 from vmdedup.guest.index import Numbers
+from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmdedup.guest.memory import Memory
@@ -66,7 +66,7 @@ class PhysicalMemory:
 
     def clear(self, pages: Numbers) -> None:
         """Store zeros."""
-        zeros = np.zeros((min(len(pages), _CLEAR_AT_ONCE), PAGE), dtype=np.uint8)
+        zeros = np.zeros((min(len(pages), _CLEAR_AT_ONCE), PAGE_SIZE), dtype=np.uint8)
         for start in range(0, len(pages), _CLEAR_AT_ONCE):
             some = pages[start : start + _CLEAR_AT_ONCE]
             self.memory.write_pages(some, zeros[: len(some)])

@@ -15,9 +15,9 @@ from typing import Literal
 
 import numpy as np
 
-from vmdedup.guest.content import PAGE
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.seeds import Stream, split_seed
+from vmdedup.units import PAGE_SIZE
 
 Aslr = Literal["off", "pages", "bytes"]
 ASLR_MODES: tuple[Aslr, ...] = ("off", "pages", "bytes")
@@ -55,7 +55,7 @@ def place(pages: int, image_pages: int, aslr: Aslr, jitter: float, seed: int) ->
     taken[:low] = True
     taken[image] = True
     order = _order(pages, aslr, jitter, stream)
-    shift = _SHIFT_UNIT * (1 + stream.integer(PAGE // _SHIFT_UNIT - 1)) if aslr == "bytes" else 0
+    shift = _SHIFT_UNIT * (1 + stream.integer(PAGE_SIZE // _SHIFT_UNIT - 1)) if aslr == "bytes" else 0
     return Placement(np.arange(min(FIRMWARE_PAGES, low), dtype=np.int64), image, order[~taken[order]], shift)
 
 

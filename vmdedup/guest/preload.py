@@ -11,13 +11,14 @@ import gc
 
 import numpy as np
 
-from vmdedup.guest.content import PAGE, heap_pages
+from vmdedup.guest.content import heap_pages
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.seeds import keys
 from vmdedup.guest.worker import serve
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.memory import Host
 from vmdedup.signals import ignore_ending
+from vmdedup.units import PAGE_SIZE
 
 __all__ = ["serve"]
 
@@ -28,7 +29,7 @@ def _warm() -> None:
     memory = host.add(2)
     pages = np.arange(2)
     memory.write_pages(pages, heap_pages(keys(0, pages), HeapMix()))
-    memory.write_bytes(pages, np.array([0, PAGE - 8]), np.ones((2, 8), dtype=np.uint8))
+    memory.write_bytes(pages, np.array([0, PAGE_SIZE - 8]), np.ones((2, 8), dtype=np.uint8))
     memory.read_pages(pages)
     memory.touch(pages)
     host.arrays.ctl[CTL_HINTS] = 1

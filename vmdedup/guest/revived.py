@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vmdedup.errors import GuestError, UsageError
-from vmdedup.guest.content import PAGE
 from vmdedup.guest.image import ImageSpec, Life, open_life
 from vmdedup.guest.machine import GuestStats
 from vmdedup.guest.spec import GuestSpec
+from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmdedup.guest.memory import Memory
@@ -41,10 +41,10 @@ class RevivedGuest:
         if self.state != "off":
             raise GuestError(f"guest {self.spec.name!r} is {self.state} and cannot be powered on")
         self._life: Life = open_life(self._image)
-        if self.memory.page_size != PAGE or self.memory.pages < self._life.pages:
+        if self.memory.page_size != PAGE_SIZE or self.memory.pages < self._life.pages:
             raise UsageError(
-                f"guest {self.spec.name!r} needs {self._life.pages} pages of {PAGE} bytes for {self._life.name}, not "
-                f"{self.memory.pages} of {self.memory.page_size}; give it more memory"
+                f"guest {self.spec.name!r} needs {self._life.pages} pages of {PAGE_SIZE} bytes for {self._life.name}, "
+                f"not {self.memory.pages} of {self.memory.page_size}; give it more memory"
             )
         self._power_on()
 

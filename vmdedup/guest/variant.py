@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.guest.content import PAGE, Pages
+from vmdedup.guest.content import Pages
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import parameter, share
 from vmdedup.guest.seeds import Words, below, mix, split_seed
+from vmdedup.units import PAGE_SIZE
 
 _MARK_EVERY = 16
 _MARK_BYTES = 32
@@ -86,14 +87,14 @@ class VariantDisk(Disk):
 
     def _fill_rebuilt(self, file: int, offset: int, out: Pages, draw: int) -> None:
         self.base.fill(file, offset, out)
-        at = draw % max(1, min(PAGE - _MARK_BYTES, int(self.index.sizes[file]) // 2))
+        at = draw % max(1, min(PAGE_SIZE - _MARK_BYTES, int(self.index.sizes[file]) // 2))
         mark = _stamp(draw, _MARK_BYTES)
-        start = offset // PAGE // _MARK_EVERY * _MARK_EVERY
-        for page in range(start, (offset + len(out)) // PAGE + 1, _MARK_EVERY):
-            first = max(offset, page * PAGE + at)
-            last = min(offset + len(out), page * PAGE + at + _MARK_BYTES)
+        start = offset // PAGE_SIZE // _MARK_EVERY * _MARK_EVERY
+        for page in range(start, (offset + len(out)) // PAGE_SIZE + 1, _MARK_EVERY):
+            first = max(offset, page * PAGE_SIZE + at)
+            last = min(offset + len(out), page * PAGE_SIZE + at + _MARK_BYTES)
             if last > first:
-                out[first - offset : last - offset] = mark[first - page * PAGE - at :][: last - first]
+                out[first - offset : last - offset] = mark[first - page * PAGE_SIZE - at :][: last - first]
 
 
 def _stamp(draw: int, size: int) -> Pages:

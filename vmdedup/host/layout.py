@@ -32,15 +32,10 @@ is free and the node bits link the free list. Frame 0 is the zero page; it is ne
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, NewType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-Pfn = NewType("Pfn", int)  # frame number
-MmId = NewType("MmId", int)  # index of an address space
-Entry = NewType("Entry", int)  # index into the page table, counted over the whole host
-Page = NewType("Page", int)  # page number within one address space
 
 PRESENT = 1
 WRITABLE = 2

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-PAGE = 4096
+from vmdedup.units import PAGE_SIZE
 
 Prices = Mapping[str, float]
 
@@ -75,7 +75,7 @@ def batch_ns(pages: int, before: Tally, after: Tally, prices: Prices = BUILT_IN)
         {
             "batch": 1,
             "visit": pages,
-            "hash_byte": (fresh + unknown) * PAGE,
+            "hash_byte": (fresh + unknown) * PAGE_SIZE,
             "stable_level": searched * _depth(after.shared),
             "unstable_level": searched * _depth(after.unshared),
             "merge": joined,

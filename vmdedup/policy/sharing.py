@@ -39,12 +39,6 @@ def is_shared(h: Any, pfn: int) -> bool:
 
 
 @kernel
-def protect(h: Any, entry: int, pfn: int) -> int:
-    """Write-protect a page whose frame the caller holds. Returns the entry, or FAILED."""
-    return write_protect(h, entry, pfn)
-
-
-@kernel
 def make_shared(h: Any, entry: int, pfn: int) -> bool:
     """Turn a page's own frame into a shared frame that others may be mapped to. False: the page is busy."""
     if not get_frame(h, pfn):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.recording.layout import DIGEST_BYTES
 from vmdedup.recording.places import Numbers, Places
+from vmdedup.units import PAGE_SIZE
 
 Pages = NDArray[np.uint8]
 Digests = NDArray[np.uint64]  # (n, 2): the digest's 16 bytes as they are

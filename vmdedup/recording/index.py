@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmdedup.dump.base import PAGE_SIZE, Region
+from vmdedup.dump.base import Region
 from vmdedup.errors import DumpError
 from vmdedup.recording.layout import (
     CHANGES,
@@ -26,6 +26,7 @@ from vmdedup.recording.layout import (
 from vmdedup.recording.log import Log, Record
 from vmdedup.recording.places import Places
 from vmdedup.recording.snapshot import Snapshot
+from vmdedup.units import PAGE_SIZE
 
 _MOST_LETTERS = 40  # of a name in messages
 

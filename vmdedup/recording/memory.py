@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.dump.process import Only, ProcessDump
 from vmdedup.errors import DumpError
+from vmdedup.units import PAGE_SIZE
 
 Which = Literal["guest"] | Only
 CHOICES: Final[tuple[str, ...]] = ("guest", *get_args(Only))

@@ -11,13 +11,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.base import PAGE_SIZE
 from vmdedup.errors import DumpError
 from vmdedup.recording.index import Index
 from vmdedup.recording.layout import COUNT, DIGEST_BYTES, GUEST_COUNT, MOST_CHANGES
 from vmdedup.recording.log import Log
 from vmdedup.recording.places import Numbers
 from vmdedup.recording.snapshot import Snapshot
+from vmdedup.units import PAGE_SIZE
 
 ContentNumbers = NDArray[np.uint32]
 _SHOWN = 40  # guests in an error

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zstandard import ZstdCompressor
 
-from vmdedup.dump.base import PAGE_SIZE, Dump
+from vmdedup.dump.base import Dump
 from vmdedup.errors import DumpError, VmdedupError
 from vmdedup.outputs import check_output
 from vmdedup.recording.contents import Contents
@@ -37,6 +37,7 @@ from vmdedup.recording.layout import (
 )
 from vmdedup.recording.places import Numbers, Places
 from vmdedup.recording.snapshot import Snapshot
+from vmdedup.units import PAGE_SIZE
 
 _LEVEL = 3
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from vmdedup.errors import ScriptError
 from vmdedup.inputs import open_input
+from vmdedup.units import PAGE_SIZE
 
-PAGE_SIZE = 4096
 BLOCK_PAGES = 1024
 
 _GAMMA = 0x9E3779B97F4A7C15

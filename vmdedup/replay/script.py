@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vmdedup.errors import ScriptError
 from vmdedup.ksm.sysfs import TUNABLES
-from vmdedup.replay.content import PAGE_SIZE, Content, FilePages, Key, Seed, Zero, file_pages
+from vmdedup.replay.content import Content, FilePages, Key, Seed, Zero, file_pages
 from vmdedup.replay.grammar import USAGES
 from vmdedup.replay.source import Source, read_source
 from vmdedup.replay.steps import (
@@ -36,6 +36,7 @@ from vmdedup.replay.steps import (
     Unmergeable,
     Vm,
 )
+from vmdedup.units import PAGE_SIZE
 
 __all__ = [
     "Counters",

@@ -13,11 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vmdedup.units import SECOND_NS, format_duration, mib
+from vmdedup.units import PAGE_SIZE, SECOND_NS, format_duration, mib
 
 Row = Mapping[str, Any]
 
-PAGE_SIZE = 4096
 _COUNTERS = (
     "pages_shared",
     "pages_sharing",

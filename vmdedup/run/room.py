@@ -7,8 +7,8 @@ from typing import Any
 
 from vmdedup.errors import HostError
 from vmdedup.live.memory.available import Available, available_memory
-from vmdedup.scenario.model import PAGE_SIZE, Scenario
-from vmdedup.units import MIB, format_size
+from vmdedup.scenario.model import Scenario
+from vmdedup.units import MIB, PAGE_SIZE, format_size
 
 _KEPT_FREE = 0.9  # share of what is available that a host may take if the scenario does not say how much
 _ACCOUNT = 64  # bytes a page of guests: page table, slot, ksmd's record of it, as far as all of them are touched

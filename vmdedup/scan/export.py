@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from vmdedup.outputs import Output
 from vmdedup.result.tables import named_table, write_marked_parquet
-from vmdedup.scan.fingerprint import PAGE_SIZE, Hasher
+from vmdedup.scan.fingerprint import Hasher
 from vmdedup.scan.source import Source
 from vmdedup.scan.stream import Stream
+from vmdedup.units import PAGE_SIZE
 
 SCHEMA_VERSION = 1
 KIND = "fingerprints"

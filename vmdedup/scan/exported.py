@@ -18,9 +18,10 @@ from vmdedup.errors import DumpError, UsageError
 from vmdedup.result.foreign import ForeignTable
 from vmdedup.result.tables import columns_of
 from vmdedup.scan.export import COLUMNS, KIND, SCHEMA_VERSION
-from vmdedup.scan.fingerprint import PAGE_SIZE, SIZE, Hasher
+from vmdedup.scan.fingerprint import SIZE, Hasher
 from vmdedup.scan.partitions import unpack
 from vmdedup.scan.source import Piece, Source
+from vmdedup.units import PAGE_SIZE
 
 PART = 1 << 18  # rows looked at together: about 10 MiB
 MOST_ROWS_A_BYTE = 2  # of a file: an export of nothing but zeros, which packs best, has one

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from xxhash import xxh3_128_digest
 
+from vmdedup.units import PAGE_SIZE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PAGE_SIZE = 4096
 SIZE = 16  # bytes of a fingerprint
 ZERO_PAGE = bytes(PAGE_SIZE)
 SCRYPT_COST = 1 << 14

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from vmdedup.scan.fingerprint import PAGE_SIZE, Hasher
+from vmdedup.scan.fingerprint import Hasher
 from vmdedup.scan.stream import Stream
+from vmdedup.units import PAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

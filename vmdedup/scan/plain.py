@@ -8,8 +8,9 @@ from _thread import _local  # what `threading` calls local, without the rest of 
 
 from vmdedup.dump.formats import recognise
 from vmdedup.errors import DumpError
-from vmdedup.scan.fingerprint import PAGE_SIZE, ZERO_PAGE
+from vmdedup.scan.fingerprint import ZERO_PAGE
 from vmdedup.scan.source import Piece, Source
+from vmdedup.units import PAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

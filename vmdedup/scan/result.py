@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import vmdedup
-from vmdedup.scan.fingerprint import PAGE_SIZE
+from vmdedup.units import PAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

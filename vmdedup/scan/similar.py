@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import UsageError
-from vmdedup.scan.fingerprint import PAGE_SIZE, SIZE, Hasher
+from vmdedup.scan.fingerprint import SIZE, Hasher
 from vmdedup.scan.reading import cores, in_order
 from vmdedup.scan.source import Piece, Source
 from vmdedup.scan.spool import Spool
 from vmdedup.scan.stream import Stream
 from vmdedup.subpage import compression, delta
 from vmdedup.subpage.detector import HashSimilarityDetector
+from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmdedup.scan.reading import Stop, Watch

@@ -13,12 +13,13 @@ from vmdedup.guest.spec import MIN_PAGES, GuestSpec
 from vmdedup.guest.variant import Variant
 from vmdedup.guest.workloads import WORKLOADS, workload_parameters
 from vmdedup.scenario.images import check_image
-from vmdedup.scenario.model import PAGE_SIZE, GuestSection, Scenario
+from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.scenario.policy import check_policy
 from vmdedup.scenario.problems import Path, Problem, suggest
 from vmdedup.shown import quoted
 from vmdedup.units import (
     MIB,
+    PAGE_SIZE,
     SECOND_NS,
     format_duration,
     format_size,

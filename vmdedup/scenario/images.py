@@ -10,9 +10,9 @@ from pathlib import Path as FilePath
 from vmdedup.errors import UsageError
 from vmdedup.guest.image import ImageSpec, open_life
 from vmdedup.recording.reader import Recording
-from vmdedup.scenario.model import PAGE_SIZE, GuestSection, Scenario
+from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.scenario.problems import Path, Problem
-from vmdedup.units import format_size
+from vmdedup.units import PAGE_SIZE, format_size
 
 MOST_NAME = 32  # letters, as in a scenario
 # Keys that decide what an emulated guest does, which one that comes from an image has done already.

@@ -26,9 +26,8 @@ from vmdedup.errors import KnobError, UsageError
 from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written
 from vmdedup.scenario.problems import Path, Problem, suggest
 from vmdedup.shown import quoted
-from vmdedup.units import exact_duration, parse_duration, parse_share, parse_size
+from vmdedup.units import PAGE_SIZE, exact_duration, parse_duration, parse_share, parse_size
 
-PAGE_SIZE = 4096
 MOST_PROBLEMS = 1000
 
 

@@ -11,7 +11,8 @@ from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.variant import Variant
 from vmdedup.scenario.checks import OPTIONS, build, declared_value, start_of
 from vmdedup.scenario.images import guest_names, image_spec
-from vmdedup.scenario.model import PAGE_SIZE, GuestSection, Scenario
+from vmdedup.scenario.model import GuestSection, Scenario
+from vmdedup.units import PAGE_SIZE
 
 
 @dataclass(frozen=True)

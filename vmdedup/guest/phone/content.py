@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from vmdedup.guest.content import PAGE, Pages, heap_pages, random_pages
+from vmdedup.guest.content import Pages, heap_pages, random_pages
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.phone.parameters import PhoneParameters
 from vmdedup.guest.seeds import Words, keys, mix, split_seed
+from vmdedup.units import PAGE_SIZE
 
 OWN, COMMON, SIMILAR, GRAPHICS = range(4)
 COMMON_CONTENTS = 64  # contents that are in many heaps, the first FILLED of them one word all over
@@ -64,7 +65,7 @@ class AppContent:
 
     def make(self, page_keys: Words) -> Pages:
         """Contents (n, 4096) from keys (n,)."""
-        out = np.empty((len(page_keys), PAGE), dtype=np.uint8)
+        out = np.empty((len(page_keys), PAGE_SIZE), dtype=np.uint8)
         makers = (self._own, self._shared, self._similar, self._graphics)
         kinds = (page_keys >> _CLASS).astype(np.int64)
         for kind, maker in enumerate(makers):
@@ -81,7 +82,7 @@ class AppContent:
         filled = low < FILLED
         # Zeros first: by far the most frequent word, and then patterns of allocators.
         words = np.array([0, 0, 0, 0x6B6B6B6B6B6B6B6B], dtype=np.uint64)
-        out[filled] = np.repeat(words[low[filled].astype(np.int64)][:, None], PAGE // 8, axis=1).view(np.uint8)
+        out[filled] = np.repeat(words[low[filled].astype(np.int64)][:, None], PAGE_SIZE // 8, axis=1).view(np.uint8)
         return out
 
     def _similar(self, low: Words) -> Pages:
@@ -89,7 +90,7 @@ class AppContent:
         count = self._given.changed_words
         drawn = keys(split_seed(self._seed, "changes"), low[:, None] + np.arange(2 * count, dtype=np.uint64) * _LOW)
         rows = np.arange(len(low))[:, None]
-        out[rows, (drawn[:, :count] % np.uint64(PAGE // 8)).astype(np.int64)] = drawn[:, count:]
+        out[rows, (drawn[:, :count] % np.uint64(PAGE_SIZE // 8)).astype(np.int64)] = drawn[:, count:]
         return out.view(np.uint8)
 
     def _graphics(self, low: Words) -> Pages:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vmdedup.guest.content import PAGE, filled_key
+from vmdedup.guest.content import filled_key
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.kinds import FileKind
 from vmdedup.guest.parameters import Value, parameter, share
 from vmdedup.guest.process import Process
 from vmdedup.guest.seeds import Stream, Words, split_seed
 from vmdedup.guest.workloads.base import PAGES_PER_MIB, Workload, start_program
+from vmdedup.units import PAGE_SIZE
 
 _TEXT_PAGES = 16
 _HEAP_PAGES = 8
@@ -93,15 +94,15 @@ class Dbench(Workload[DbenchParameters]):
 
     def _sizes(self, number: int) -> list[int]:
         """Bytes of each file of a client: the same in every guest."""
-        most = self.parameters.files_share * self.kernel.memory.pages * PAGE / self.parameters.clients
+        most = self.parameters.files_share * self.kernel.memory.pages * PAGE_SIZE / self.parameters.clients
         drawn = 0.1 + Stream(split_seed(number, "dbench sizes")).uniform(self.parameters.files)
         # A file takes whole pages, half a page more than its size on average.
-        room = max(0.0, most - len(drawn) * PAGE / 2)
+        room = max(0.0, most - len(drawn) * PAGE_SIZE / 2)
         return [max(1, int(size)) for size in drawn / drawn.sum() * room]
 
     def _content(self, size: int) -> Words:
-        pages = np.full(-(-size // PAGE), filled_key(self.parameters.byte), dtype=np.uint64)
-        pages[-1] = filled_key(self.parameters.byte, (size - 1) % PAGE + 1)
+        pages = np.full(-(-size // PAGE_SIZE), filled_key(self.parameters.byte), dtype=np.uint64)
+        pages[-1] = filled_key(self.parameters.byte, (size - 1) % PAGE_SIZE + 1)
         return pages
 
     def _delete(self, files: list[Numbers]) -> None:

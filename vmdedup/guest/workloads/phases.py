@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vmdedup.guest.content import PAGE, Pages, random_pages
+from vmdedup.guest.content import Pages, random_pages
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import parameter, share
 from vmdedup.guest.seeds import Words, keys, mix
 from vmdedup.guest.workloads.base import PAGES_PER_MIB, SMALL_BOOT, Workload
+from vmdedup.units import PAGE_SIZE
 
 KINDS = ("zero", "random", "identical", "similar", "mixed")
-WRITTEN_OFFSETS: tuple[int, ...] = tuple(range(128, PAGE, 256))
+WRITTEN_OFFSETS: tuple[int, ...] = tuple(range(128, PAGE_SIZE, 256))
 
 _BATCH = 64
 
@@ -30,8 +31,10 @@ class PhasesParameters:
     kind: str = parameter("mixed", "", "what the pages hold; mixed: a quarter of each", choices=KINDS)
     fill_share: float = share(0.6, "of memory that is allocated")
     same_share: float = share(0.95, "bytes of a similar page that are as in the base page")
-    run_bytes: int = parameter(1, "bytes", "of the others, so many together each time", low=1, high=PAGE)
-    base_bytes: int = parameter(PAGE, "bytes", "random bytes that the base page repeats; 4096: none", low=1, high=PAGE)
+    run_bytes: int = parameter(1, "bytes", "of the others, so many together each time", low=1, high=PAGE_SIZE)
+    base_bytes: int = parameter(
+        PAGE_SIZE, "bytes", "random bytes that the base page repeats; 4096: none", low=1, high=PAGE_SIZE
+    )
     between_guests: bool = parameter(True, "", "identical and similar pages have one base in all guests")
     mib_s: float = parameter(100.0, "MiB/s", "how fast pages are allocated, read and written", low=0.001)
     pause_s: float = parameter(10.0, "s", "rest after each phase (80 in the paper)")
@@ -48,7 +51,7 @@ class Phases(Workload[PhasesParameters]):
         """Begin with the allocation."""
         base_seed = self.shared if self.parameters.between_guests else self.stream.seed
         base = random_pages(keys(base_seed, [0]))
-        self._base = np.resize(base[0, : self.parameters.base_bytes], (1, PAGE))
+        self._base = np.resize(base[0, : self.parameters.base_bytes], (1, PAGE_SIZE))
         self.memory = self.kernel.anonymous(self._content)
         self.phase = "allocate"
         self.rounds = 0
@@ -101,7 +104,7 @@ class Phases(Workload[PhasesParameters]):
     def _content(self, content_keys: Words) -> Pages:
         if self.parameters.kind != "mixed":
             return self._of_kind(self.parameters.kind, content_keys)
-        out = np.empty((len(content_keys), PAGE), dtype=np.uint8)
+        out = np.empty((len(content_keys), PAGE_SIZE), dtype=np.uint8)
         drawn = (content_keys >> np.uint64(32)) % np.uint64(4)
         for number, kind in enumerate(KINDS[:4]):
             chosen = drawn == number
@@ -110,7 +113,7 @@ class Phases(Workload[PhasesParameters]):
 
     def _of_kind(self, kind: str, content_keys: Words) -> Pages:
         if kind == "zero":
-            return np.zeros((len(content_keys), PAGE), dtype=np.uint8)
+            return np.zeros((len(content_keys), PAGE_SIZE), dtype=np.uint8)
         if kind == "random":
             return random_pages(content_keys)
         out = np.repeat(self._base, len(content_keys), axis=0)
@@ -121,5 +124,6 @@ class Phases(Workload[PhasesParameters]):
         noise = np.concatenate((random_pages(content_keys), random_pages(mix(content_keys))), axis=1)
         drawn = noise.view(np.uint16)
         run = self.parameters.run_bytes
-        changed = np.repeat(drawn[:, ::run] < (1.0 - self.parameters.same_share) * (1 << 16), run, axis=1)[:, :PAGE]
+        changed = drawn[:, ::run] < (1.0 - self.parameters.same_share) * (1 << 16)
+        changed = np.repeat(changed, run, axis=1)[:, :PAGE_SIZE]
         return out ^ np.where(changed, (drawn & 0xFF).astype(np.uint8) | 1, 0).astype(np.uint8)

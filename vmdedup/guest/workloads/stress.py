@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import GuestError
-from vmdedup.guest.content import PAGE, Pages, random_pages
+from vmdedup.guest.content import Pages, random_pages
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import parameter, share
 from vmdedup.guest.seeds import Words, below, keys
 from vmdedup.guest.workloads.base import SMALL_BOOT, Budget, Workload
+from vmdedup.units import PAGE_SIZE
 
 _BATCH = 128
 _BURST = 256
@@ -102,7 +103,7 @@ class Stress(Workload[StressParameters]):
         self.kernel.memory.write_pages(self._frames[which], self._expected(which))
 
     def _store_some(self, which: Numbers) -> None:
-        places = self.stream.integers(len(which), PAGE - _RUN + 1)
+        places = self.stream.integers(len(which), PAGE_SIZE - _RUN + 1)
         runs = self.stream.words(len(which))
         slot = self._logged[which]
         self._places[which, slot] = places
@@ -132,4 +133,4 @@ class Stress(Workload[StressParameters]):
 
 
 def _zeros(content_keys: Words) -> Pages:
-    return np.zeros((len(content_keys), PAGE), dtype=np.uint8)
+    return np.zeros((len(content_keys), PAGE_SIZE), dtype=np.uint8)

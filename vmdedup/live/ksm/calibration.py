@@ -15,13 +15,14 @@ import numpy as np
 
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
-from vmdedup.ksm.prices import PAGE, Prices, bill_ns
+from vmdedup.ksm.prices import Prices, bill_ns
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.ksm.timing import KernelTimer
 from vmdedup.replay.content import Pages
+from vmdedup.units import PAGE_SIZE
 
 BATCH: Final = 250  # pages, where waking up is timed
-_ALIKE: Final = PAGE // 2  # bytes at the beginning, in content "alike"
+_ALIKE: Final = PAGE_SIZE // 2  # bytes at the beginning, in content "alike"
 _BLOCK: Final = 4096  # pages stored at a time
 _SEED: Final = 7
 _NOT_TIMED: Final = ""
@@ -32,7 +33,7 @@ Say = Callable[[str], None]
 
 
 def _noise(pages: int) -> Pages:
-    words = np.random.default_rng(_SEED).integers(0, 1 << 63, (pages, PAGE // 8))
+    words = np.random.default_rng(_SEED).integers(0, 1 << 63, (pages, PAGE_SIZE // 8))
     return np.ascontiguousarray(words).view(np.uint8)
 
 
@@ -56,7 +57,7 @@ def _mixed(pages: int) -> Pages:
 
 
 def _zeros(pages: int) -> Pages:
-    return np.zeros((pages, PAGE), np.uint8)
+    return np.zeros((pages, PAGE_SIZE), np.uint8)
 
 
 @dataclass(frozen=True)

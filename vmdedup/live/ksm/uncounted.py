@@ -13,7 +13,8 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-PAGE: Final = 4096
+from vmdedup.units import PAGE_SIZE
+
 _PART: Final = 1 << 20  # entries read at a time: 8 MiB
 _PRESENT, _FRAME = 1 << 63, (1 << 55) - 1
 
@@ -35,8 +36,8 @@ def zero_mappings(pid: int, mappings: Sequence[tuple[int, int]]) -> int | None:
         return None
     try:
         for address, size in mappings:
-            for first in range(address // PAGE, (address + size) // PAGE, _PART):
-                count = min(_PART, (address + size) // PAGE - first)
+            for first in range(address // PAGE_SIZE, (address + size) // PAGE_SIZE, _PART):
+                count = min(_PART, (address + size) // PAGE_SIZE - first)
                 entries = np.frombuffer(os.pread(descriptor, count * 8, first * 8), np.uint64)
                 found += int(np.count_nonzero((entries & mask) == wanted))
     except (OSError, ValueError):
@@ -50,7 +51,7 @@ def _zero_frame() -> int:
     """The number of the zero page's frame: a page of ours that was only read maps it. 0: it is hidden from us."""
     import numpy as np
 
-    page = mmap.mmap(-1, PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page = mmap.mmap(-1, PAGE_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     seen = np.frombuffer(page, np.uint8)
     address = seen.ctypes.data + int(seen[0])  # reading maps it
     try:
@@ -58,6 +59,6 @@ def _zero_frame() -> int:
     except OSError:
         return 0
     try:
-        return int.from_bytes(os.pread(descriptor, 8, address // PAGE * 8), "little") & _FRAME
+        return int.from_bytes(os.pread(descriptor, 8, address // PAGE_SIZE * 8), "little") & _FRAME
     finally:
         os.close(descriptor)

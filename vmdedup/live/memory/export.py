@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vmdedup.errors import VmdedupError
-from vmdedup.live.memory.guest import BLOCK_PAGES, PAGE, read_pages, visible_pages
+from vmdedup.live.memory.guest import BLOCK_PAGES, read_pages, visible_pages
+from vmdedup.units import PAGE_SIZE
 
 
 def export_ram(pid: int, path: Path) -> int:
@@ -25,12 +26,12 @@ def export_ram(pid: int, path: Path) -> int:
     ram = ram[: np.searchsorted(ram, seen.ram.first + seen.ram.pages)]
     try:
         with path.open("wb") as file:
-            os.truncate(file.fileno(), seen.ram.pages * PAGE)
+            os.truncate(file.fileno(), seen.ram.pages * PAGE_SIZE)
             for start in range(0, len(ram), BLOCK_PAGES):
                 numbers = ram[start : start + BLOCK_PAGES]
                 pages = read_pages(pid, numbers)
                 for run in np.split(np.arange(len(numbers)), np.flatnonzero(np.diff(numbers) != 1) + 1):
-                    offset = (int(numbers[run[0]]) - seen.ram.first) * PAGE
+                    offset = (int(numbers[run[0]]) - seen.ram.first) * PAGE_SIZE
                     _write(file.fileno(), pages[run[0] : run[-1] + 1].reshape(-1).data, offset)
     except OSError as error:
         path.unlink(missing_ok=True)

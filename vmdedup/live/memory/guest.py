@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import EnvironmentLacksError, GuestError
+from vmdedup.units import PAGE_SIZE
 
-PAGE = 4096
 BLOCK_PAGES = 2048
 KSM, THP, ZERO_PAGE = (np.uint64(1 << bit) for bit in (21, 22, 24))  # of /proc/kpageflags
 _PRESENT, _FRAME = np.uint64(1 << 63), np.uint64((1 << 55) - 1)
@@ -78,7 +78,7 @@ def mergeable_mappings(pid: int) -> list[Mapping]:
         words = line.split()
         if not words[0].endswith(":"):
             low, _, high = words[0].partition("-")
-            first, pages = int(low, 16) // PAGE, (int(high, 16) - int(low, 16)) // PAGE
+            first, pages = int(low, 16) // PAGE_SIZE, (int(high, 16) - int(low, 16)) // PAGE_SIZE
         elif words[0] == "VmFlags:" and "mg" in words:
             mappings.append(Mapping(first, pages))
     return mappings
@@ -143,12 +143,12 @@ def _read_all(descriptor: int, size: int, offset: int) -> bytearray:
 
 def read_pages(pid: int, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The contents of pages, ascending numbers of their addresses: uint8 (n, 4096). GuestError: they are gone."""
-    pages = np.empty((len(numbers), PAGE), np.uint8)
+    pages = np.empty((len(numbers), PAGE_SIZE), np.uint8)
     cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
     descriptor = _open(pid, "mem")
     try:
         for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(numbers)], strict=True):
-            _read_into(descriptor, pages[start:stop].reshape(-1).data, int(numbers[start]) * PAGE)
+            _read_into(descriptor, pages[start:stop].reshape(-1).data, int(numbers[start]) * PAGE_SIZE)
     finally:
         os.close(descriptor)
     return pages

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import EnvironmentLacksError, GuestError
+from vmdedup.units import PAGE_SIZE
 
-PAGE = 4096
 _PRESENT = np.uint64(1 << 63)
 _FRAME = np.uint64((1 << 55) - 1)
 ABSENT = 0  # no process maps frame 0
@@ -21,7 +21,7 @@ def frames(pid: int, base: int, pages: int) -> NDArray[np.uint64]:
     The zero page is a frame like any other. EnvironmentLacksError: the kernel hides frame numbers from us.
     Source: Documentation/admin-guide/mm/pagemap.rst.
     """
-    entries = _entries(pid, base // PAGE, pages)
+    entries = _entries(pid, base // PAGE_SIZE, pages)
     present = (entries & _PRESENT) != 0
     found = np.where(present, entries & _FRAME, np.uint64(ABSENT))
     if np.any(present & (found == ABSENT)):

@@ -9,8 +9,8 @@ from vmdedup.papers.bench.verdict import Row
 from vmdedup.papers.ksm.workers import COUNT, MIB, run
 from vmdedup.result.run import Result
 from vmdedup.units import MIB as MIB_BYTES
+from vmdedup.units import PAGE_SIZE
 
-PAGE = 4096
 _RECORDS = ("pages_sharing", "pages_shared", "pages_unshared", "pages_volatile")
 
 
@@ -49,7 +49,13 @@ def _memory(without: Result, guests: int, levels: dict[str, float]) -> list[Row]
     return [
         *rows,
         Row("pages that share one", "pages", levels["sharers"], each, 5.0),
-        Row("profit, of what it has records of", "%", levels["profit_records_percent"], profit / records / PAGE, 5.0),
+        Row(
+            "profit, of what it has records of",
+            "%",
+            levels["profit_records_percent"],
+            profit / records / PAGE_SIZE,
+            5.0,
+        ),
         Row("profit, of all memory", "%", levels["profit_percent"], profit / (guests * MIB * MIB_BYTES), 5.0),
     ]
 

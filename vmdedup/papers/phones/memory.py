@@ -11,13 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.guest.content import PAGE
 from vmdedup.guest.diskspec import DiskSpec, open_disk
 from vmdedup.guest.machine import Guest
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.host.layout import ANONYMOUS, PRESENT, UNKNOWN
 from vmdedup.host.memory import Host
 from vmdedup.papers.bench.memories import TICK_MS
+from vmdedup.units import PAGE_SIZE
 
 SAMPLED: Final = 400  # pages of apps that are held against every page of the zygote
 ALIKE_WORDS: Final = 51  # a similar page differs in at most so many words of 8 bytes: a tenth
@@ -49,7 +49,7 @@ def phone_shares(mib: int, seconds: int, disk: DiskSpec, parameters: Mapping[str
         for _ in range(seconds * 1000 // TICK_MS):
             guest.tick(TICK_MS)
         touched = np.flatnonzero(memory.entries & PRESENT)
-        pages = np.zeros((mib * 256, PAGE), np.uint8)
+        pages = np.zeros((mib * 256, PAGE_SIZE), np.uint8)
         pages[touched] = memory.read_pages(touched)
         return _shares(pages, touched, host.arrays.areas[memory.mm])
     finally:

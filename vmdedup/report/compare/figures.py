@@ -17,12 +17,11 @@ from vmdedup.errors import UsageError
 from vmdedup.result.decoding import DECODER
 from vmdedup.result.run import Result, list_parts, open_result
 from vmdedup.result.tables import records
-from vmdedup.units import mib
+from vmdedup.units import PAGE_SIZE, mib
 
 Value = int | float
 Row = Mapping[str, Any]
 
-PAGE_SIZE = 4096
 BACKENDS = {
     "emulator": "emulated",
     "kernel": "measured on the kernel's KSM",

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import UsageError
-from vmdedup.report.compare.figures import PAGE_SIZE, Figures, Value, number
+from vmdedup.report.compare.figures import Figures, Value, number
 from vmdedup.toml import read_toml
+from vmdedup.units import PAGE_SIZE
 
 _REQUIRED = ("label", "source", "certainty")
 _MOST_BYTES = 16 << 20

@@ -28,9 +28,9 @@ from vmdedup.run.backend.base import Figures, Note, Running, Standing
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.possible import ZERO_WORD, possible_pages
 from vmdedup.run.room import HostRoom
-from vmdedup.scenario.model import PAGE_SIZE, Scenario
+from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.plan import Plan
-from vmdedup.units import format_size
+from vmdedup.units import PAGE_SIZE, format_size
 
 _ROOM = 0.9  # share of this machine's available memory that guests may take
 

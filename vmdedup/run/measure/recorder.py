@@ -18,9 +18,9 @@ from vmdedup.run.measure.rows import Rows, Watcher
 from vmdedup.run.measure.tally import guest_rows, matrix_rows
 from vmdedup.run.pricing import Pricing
 from vmdedup.run.room import HostRoom
-from vmdedup.scenario.model import PAGE_SIZE, Scenario
+from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.policy import policy_kind
-from vmdedup.units import SECOND_NS
+from vmdedup.units import PAGE_SIZE, SECOND_NS
 
 
 class Recorder:

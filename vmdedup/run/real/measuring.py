@@ -22,7 +22,7 @@ from vmdedup.run.measure.possible import ZERO_WORD, possible_pages
 from vmdedup.run.measure.provenance import machine, versions
 from vmdedup.run.measure.row import SHOWN_KNOBS, Row
 from vmdedup.run.measure.rows import Rows, Watcher
-from vmdedup.scenario.model import PAGE_SIZE
+from vmdedup.units import PAGE_SIZE
 
 _POLL = 0.05  # seconds between two looks whether to stop
 _SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
