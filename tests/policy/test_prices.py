@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from vmdedup.host.memory import Host
-from vmdedup.ksm.prices import BUILT_IN, PAGE
+from vmdedup.ksm.prices import BUILT_IN
 from vmdedup.policy.base import Policy
 from vmdedup.policy.table import load_policy
 from vmdedup.policy.uksm.layout import LINE_WORDS
 from vmdedup.policy.uksm.policy import Uksm
 from vmdedup.policy.work import CACHE_LINE, PRICES_NS, price_list
-from vmdedup.run.clock.budget import CpuBudget
+from vmdedup.scanner.budget import CpuBudget
+from vmdedup.units import PAGE_SIZE
 
 SHARERS = ("ksm", "xlh", "ksm_domains", "esx", "difference_engine", "uksm", "ideal", "n_chance", "background")
 ZEROS = 32
@@ -31,7 +32,7 @@ def host() -> Iterator[Host]:
 def guest(host: Host, policy: Policy, *contents: int, absent: int = 0) -> None:
     """A guest whose pages hold one number each, and which has touched no others."""
     memory = host.add(len(contents) + absent)
-    rows = np.repeat(np.array(contents, np.int64)[:, np.newaxis], PAGE // 8, axis=1)
+    rows = np.repeat(np.array(contents, np.int64)[:, np.newaxis], PAGE_SIZE // 8, axis=1)
     memory.write_pages(np.arange(len(contents)), rows.view(np.uint8))
     policy.enter(memory.mm)
 
@@ -52,7 +53,7 @@ def test_a_host_that_takes_twice_as_long_takes_it_for_everything() -> None:
 
 def test_what_only_others_do_is_in_proportion_to_sharing_a_page() -> None:
     """Gupta et al. 2008, Table 2: share_page 6.2 µs, compress 29.7 µs, patch_page 338.1 µs."""
-    share_page = BUILT_IN["merge"] + PAGE * BUILT_IN["compare_byte"]
+    share_page = BUILT_IN["merge"] + PAGE_SIZE * BUILT_IN["compare_byte"]
     assert PRICES_NS["word_patch"] == pytest.approx(share_page)
     assert PRICES_NS["compress"] == pytest.approx(share_page * 29.7 / 6.2)
     assert PRICES_NS["patch"] == pytest.approx(share_page * 338.1 / 6.2)
@@ -97,7 +98,7 @@ def test_uksm_pays_for_the_lines_in_which_its_words_lie(host: Host) -> None:
     words = policy._tables.words
     for strength in (0, 1, 64, 200, 1034):
         assert policy._tables.lines[strength] == len(set((words[:strength] // LINE_WORDS).tolist()))
-    assert policy._tables.lines[1034] == PAGE // CACHE_LINE
+    assert policy._tables.lines[1034] == PAGE_SIZE // CACHE_LINE
     done = policy.work_done()
     assert done["hash_byte"] == 10 * CACHE_LINE * policy._tables.lines[64]
     # Its kernel has trees of hashes: the n-th page goes down the one of the n - 1 before it.
@@ -111,7 +112,7 @@ def each_scan(name: str) -> list[float]:
     try:
         policy = load_policy(name)(host, 1)
         memory = host.add(pages)
-        memory.write_pages(np.arange(pages), np.random.default_rng(1).integers(0, 256, (pages, PAGE), dtype=np.uint8))
+        memory.write_pages(np.arange(pages), np.random.default_rng(1).integers(0, 256, (pages, PAGE_SIZE), dtype=np.uint8))
         policy.enter(memory.mm)
         bills, scans = [0], 0
         while scans < 3:

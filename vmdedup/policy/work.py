@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from vmdedup.ksm.prices import BUILT_IN, PAGE, Prices
+from vmdedup.ksm.prices import BUILT_IN, Prices
+from vmdedup.units import PAGE_SIZE
 
 # What Difference Engine measured on its machine, of which only proportions are used. Source: gupta2008, Table 2.
 SHARE_PAGE_NS: Final = 6_200.0  # comparing two pages and replacing a mapping: ksmd does that, too
@@ -36,7 +37,7 @@ def price_list(ksmd: Prices) -> dict[str, float]:
     A page that is looked at costs "visit", a place without one "absent"; "merge" is for each page that gets a shared
     frame, that which gives its own included. Hashing and comparing cost by bytes read.
     """
-    scale = (ksmd["merge"] + PAGE * ksmd["compare_byte"]) / SHARE_PAGE_NS
+    scale = (ksmd["merge"] + PAGE_SIZE * ksmd["compare_byte"]) / SHARE_PAGE_NS
     return {
         **ksmd,
         "hash_step": ksmd["stable_level"] / _PLACES,
