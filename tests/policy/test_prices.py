@@ -112,7 +112,8 @@ def each_scan(name: str) -> list[float]:
     try:
         policy = load_policy(name)(host, 1)
         memory = host.add(pages)
-        memory.write_pages(np.arange(pages), np.random.default_rng(1).integers(0, 256, (pages, PAGE_SIZE), dtype=np.uint8))
+        noise = np.random.default_rng(1).integers(0, 256, (pages, PAGE_SIZE), dtype=np.uint8)
+        memory.write_pages(np.arange(pages), noise)
         policy.enter(memory.mm)
         bills, scans = [0], 0
         while scans < 3:
