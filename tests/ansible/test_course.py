@@ -22,7 +22,7 @@ from vmdedup.live.watchers.orphans import marked_processes
 PROGRAM = """#!{python}
 import json, os, sys, time
 from pathlib import Path
-here = Path(__file__).parent.parent
+here = Path(__file__).parent
 behave = json.loads((here / "behave").read_text())
 books = [Path(word).stem for word in sys.argv if word.endswith(".yml")]
 inventory = json.loads(Path(sys.argv[sys.argv.index("-i") + 1]).read_text())["all"]
