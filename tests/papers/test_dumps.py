@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kit.engine_bench import PAGE, family, noise
+from vmdedup.available import Available
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live.memory.available import Available
 
 ZEROS, COPIES, LONE = 7, 5, 9
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from kit.small_runs import SMALL, Watching, run
+from vmdedup.available import Available
 from vmdedup.errors import HostError, UsageError
-from vmdedup.live.memory.available import Available
 from vmdedup.run import run as run_module
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.room import host_room

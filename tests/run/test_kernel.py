@@ -17,7 +17,7 @@ from kit.small_runs import SMALL, Acting, Watching, kill_guest, run
 from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
 from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.session import KsmSession
-from vmdedup.run.backend.kernel import check_kernel
+from vmdedup.run.backend import kernel
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.hypervisor import Hypervisor
 from vmdedup.run.measure.row import Row
@@ -217,11 +217,11 @@ def test_what_the_kernel_cannot_do_is_said(
     keys: dict[str, object], memory: str, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        check_kernel(Hypervisor(**keys).add(memory=memory).scenario())
+        kernel.check(Hypervisor(**keys).add(memory=memory).scenario())
 
 
 def test_memory_that_guests_cannot_exceed_is_no_limit() -> None:
-    check_kernel(Hypervisor(memory="64MiB").add(memory="8MiB").scenario())
+    kernel.check(Hypervisor(memory="64MiB").add(memory="8MiB").scenario())
 
 
 def test_from_python() -> None:

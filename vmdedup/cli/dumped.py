@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vmdedup.available import available_memory
 from vmdedup.dump.open import open_dump
 from vmdedup.errors import DumpError, EnvironmentLacksError, UsageError
-from vmdedup.live.memory.available import available_memory
 from vmdedup.papers.bench.base import Dumped
 from vmdedup.papers.table import EXPERIMENTS
 from vmdedup.units import PAGE_SIZE, format_size

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from vmdedup.available import Available, available_memory
 from vmdedup.doctor.finding import Finding, Status, good, lack, note
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.scene import Scene
 from vmdedup.live.guests.accel import EMULATOR
 from vmdedup.live.guests.binding import start_command
-from vmdedup.live.memory.available import Available, available_memory
 from vmdedup.units import GIB, format_size
 
 KVM: Final = "/dev/kvm"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vmdedup.available import Available, available_memory
 from vmdedup.errors import HostError
-from vmdedup.live.memory.available import Available, available_memory
 from vmdedup.scenario.model import Scenario
 from vmdedup.units import MIB, PAGE_SIZE, format_size
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from typing import Final
+from typing import Final, Protocol, cast
 
-from vmdedup.errors import HostError, UsageError, VmdedupError, WorkerDiedError
+from vmdedup.errors import HostError, VmdedupError, WorkerDiedError
 from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.logs import LogChannel, Logs
 from vmdedup.host.workers import fork_server, start_server
@@ -15,8 +16,6 @@ from vmdedup.limits import need_descriptors
 from vmdedup.result.directory import WORTH_KEEPING, RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.run.backend.base import Backend
-from vmdedup.run.backend.emulator import open_emulator
-from vmdedup.run.backend.kernel import check_kernel, open_kernel
 from vmdedup.run.clock.lockstep import run_lockstep
 from vmdedup.run.clock.wall import run_wall
 from vmdedup.run.disks import open_disks
@@ -24,7 +23,7 @@ from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.recorder import Recorder
 from vmdedup.run.measure.rows import Watcher
 from vmdedup.run.pricing import pricing
-from vmdedup.run.room import HostRoom, host_room
+from vmdedup.run.room import HostRoom
 from vmdedup.run.unstick import Unstick
 from vmdedup.run.warm import warm_up
 from vmdedup.scanner.process import PRELOAD, warm_scanners
@@ -42,20 +41,24 @@ Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
 
 
-def _check_kernel(scenario: Scenario) -> HostRoom | None:
-    if not scenario.policy.is_plain:
-        raise UsageError("the kernel has its own ksmd only; leave the policy out, or use the emulator")
-    check_kernel(scenario)
-    return None
-
-
-Opener = Callable[[Scenario, Plan, LogChannel, "HostRoom | None"], AbstractContextManager[Backend]]
-Check = Callable[[Scenario], "HostRoom | None"]
-# By name: what tells whether it can run a scenario at all, and how large its host gets; and what opens it.
-BACKENDS: Final[Mapping[str, tuple[Check, Opener]]] = {
-    "emulator": (host_room, open_emulator),
-    "kernel": (_check_kernel, open_kernel),
+# By name: the module that has `check`, which tells whether it can run a scenario at all and how large its host gets,
+# and `opened`, the backend. Loaded when it is asked for: an emulated run needs nothing of the kernel's.
+BACKENDS: Final[Mapping[str, str]] = {
+    "emulator": "vmdedup.run.backend.emulator",
+    "kernel": "vmdedup.run.backend.kernel",
 }
+
+
+class BackendModule(Protocol):
+    """What a module of BACKENDS has."""
+
+    def check(self, scenario: Scenario) -> HostRoom | None:
+        """VmdedupError: it cannot run the scenario. Returns what the host gets, if it is emulated."""
+
+    def opened(
+        self, scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None
+    ) -> AbstractContextManager[Backend]:
+        """Guests' memory, and who scans it, for one run."""
 
 
 def run_scenario(
@@ -73,8 +76,8 @@ def run_scenario(
 
     log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
     """
-    check, open_backend = BACKENDS[backend]
-    room = check(scenario)
+    module = cast(BackendModule, importlib.import_module(BACKENDS[backend]))
+    room = module.check(scenario)
     prices = pricing(scenario, backend)
     planned = plan(scenario)
     need_descriptors(DESCRIPTORS * len(planned.specs), f"{len(planned.specs)} guests")
@@ -84,7 +87,7 @@ def run_scenario(
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         _start_fork_server(scenario)
         warm_up()
-        with open_backend(scenario, planned, logs.channel(), room) as opened:
+        with module.opened(scenario, planned, logs.channel(), room) as opened:
             emulation = Emulation(planned, opened, disks, recorder.event)
             try:
                 return _run(scenario, emulation, recorder, room)

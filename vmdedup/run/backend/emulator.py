@@ -120,8 +120,13 @@ class Emulator:
         self.ksmd.close()
 
 
+def check(scenario: Scenario) -> HostRoom:
+    """What the host gets. HostError: this machine cannot hold it."""
+    return host_room(scenario)
+
+
 @contextmanager
-def open_emulator(
+def opened(
     scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
 ) -> Iterator[Emulator]:
     """An emulated host, and its ksmd. room: what the host gets. HostError: this machine cannot hold it."""

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
+from vmdedup.available import available_memory
 from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
@@ -23,7 +24,6 @@ from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.mapped.census import Census, Counter
 from vmdedup.live.mapped.ksmd import KernelKsmd
 from vmdedup.live.mapped.space import NewMemory, Space
-from vmdedup.live.memory.available import available_memory
 from vmdedup.run.backend.base import Figures, Note, Running, Standing
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.possible import ZERO_WORD, possible_pages
@@ -144,8 +144,10 @@ def _mappings(census: Census) -> Mappings:
     return Mappings(census.allocated, census.zero_placed, census.pairs, lambda frames: census.hashes == ZERO_WORD)
 
 
-def check_kernel(scenario: Scenario) -> None:
+def check(scenario: Scenario) -> None:
     """EnvironmentLacksError, HostError, UsageError: why this machine's kernel cannot run the scenario."""
+    if not scenario.policy.is_plain:
+        raise UsageError("the kernel has its own ksmd only; leave the policy out, or use the emulator")
     require_root()
     files = KsmFiles()
     try:
@@ -167,7 +169,7 @@ def check_kernel(scenario: Scenario) -> None:
 
 
 @contextmanager
-def open_kernel(
+def opened(
     scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
 ) -> Iterator[Kernel]:
     """The kernel's KSM for this run alone; tunables are as before afterwards, also if this process is killed.
