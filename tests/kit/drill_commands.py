@@ -99,10 +99,10 @@ COMMANDS = {
 }
 # What takes guests, a network or minutes: its own tests kill it.
 ELSEWHERE = {
-    "image build": "test_image_boot.py: takes a network and minutes",
-    "live run": "test_live_guests_kept.py, test_live_guardian.py: boots guests",
-    "live measure-plan": "test_ansible_live.py: measures what Ansible has provisioned",
-    "live verify": "test_live_guests_comparison.py: boots guests",
+    "image build": "image/test_boot.py: takes a network and minutes",
+    "live run": "live/test_guests_kept.py, live/test_guardian.py: boots guests",
+    "live measure-plan": "ansible/test_live.py: measures what Ansible has provisioned",
+    "live verify": "live/test_guests_comparison.py: boots guests",
 }
 
 
