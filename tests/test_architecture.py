@@ -100,6 +100,15 @@ def test_imports_run_one_way(path: Path) -> None:
     assert not wrong, f"{home} may import {sorted(allowed)}"
 
 
+def test_the_rule_has_no_cycle() -> None:
+    """So that no package needs, however late it imports, what needs it."""
+    packages, _ = rule_tables()
+    needs = {name: set(allowed.replace(",", " ").split()) for name, allowed in packages.items() if name != "package"}
+    while free := {name for name, others in needs.items() if not others & needs.keys()}:
+        needs = {name: others for name, others in needs.items() if name not in free}
+    assert not needs
+
+
 def test_ksmd_and_guests_meet_in_host_memory_only() -> None:
     """Said in words, in case somebody changes the table."""
     for here, there in (("ksm", "guest"), ("guest", "ksm")):
