@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from vmdedup.errors import UsageError
+from vmdedup.errors import InvariantError, UsageError
 from vmdedup.guest.workloads import WORKLOADS
 from vmdedup.policy.table import POLICIES
 from vmdedup.result.run import Result
-from vmdedup.run.run import run_scenario
+from vmdedup.run.run import COMPLETE, run_scenario
 from vmdedup.scenario.checks import check
 from vmdedup.scenario.load import builtin_names, find_source
 from vmdedup.scenario.model import Scenario, validate
@@ -112,6 +112,8 @@ class _Silent:
 def outcome(name: str) -> Data:
     """Run it. Returns digests of its tables and events, and the last row of its series."""
     result = run_scenario(scenario_of(name), _Silent(), logging.NullHandler())
+    if result.run["ended"] != COMPLETE:
+        raise InvariantError(f"{name}: the run ended early: {result.run['ended']}")
     texts = {table: json.dumps(getattr(result, table).to_dicts(), sort_keys=True) for table in TABLES}
     texts["events"] = json.dumps(_events(result), sort_keys=True)
     digests = {table: hashlib.sha256(text.encode()).hexdigest()[:16] for table, text in texts.items()}
