@@ -16,6 +16,8 @@ from vmdedup.errors import EnvironmentLacksError
 from vmdedup.jit.kernel import BOUNDSCHECK, PYTHON_MODE
 from vmdedup.live.ksm.session import KsmSession
 
+pytest_plugins = ["kit.known_child"]  # fixtures of more than one folder
+
 settings.register_profile(
     "vmdedup",
     derandomize=True,

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.known_child import Child, children
+from kit.known_child import Child
 from kit.memory_dumps import page
 from kit.processes import until
 from vmdedup.cli import run_command
