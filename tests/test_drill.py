@@ -187,7 +187,7 @@ LEAVING = {
 
 @pytest.mark.parametrize("fault", LEAVING)
 def test_the_drill_finds_what_is_left(here: Place, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drill_case.GRACE", 0.5)
+    monkeypatch.setattr("kit.drill_case.GRACE", 0.5)
     program = here.folder / "vmdedup.py"
     program.write_text(f"import os, subprocess\n{LEAVING[fault]}\n")
     monkeypatch.setenv("PYTHONPATH", os.fspath(here.folder))

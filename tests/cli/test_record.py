@@ -23,7 +23,6 @@ from vmdedup.cli import run_command
 from vmdedup.errors import DumpError
 from vmdedup.recording.reader import Recording
 
-__all__ = ["children"]
 COMMAND = [sys.executable, "-m", "vmdedup", "record"]
 
 

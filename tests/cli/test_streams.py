@@ -127,7 +127,7 @@ def test_a_mistake_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert run_command(["scenario", "list"]) == 1
     error = one_line(capsys.readouterr().err.encode())
     assert "ZeroDivisionError: by zero" in error
-    assert "test_cli_streams.py" in error
+    assert "test_streams.py" in error
     monkeypatch.setenv("VMDEDUP_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         run_command(["scenario", "list"])

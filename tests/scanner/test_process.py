@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from vmdedup.errors import KnobError, UsageError, WorkerDiedError
+from vmdedup.host import workers
 from vmdedup.host.memory import Host, Memory
 from vmdedup.policy.table import POLICIES, load_policy, policy_label
+from vmdedup.scanner import process
 from vmdedup.scanner.process import WARM, Order, ScannerProcess, warm_scanners
 
 pytestmark = pytest.mark.compiled  # several processes at a time need atomic operations
@@ -156,7 +158,23 @@ def test_files_are_named_after_themselves(tmp_path: Path) -> None:
 
 
 def test_what_is_to_be_warm_is_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(WARM, raising=False)
+    """Of policies that come with vmdedup; and no other child of ours is told."""
+    monkeypatch.setattr(process, "_warm", {})
     warm_scanners("ksm", "a.py:B")
     warm_scanners("ksm", "none")
-    assert os.environ[WARM].splitlines() == ["ksm", "a.py:B", "none"]
+    assert workers._told[WARM].splitlines() == ["ksm", "none"]
+    assert WARM not in os.environ
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_each_policy_can_be_rehearsed(name: str) -> None:
+    """As the fork server does, which would say nothing."""
+    host = Host.create(64, mms=4, swap=True)
+    memory = host.add(32)
+    memory.write_pages(np.arange(32), np.repeat(np.arange(32, dtype=np.uint8) // 2, 4096).reshape(32, 4096))
+    policy = load_policy(name)(host, 0)
+    policy.enter(memory.mm)
+    policy.rehearse()
+    memory.exit()
+    policy.exit(memory.mm)
+    host.close()

@@ -44,6 +44,7 @@ _OWN_FAULTS = frozenset(
 )
 _log = logging.getLogger(__name__)
 _preload: list[str] = ["vmdedup.host.orphan"]
+_told: dict[str, str] = {}  # variables of the fork server's environment; other children of ours have no use for them
 
 Commands = Mapping[str, Callable[..., Any]]
 
@@ -57,16 +58,21 @@ def fork_server(*modules: str) -> ForkServerContext:
     return context
 
 
+def tell_server(name: str, value: str) -> None:
+    """A variable for what the fork server imports; without effect once it runs."""
+    _told[name] = value
+
+
 def start_server() -> None:
     """Start the fork server now, if it does not run, so that it loads and compiles while this process does the same."""
-    with safe_interpreters():
+    with safe_interpreters(_told):
         forkserver.ensure_running()
 
 
 def start(process: BaseProcess) -> None:
     """Start a worker. WorkerDiedError: the fork server has ended, or cannot be had."""
     try:
-        with without_main(), safe_interpreters():
+        with without_main(), safe_interpreters(_told):
             process.start()
     except (EOFError, OSError) as error:
         reason = getattr(error, "strerror", None) or "the process that starts them was killed"

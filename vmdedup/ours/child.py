@@ -70,9 +70,12 @@ def python_module(name: str, *arguments: str) -> list[str]:
 
 
 @contextmanager
-def safe_interpreters() -> Iterator[None]:
-    """What the standard library starts inside (fork server, resource tracker) gets the environment of our children."""
-    ours = _python_variables()
+def safe_interpreters(more: Mapping[str, str] | None = None) -> Iterator[None]:
+    """What the standard library starts inside (fork server, resource tracker) gets the environment of our children.
+
+    more: variables of it besides.
+    """
+    ours = {**_python_variables(), **(more or {})}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:

@@ -33,7 +33,7 @@ def _warm(name: str) -> None:
 
 ignore_ending()
 for _name in os.environ.get(WARM, "").splitlines():
-    with suppress(Exception):  # it breaks down again, and is heard, in a process of its own
+    with suppress(Exception):  # then first batches are slower; what is wrong is heard in a process of its own
         _warm(_name)
 gc.collect()
 gc.freeze()

@@ -10,7 +10,6 @@ would make each worker larger.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -21,16 +20,17 @@ from typing import Any, Final
 from vmdedup.host.layout import MM_DEAD
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
-from vmdedup.host.workers import Worker, serve, settle
+from vmdedup.host.workers import Worker, serve, settle, tell_server
 from vmdedup.ksm.prices import Tally, bill_ns
 from vmdedup.policy.base import Policy
-from vmdedup.policy.table import load_policy
+from vmdedup.policy.table import POLICIES, load_policy
 from vmdedup.policy.work import PRICES_NS
 
 PRELOAD: Final = "vmdedup.scanner.preload"
 WARM: Final = "VMDEDUP_WARM_SCANNERS"  # in the fork server's environment: names of policies, a line each
 # What goes on where one that died left off.
 CARRIED: Final = ("full_scans", "pages_scanned", "pages_skipped", "looks", "adjustments")
+_warm: dict[str, None] = {}  # names, in order
 _ASKED: Final = ("enter", "exit", "set", "knobs", "counters", "ksm_stat", "check", "work_done", "detach")
 
 
@@ -49,9 +49,12 @@ class Order:
 
 
 def warm_scanners(*names: str) -> None:
-    """Have the fork server load these policies too; without effect once it runs, but for their first batches."""
-    known = os.environ.get(WARM, "").splitlines()
-    os.environ[WARM] = "\n".join(dict.fromkeys([*known, *names]))
+    """Have the fork server load these policies too; without effect once it runs, but for their first batches.
+
+    Policies of a user's own are left out: one that ends its process would end the server.
+    """
+    _warm.update((name, None) for name in names if name in POLICIES)
+    tell_server(WARM, "\n".join(_warm))
 
 
 def run_scanner(pipe: Connection, host: Host, logs: LogChannel | None, order: Order, takes_over: bool) -> None:
