@@ -6,6 +6,11 @@
     host.add(count=8, memory="128MiB", workload="boot")
     result = host.run("60s")
     print(result.summary["saved_mib"], result.series)
+    print(vmdedup.explain("pages_sharing"))
+
+    ours, theirs = vmdedup.run_scenario("mixed"), vmdedup.open_result("runs/yesterday")
+    vmdedup.compare_results(ours, theirs)
+    vmdedup.plot_savings(ours=ours, theirs=theirs)
 
 Everything public is loaded on first use, so that `import vmdedup` costs next to nothing.
 """
@@ -14,20 +19,63 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
+    from vmdedup.api.comparing import compare_results, plot_savings
+    from vmdedup.api.hypervisor import Hypervisor
+    from vmdedup.api.meanings import explain, policy_names
+    from vmdedup.api.memory import record_memory
+    from vmdedup.api.scenarios import run_scenario
+    from vmdedup.api.scripts import replay_script
+    from vmdedup.dump.open import open_dump
+    from vmdedup.errors import UsageError, VmdedupError
+    from vmdedup.ksm.sysfs import Tunable
+    from vmdedup.policy.base import Policy
     from vmdedup.result.run import Result, open_result, open_results
-    from vmdedup.run.hypervisor import Hypervisor
+    from vmdedup.scan.run import scan_dumps
     from vmdedup.scenario.load import load_scenario
 
 __version__ = "0.1.0"
 
-__all__ = ["Hypervisor", "Result", "__version__", "load_scenario", "open_result", "open_results"]
+__all__ = [
+    "Hypervisor",
+    "Policy",
+    "Result",
+    "Tunable",
+    "UsageError",
+    "VmdedupError",
+    "__version__",
+    "compare_results",
+    "explain",
+    "load_scenario",
+    "open_dump",
+    "open_result",
+    "open_results",
+    "plot_savings",
+    "policy_names",
+    "record_memory",
+    "replay_script",
+    "run_scenario",
+    "scan_dumps",
+]
 
 _HOMES = {
-    "Hypervisor": "vmdedup.run.hypervisor",
+    "Hypervisor": "vmdedup.api.hypervisor",
+    "Policy": "vmdedup.policy.base",
     "Result": "vmdedup.result.run",
+    "Tunable": "vmdedup.ksm.sysfs",
+    "UsageError": "vmdedup.errors",
+    "VmdedupError": "vmdedup.errors",
+    "compare_results": "vmdedup.api.comparing",
+    "explain": "vmdedup.api.meanings",
     "load_scenario": "vmdedup.scenario.load",
+    "open_dump": "vmdedup.dump.open",
     "open_result": "vmdedup.result.run",
     "open_results": "vmdedup.result.run",
+    "plot_savings": "vmdedup.api.comparing",
+    "policy_names": "vmdedup.api.meanings",
+    "record_memory": "vmdedup.api.memory",
+    "replay_script": "vmdedup.api.scripts",
+    "run_scenario": "vmdedup.api.scenarios",
+    "scan_dumps": "vmdedup.scan.run",
 }
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from vmdedup.api.hypervisor import Hypervisor
 from vmdedup.host.memory import Host
 from vmdedup.policy.base import Policy
 from vmdedup.policy.controllers.ksmtuned import Ksmtuned
 from vmdedup.policy.work import PRICES_NS
 from vmdedup.report.summary import render
-from vmdedup.run.hypervisor import Hypervisor
 from vmdedup.scanner.cost import FlatCost
 from vmdedup.scanner.free import FreeScanner
 from vmdedup.scanner.share import Share

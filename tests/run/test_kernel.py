@@ -14,12 +14,12 @@ import pytest
 
 from kit.kernel_runs import SESSION, differing, patiently, run_on, scaled
 from kit.small_runs import SMALL, Acting, Watching, kill_guest, run
+from vmdedup.api.hypervisor import Hypervisor
 from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
 from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.run.backend import kernel
 from vmdedup.run.emulation import Emulation
-from vmdedup.run.hypervisor import Hypervisor
 from vmdedup.run.measure.row import Row
 from vmdedup.run.run import COMPLETE, INTERRUPTED
 from vmdedup.scenario.overrides import Overrides

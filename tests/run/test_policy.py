@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from kit.small_runs import SMALL, Watching, run, write
+from vmdedup.api.hypervisor import Hypervisor
 from vmdedup.errors import ScenarioError, UsageError
 from vmdedup.policy.table import POLICIES, load_policy
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import to_parquet
 from vmdedup.run.backend.emulator import Emulator
-from vmdedup.run.hypervisor import Hypervisor
 from vmdedup.run.run import COMPLETE
 from vmdedup.scenario.load import find_source, load_scenario
 from vmdedup.scenario.model import PolicySection

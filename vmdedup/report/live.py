@@ -1,4 +1,4 @@
-"""The table while a run goes on: where it is, what is saved, what ksmd does. On a terminal only."""
+"""The table while a run goes on: where it is, what is saved, what ksmd does. On a terminal, or in a notebook."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests"
 
 
 class LiveView:
-    """Shows the latest row of the series; silent where the console is no terminal. A context manager.
+    """Shows the latest row of the series; silent where the console is neither terminal nor notebook. A context manager.
 
     title: the scenario's name. duration: nanoseconds that the run will take, virtual or real.
     """
@@ -41,7 +41,7 @@ class LiveView:
         self._row: Row | None = None
         self._began = time.monotonic()
         self._live = Live(console=console, transient=True, refresh_per_second=4, get_renderable=self.renderable)
-        self._shown = shown and console.is_terminal
+        self._shown = shown and (console.is_terminal or console.is_jupyter)
 
     def sample(self, row: Row) -> None:
         """A new row of the series; with the first, what was said of the start has had its time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from vmdedup.result.reading import read_document
 from vmdedup.result.schema import Policies, Run, checked
 from vmdedup.result.summary import summarise
 from vmdedup.result.tables import Table, to_parquet
+from vmdedup.shown import shown
 
 _TABLES = ("series", "guests", "matrix", "timing")
 POLICIES = "policies.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """What a run found.
 
@@ -41,6 +43,15 @@ class Result:
         saved = f"{self.summary['saved_mib']:.1f} MiB saved ({self.summary['saved_percent']:.1f} %)"
         return f"<Result of {self.run['name']!r}: {len(self.guests)} guests, {saved}>"
 
+    def _repr_html_(self) -> str:
+        """A notebook's view: what was saved, and by whom."""
+        answers = self.summary
+        names = ("ended", "guests_alive", "allocated_mib", "used_mib", "saved_mib", "saved_percent", "possible_mib")
+        cells = [("scenario", self.run["name"]), ("policy", self.run.get("policy", "ksm"))]
+        cells += [(name, answers[name]) for name in names if answers.get(name) is not None]
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(_shown(value))}</td></tr>" for name, value in cells)
+        return f"<table>{rows}</table>"
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The answers, as `vmdedup run --json` prints them."""
@@ -56,6 +67,10 @@ class Result:
         """Fill a directory that was taken for this run. Raises VmdedupError with the reason."""
         files = {"run.json": json_bytes(self.run), "summary.json": json_bytes(self.summary)}
         directory.finish(files | {f"{name}.parquet": to_parquet(getattr(self, name)) for name in _TABLES})
+
+
+def _shown(value: object) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) else shown(str(value))
 
 
 def open_result(path: str | Path) -> Result:

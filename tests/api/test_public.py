@@ -13,7 +13,7 @@ import pytest
 import vmdedup
 from vmdedup.errors import UsageError
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parent.parent.parent / "README.md"
 
 EXAMPLE = """\
 import vmdedup

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from vmdedup.run.hypervisor import Hypervisor, _ToLogging
+from vmdedup.api.hypervisor import Hypervisor
+from vmdedup.api.watching import ToLogging
 from vmdedup.scenario.model import GuestSection
 
 
@@ -39,7 +40,7 @@ def loggers() -> Iterator[dict[str, Keeping]]:
 @pytest.mark.parametrize("propagates", [True, False])
 def test_warnings_of_a_run_go_to_its_logger(loggers: dict[str, Keeping], propagates: bool) -> None:
     logging.getLogger("vmdedup.run").propagate = propagates
-    _ToLogging().handle(logging.LogRecord("vmdedup.guest", logging.WARNING, "", 0, "odd", (), None))
+    ToLogging().handle(logging.LogRecord("vmdedup.guest", logging.WARNING, "", 0, "odd", (), None))
     assert loggers["vmdedup.run"].kept == ["odd"]
     assert loggers[""].kept == (["odd"] if propagates else [])
 

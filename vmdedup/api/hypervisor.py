@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterable
 from typing import Any, Self
 
+from vmdedup.api.watching import ToLogging, watching
 from vmdedup.errors import UsageError
 from vmdedup.result.run import Result
-from vmdedup.run.measure.row import Row
 from vmdedup.run.measure.rows import Watcher
 from vmdedup.run.run import run_scenario
 from vmdedup.scenario.checks import check
 from vmdedup.scenario.images import with_images
-from vmdedup.scenario.model import Scenario, validate
-
-
-class Silent:
-    """A watcher that does not look."""
-
-    def sample(self, row: Row) -> None:
-        """Nothing."""
-
-    def event(self, text: str) -> None:
-        """Nothing."""
+from vmdedup.scenario.model import GuestSection, KsmSection, Scenario, validate
+from vmdedup.scenario.problems import Path, Problem, suggest
 
 
 class Hypervisor:
@@ -49,6 +40,7 @@ class Hypervisor:
             elif key in self._SCENARIO:
                 self._data[key] = value
             else:
+                _require_key(key, ("ksm",), KsmSection.model_fields)
                 self._data["ksm"][key] = value
 
     def add(self, count: int = 1, **keys: Any) -> Self:
@@ -67,8 +59,11 @@ class Hypervisor:
 
         start: "together" or "one_after_another", delay apart; start_at: when the first starts. events: a list of
         {"at": "30s", "do": "pause" or "resume" or "reboot" or "leave", "guests": [0, 2]}.
-        `vmdedup scenario show identical` has an example of each. UsageError comes with scenario() or run().
+        `vmdedup scenario show identical` has an example of each. UsageError: there is no such key; that a value
+        cannot be meant is told by scenario() and run().
         """
+        for key in keys:
+            _require_key(key, ("guests", len(self._data["guests"])), GuestSection.model_fields)
         name = "vm" if not self._data["guests"] else f"vm{len(self._data['guests']) + 1}"
         self._data["guests"].append({"name": name, "count": count, **keys})
         return self
@@ -84,30 +79,29 @@ class Hypervisor:
             raise UsageError(f"{problems[0].key}: {problems[0].text}")
         return scenario
 
-    def run(self, duration: str = "60s", watcher: Watcher | None = None, on: str = "emulator") -> Result:
+    def run(
+        self, duration: str = "60s", watcher: Watcher | None = None, on: str = "emulator", progress: bool = False
+    ) -> Result:
         """Run it for so long. The same guests, keys and seed give the same result (lockstep).
 
         watcher: sees every sample and event. on: "emulator", or "kernel", this machine's own KSM (as root).
-        Warnings go to the logger "vmdedup.run".
+        progress: the latest row is shown meanwhile, on a terminal or in a notebook. Warnings go to the logger
+        "vmdedup.run".
         """
-        return run_scenario(self.scenario(duration), watcher or Silent(), _ToLogging(), backend=on)
+        scenario = self.scenario(duration)
+        with watching(scenario, progress and watcher is None) as shown:
+            return run_scenario(scenario, watcher or shown, ToLogging(), backend=on)
+
+    def __repr__(self) -> str:
+        groups = [f"{group['count']} × {group.get('workload', 'idle')}" for group in self._data["guests"]]
+        said = {name: value for name, value in self._data["ksm"].items() if name != "run"}
+        who = self._data.get("policy", {}).get("name", "ksm")
+        tunables = "".join(f", {name}={value}" for name, value in said.items())
+        return f"<Hypervisor: {', '.join(groups) or 'no guests yet'}; {who}{tunables}>"
 
 
-_log = logging.getLogger("vmdedup.run")
-
-
-class _ToLogging(logging.Handler):
-    """Passes records of all processes on to the logger "vmdedup.run".
-
-    Its handlers and, if it propagates, the root's get them. Not those of "vmdedup": while a run goes on, that logger's
-    only handler is what leads here.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if _log.disabled or not _log.filter(record):
-            return
-        for handler in _log.handlers:
-            if record.levelno >= handler.level:
-                handler.handle(record)
-        if _log.propagate:
-            logging.getLogger().handle(record)
+def _require_key(key: str, path: Path, known: Iterable[str]) -> None:
+    """At once, not when it is run: a word in the wrong place is remembered then."""
+    if key not in known:
+        problem = Problem((*path, key), f"unknown key; {suggest(key, known)}")
+        raise UsageError(f"{problem.key}: {problem.text}")
