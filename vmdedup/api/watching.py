@@ -45,6 +45,7 @@ class ToLogging(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Pass it on."""
         if _log.disabled or not _log.filter(record):
             return
         for handler in _log.handlers:
