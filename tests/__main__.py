@@ -3,7 +3,8 @@
     system      as root on Debian: installs what tests of real guests need; elsewhere says what is missing
     lint        ruff
     types       mypy, strict
-    compiled    the whole suite; as root on a Linux with KSM also against the kernel's own ksmd
+    compiled    all that needs no more than this machine's processors
+    machine     what needs its KSM or its libvirt: as root on a Linux with KSM, against the kernel's own ksmd
     python      the core (all that has kernels, and recorded scripts) with kernels as plain Python, where every line and
                 every step between processes can be seen
     coverage    whether that has seen as much of the core as pyproject.toml asks for
@@ -27,8 +28,10 @@ PYTHON = [sys.executable, "-m"]
 # Where kernels are, and what plays recorded scripts on them.
 CORE = [*(f"tests/{package}" for package in ("jit", "host", "ksm", "policy")), "tests/replay/test_golden.py"]
 CORE += ["tests/scenario/test_listing.py"]
-# As many processes as there are processors share the tests: a file's stay together (tests/conftest.py).
-PYTEST = ["pytest", "-q", "-n", str(min(4, len(os.sched_getaffinity(0)))), "--dist", "loadgroup"]
+# As many processes as there are processors share the tests, a file at a time; what needs a thing that a machine has
+# once, the kernel's KSM or libvirt, comes one after another in a stage of its own.
+SHARED = ["pytest", "-q", "-n", str(min(4, len(os.sched_getaffinity(0)))), "--dist", "loadfile"]
+MACHINE = "kernel or qemu"
 REDUCED = ["-m", "not slow and not kernel"]
 # Each stage says for itself how kernels run, whatever the caller's environment has.
 COMPILED = {"NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": "0"}
@@ -59,15 +62,20 @@ def stages(fast: bool) -> list[Stage]:
         Stage("types", [*PYTHON, "mypy"]),
     ]
     if fast:
-        return [*checks, Stage("compiled", [*PYTHON, *PYTEST, "-m", "not slow"])]
+        return [
+            *checks,
+            Stage("compiled", [*PYTHON, *SHARED, "-m", f"not slow and not ({MACHINE})"]),
+            Stage("machine", [*PYTHON, "pytest", "-q", "-m", f"not slow and ({MACHINE})"]),
+        ]
     python = COMPILED | {"NUMBA_DISABLE_JIT": "1"}
     return [
         Stage("system", [*PYTHON, "tests.system"]),
         *checks,
-        Stage("compiled", [*PYTHON, *PYTEST]),
-        Stage("python", [*PYTHON, *PYTEST, *REDUCED, "--cov", "--cov-report=", *CORE], python),
+        Stage("compiled", [*PYTHON, *SHARED, "-m", f"not ({MACHINE})"]),
+        Stage("machine", [*PYTHON, "pytest", "-q", "-m", MACHINE]),
+        Stage("python", [*PYTHON, *SHARED, *REDUCED, "--cov", "--cov-report=", *CORE], python),
         Stage("coverage", [*PYTHON, "coverage", "report"]),
-        Stage("bounds", [*PYTHON, *PYTEST, *REDUCED, *CORE], COMPILED | {"NUMBA_BOUNDSCHECK": "1"}),
+        Stage("bounds", [*PYTHON, *SHARED, *REDUCED, *CORE], COMPILED | {"NUMBA_BOUNDSCHECK": "1"}),
     ]
 
 

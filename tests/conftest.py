@@ -7,7 +7,6 @@ import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -40,19 +39,8 @@ os.environ["VMDEDUP_PRICES"] = "/nonexistent/prices.json"
 SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "vmdedup-janitor")
 
 
-ALONE = ("ansible", "doctor", "live", "ours", "test_drill.py")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs kernels to be run in another way; one stage or another of `python -m tests` has each.
-
-    Where several processes share the work, a file's tests stay together, and so do all that need, or look at, what a
-    machine has once: the kernel's KSM, libvirt, who runs.
-    """
-    for item in items:
-        place = item.path.relative_to(Path(__file__).parent)
-        is_alone = any(item.get_closest_marker(mark) for mark in ("kernel", "qemu")) or place.parts[0] in ALONE
-        item.add_marker(pytest.mark.xdist_group("machine" if is_alone else str(place)))
+    """Leave out what needs kernels to be run in another way; one stage or another of `python -m tests` has each."""
     unfit = {"compiled" if PYTHON_MODE else "interpreted"}
     if not (PYTHON_MODE or BOUNDSCHECK):
         unfit.add("checked")

@@ -27,7 +27,7 @@ from vmdedup.policy.uksm.layout import (
     ZERO_KEY,
     ZERO_MERGED,
 )
-from vmdedup.policy.uksm.partial import change_strength
+from vmdedup.policy.uksm.partial import change_strength, rekey
 from vmdedup.policy.uksm.stable import (
     COLLIDED,
     JOINED,
@@ -153,7 +153,7 @@ def _try_unstable(h: Any, u: Any, entry: int, pfn: int, key: int, other: int) ->
         return STOPPED  # one frame already, by a fork
     u.found[COMPARED] += 1
     if same_page(h.words, pfn, h.words, other_pfn):
-        return _merge_two(h, u, entry, other, key)
+        return _merge_two(h, u, entry, other)
     note_collision(u)
     if change_strength(h.words, u, other_pfn, 0, 0, u.state[STRENGTH]) != key:
         return _drop(u, other)
@@ -186,7 +186,7 @@ def _drop(u: Any, other: int) -> int:
 
 
 @kernel
-def _merge_two(h: Any, u: Any, entry: int, other: int, key: int) -> int:
+def _merge_two(h: Any, u: Any, entry: int, other: int) -> int:
     """Make the frame of the page in the index a shared one and map the page at hand to it."""
     kpfn = frame_of(h, other)
     if kpfn == 0 or not get_frame(h, kpfn):
@@ -196,7 +196,9 @@ def _merge_two(h: Any, u: Any, entry: int, other: int, key: int) -> int:
     if make_shared(h, other, kpfn):
         unlink(u.unstable, other)
         if join_frame(h, u, entry, kpfn) == SHARED:
-            insert_stable(h, u, kpfn, key)
+            # Not by the hash that led here: both pages may have been stored to since, and be equal all the same. This
+            # look is for our own books, and not billed.
+            insert_stable(h, u, kpfn, rekey(h.words, u, kpfn, 0, 0, u.state[STRENGTH]))
             u.unstable.flags[other] |= MERGED
             u.slots[u.slot_of[other >> BLOCK_SHIFT]]["gained"] += 1
             u.found[TAKEN] += 1
