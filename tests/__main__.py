@@ -7,7 +7,8 @@
     machine     what needs its KSM or its libvirt: as root on a Linux with KSM, against the kernel's own ksmd
     python      the core (all that has kernels, and recorded scripts) with kernels as plain Python, where every line and
                 every step between processes can be seen
-    coverage    whether that has seen as much of the core as pyproject.toml asks for
+    coverage    whether that has seen as much of jit, host and ksm as pyproject.toml asks for
+    policies    whether that has seen as much of policy as it should
     bounds      the core compiled with every array index checked, from a cache of its own
 
 The core stages leave out what takes long (mark `slow`) and what needs the kernel's ksmd (mark `kernel`).
@@ -32,6 +33,7 @@ CORE += ["tests/scenario/test_listing.py"]
 # once, the kernel's KSM or libvirt, comes one after another in a stage of its own.
 SHARED = ["pytest", "-q", "-n", str(min(4, len(os.sched_getaffinity(0)))), "--dist", "loadfile"]
 MACHINE = "kernel or qemu"
+POLICIES = "vmdedup/policy/*"
 REDUCED = ["-m", "not slow and not kernel"]
 # Each stage says for itself how kernels run, whatever the caller's environment has.
 COMPILED = {"NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": "0"}
@@ -73,8 +75,9 @@ def stages(fast: bool) -> list[Stage]:
         *checks,
         Stage("compiled", [*PYTHON, *SHARED, "-m", f"not ({MACHINE})"]),
         Stage("machine", [*PYTHON, "pytest", "-q", "-m", MACHINE]),
-        Stage("python", [*PYTHON, *SHARED, *REDUCED, "--cov", "--cov-report=", *CORE], python),
-        Stage("coverage", [*PYTHON, "coverage", "report"]),
+        Stage("python", [*PYTHON, *SHARED, *REDUCED, "--cov", "--cov-report=", "--cov-fail-under=0", *CORE], python),
+        Stage("coverage", [*PYTHON, "coverage", "report", "--omit", POLICIES]),
+        Stage("policies", [*PYTHON, "coverage", "report", "--include", POLICIES, "--fail-under", "93"]),
         Stage("bounds", [*PYTHON, *SHARED, *REDUCED, *CORE], COMPILED | {"NUMBA_BOUNDSCHECK": "1"}),
     ]
 
