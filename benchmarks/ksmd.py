@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import statistics
 import sys
 import time
@@ -26,6 +25,7 @@ import numpy as np
 
 from benchmarks.contents import CONTENTS, Pages
 from vmdedup.host.memory import Host
+from vmdedup.host.workers import fork_server
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.ksm.timing import KernelTimer
@@ -83,7 +83,7 @@ def emulator(pages: Pages) -> tuple[Rates, dict[str, int], float]:
     for first in range(0, len(pages), BLOCK):
         block = pages[first : first + BLOCK]
         memory.write_pages(np.arange(first, first + len(block)), block)
-    context = multiprocessing.get_context("forkserver")
+    context = fork_server()
     mine, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(host, memory.mm, theirs))
     process.start()

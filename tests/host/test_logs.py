@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 from multiprocessing.connection import Connection
 
 from vmdedup.host.logs import LOGGER, LogChannel, Logs
+from vmdedup.host.workers import fork_server
 
-CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT = fork_server()
 
 
 class Keeper(logging.Handler):

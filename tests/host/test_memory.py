@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -16,7 +15,7 @@ from vmdedup.host import memory
 from vmdedup.host.layout import MAX_NODES
 from vmdedup.host.memory import Host
 from vmdedup.host.segment import Segment
-from vmdedup.host.workers import without_main
+from vmdedup.host.workers import fork_server, without_main
 
 MIB = 1 << 20
 
@@ -182,7 +181,7 @@ def work(pipe: Connection, host: Host, mm: int) -> None:
 def test_two_processes_see_each_others_bytes(host: Host) -> None:
     parent, child = host.add(8, "parent"), host.add(8, "child")
     parent.write(0, b"from the parent")
-    context = multiprocessing.get_context("forkserver")
+    context = fork_server()
     pipe, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, host, child.mm), daemon=True)
     with without_main():

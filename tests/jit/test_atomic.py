@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmdedup.host.segment import Segment
-from vmdedup.host.workers import without_main
+from vmdedup.host.workers import fork_server, without_main
 from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
 
@@ -85,7 +84,7 @@ def test_processes_lose_no_update() -> None:
     words = np.frombuffer(segment.buffer, np.int64, WORDS)
     hammer(words, 0, 0)  # compiled once, here
     words[:] = 0
-    context = multiprocessing.get_context("forkserver")
+    context = fork_server()
     processes = [context.Process(target=work, args=(segment,), daemon=True) for _ in range(PROCESSES)]
     with without_main():
         for process in processes:

@@ -1,7 +1,6 @@
 """The keeper on processes, folders and files: what it does in the end, and after which deaths."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.processes import wait_for_death
 from vmdedup.errors import VmdedupError
 from vmdedup.live.memory.huge import without_huge_pages
 from vmdedup.live.watchers import keeper
@@ -54,19 +54,6 @@ def knob(tmp_path: Path) -> Path:
     path = tmp_path / "enabled"
     path.write_text("madvise")
     return path
-
-
-def wait_for_death(pid: int) -> None:
-    """Wait until a process that need not be our child is gone."""
-    try:
-        watch = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    poll = select.poll()
-    poll.register(watch, select.POLLIN)
-    ended = poll.poll(20_000)
-    os.close(watch)
-    assert ended, f"process {pid} lives on"
 
 
 def test_everything_is_done_in_the_end(sleeper: subprocess.Popen[bytes], knob: Path, records: Path) -> None:

@@ -1,7 +1,6 @@
 """However a run on the kernel ends, its processes are gone and every tunable is as before."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from random import Random
 
 import pytest
 
+from kit.processes import wait_for_death
 from kit.tunables import tunables
 
 pytestmark = pytest.mark.kernel
@@ -45,20 +45,6 @@ def _needs_kernel() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def assert_dead(pids: list[int]) -> None:
-    """Wait until these processes are gone; they are not our children."""
-    for pid in pids:
-        try:
-            watch = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        poll = select.poll()
-        poll.register(watch, select.POLLIN)
-        ended = poll.poll(20_000)
-        os.close(watch)
-        assert ended, f"process {pid} lives on"
-
-
 def run_and_send(number: signal.Signals | None, turns: int) -> int:
     """Run the program, send a signal after so many lines (None: let it end). Returns its exit status."""
     count = str(turns if number is None else 1_000_000)
@@ -73,7 +59,8 @@ def run_and_send(number: signal.Signals | None, turns: int) -> int:
         if number is not None:
             process.send_signal(number)
         process.stdout.read()
-    assert_dead(pids)
+    for pid in pids:
+        wait_for_death(pid)
     return process.returncode
 
 

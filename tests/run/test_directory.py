@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.drill_commands import TINY
 from vmdedup.errors import UsageError, VmdedupError
 from vmdedup.result import columns
 from vmdedup.result.directory import RUNNING, RunDirectory, TakenError
@@ -21,22 +22,6 @@ from vmdedup.result.tables import table
 ROW = dict.fromkeys(columns.SERIES, 0) | {"time_s": 0.0, "ksmd_cpu_s": 0.0}
 TIMING = dict.fromkeys(columns.TIMING, 0.0)
 RUN = {"name": "tiny", "seed": 1, "clock": "lockstep", "page_size": 4096, "ended": "running", "scenario": {}}
-TINY = """
-duration = "600s"
-[host]
-tick = "100ms"
-sample_interval = "100ms"
-[ksm]
-run = 1
-[[guests]]
-name = "vm"
-count = 2
-memory = "4MiB"
-workload = "idle"
-[guests.disk]
-kind = "generated"
-mib = 4
-"""
 
 
 def fill(path: Path, rows: int) -> RunDirectory:
