@@ -88,11 +88,11 @@ def test_background_saves_far_more_for_its_work_than_general_differences() -> No
     """They pack pages that are like no other, too, and save more in all, but a MiB costs them far more: forty times.
 
     How far hangs on what a patch costs, which is nearly all of their work and next to none of ours: in ksmd's currency
-    about a sixth of what Table 2 of Difference Engine measured. The very same work at that table's own prices: a hundred.
+    about a sixth of what Table 2 of Difference Engine measured. The same work at that table's own prices: a hundred.
     """
     ours, against = outcome("background"), outcome("similar_page")
     assert 40 * ours.work_ms / ours.saved < against.work_ms / against.saved, ours.against(against)
-    table = PRICES_NS | {"patch": 338_100.0, "word_patch": 6_200.0}
+    table = {**PRICES_NS, "patch": 338_100.0, "word_patch": 6_200.0}
     assert 100 * bill_ns(ours.done, table) / ours.saved < bill_ns(against.done, table) / against.saved
 
 
