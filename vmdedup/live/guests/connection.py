@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
 from vmdedup.live.guests import binding
 
 SYSTEM = "qemu:///system"
+_DRIVERS = ("qemu", "test")  # the second is libvirt's own, for trying things out
 _REFUSED = ("Permission denied", "authentication", "Operation not permitted", "access denied")
 _ABSENT = ("No such file", "Connection refused")
 
@@ -20,6 +22,8 @@ class Connection:
     def __init__(self, uri: str = SYSTEM) -> None:
         """EnvironmentLacksError: no library, no daemon, no permission. UsageError: a URI that means nothing."""
         libvirt = binding.load()
+        if urlsplit(uri).scheme.partition("+")[0] not in _DRIVERS:  # libvirt would ask a daemon first
+            raise UsageError(f"{uri}: names no driver of {', '.join(_DRIVERS)}; give a URI of libvirt such as {SYSTEM}")
         self.uri = uri
         try:
             self.raw: Any = libvirt.open(uri)
