@@ -8,7 +8,12 @@ import json
 import os
 import time
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+try:  # where tunables are declared, with the order in which a kernel takes them
+    from vmdedup.ksm.sysfs import UNMERGED, in_turn, turn_of
+except ImportError:
+    in_turn = None
 
 DOCUMENTATION = """
 module: ksm_tunables
@@ -16,6 +21,8 @@ short_description: Set the tunables of the kernel's KSM, or put them back
 description:
   - Saves all tunables in a file the first time that it changes something, and restores them from there.
   - Restoring unmerges everything first, waiting for guests that are just ending, and removes the file.
+requirements:
+  - vmdedup, for the Python that the hypervisor's modules run with
 options:
   tunables:
     description: Names in /sys/kernel/mm/ksm and the values that they shall have.
@@ -54,8 +61,6 @@ written:
   returned: always
 """
 
-NEED_UNMERGED = ("max_page_sharing", "merge_across_nodes")  # EBUSY while any page is merged
-LAST = ("advisor_mode", "run")  # the advisor overwrites pages_to_scan; run starts ksmd
 PATIENCE = 20.0  # seconds for pages of guests that are just ending to go away
 
 
@@ -88,22 +93,22 @@ class Tunables:
     def set(self, wanted):
         """Write those that differ: first what needs everything unmerged, last what starts ksmd."""
         different = {name: value for name, value in wanted.items() if self.read(name) != value}
-        if any(name in different for name in NEED_UNMERGED):
-            self._unmerge(different)
-            different = {**{name: value for name, value in different.items() if name not in NEED_UNMERGED}}
+        unmerged = [name for name in different if turn_of(name) == UNMERGED]
+        if unmerged:
+            self._unmerge({name: different.pop(name) for name in unmerged})
             different["run"] = wanted.get("run", "0")
-        for name in sorted(different, key=lambda name: LAST.index(name) if name in LAST else -1):
+        for name in in_turn(different):
             self.write(name, different[name])
 
-    def _unmerge(self, different):
+    def _unmerge(self, values):
+        """Free all that is merged, and write what asks for that; wait for guests that are just ending."""
         deadline = time.monotonic() + PATIENCE
         while True:
             self.write("run", "0")
             self.write("run", "2")
             try:
-                for name in NEED_UNMERGED:
-                    if name in different:
-                        self.write(name, different[name])
+                for name, value in values.items():
+                    self.write(name, value)
                 return
             except OSError as error:
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:
@@ -151,6 +156,8 @@ def main():
         },
         supports_check_mode=True,
     )
+    if in_turn is None:
+        module.fail_json(msg=missing_required_lib("vmdedup"))
     tunables = Tunables(module.params["root"], module.check_mode)
     try:
         {"present": present, "restored": restored}[module.params["state"]](module, tunables)

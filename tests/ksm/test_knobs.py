@@ -13,7 +13,7 @@ import pytest
 from vmdedup.errors import KnobError
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
-from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS, TUNABLES
+from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS, START, TUNABLES, in_turn
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.scripts.kernel import KernelMachine
@@ -219,3 +219,27 @@ def test_an_unknown_tunable_is_refused() -> None:
     files.write("run", "")  # a write of no bytes reaches no file
     assert files.text("run") == "0"
     files.host.close()
+
+
+def test_what_kernels_look_at_is_in_their_record_from_the_start() -> None:
+    host = Host.create(pages=1)
+    try:
+        ksmd = Ksmd(host)
+        for name, tunable in TUNABLES.items():
+            assert not tunable.state or ksmd.arrays.st[0][tunable.state] == ksmd.get(name), name
+    finally:
+        host.close()
+
+
+def test_tunables_have_their_turn() -> None:
+    """First what asks that nothing is merged, last what overwrites others, and what starts ksmd."""
+    order = in_turn(sorted(TUNABLES))
+    assert order[:2] == ["max_page_sharing", "merge_across_nodes"]
+    assert order[-2:] == ["advisor_mode", "run"]
+    assert in_turn(["run", "of a later kernel", "max_page_sharing"]) == ["max_page_sharing", "of a later kernel", "run"]
+
+
+def test_a_script_starts_with_smart_scan_off_and_ksmd_running() -> None:
+    differ = {name: text for name, text in START.items() if TUNABLES[name].parse(text) != TUNABLES[name].default}
+    assert differ == {"smart_scan": "0", "run": "1"}
+    assert list(START) == in_turn(TUNABLES)

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from vmdedup.errors import KnobError
+from vmdedup.live.ksm import breaks as breaks_module
 from vmdedup.live.ksm import free as free_ksmd
 from vmdedup.live.ksm.free import FreeKsmd
 
@@ -15,11 +16,12 @@ from vmdedup.live.ksm.free import FreeKsmd
 class Files:
     """Takes what is written, in order; counters stand at 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, *lacks: str) -> None:
         self.written: list[tuple[str, str]] = []
+        self._lacks = lacks
 
     def has(self, name: str) -> bool:
-        return name != "advisor_mode"
+        return name not in self._lacks
 
     def write(self, name: str, text: str) -> None:
         self.written.append((name, text))
@@ -33,8 +35,8 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Files:
     """This process is taken for ksmd; the machine has broken 5 merged pages, then 7 more."""
     breaks = iter((5, 5, 12))
     monkeypatch.setattr(free_ksmd, "find_ksmd", os.getpid)
-    monkeypatch.setattr(free_ksmd, "_breaks", lambda: next(breaks))
-    return Files()
+    monkeypatch.setattr(breaks_module, "cow_ksm", lambda: next(breaks))
+    return Files("advisor_mode")
 
 
 @pytest.mark.parametrize("text", ["0", "off", "n", "N", "false"])
@@ -63,3 +65,20 @@ def test_breaks_where_nothing_is_said_of_zero_pages(files: Files) -> None:
 def test_what_is_no_truth_value_is_an_error(files: Files) -> None:
     with closing(FreeKsmd(files)) as ksmd, pytest.raises(KnobError, match="use_zero_pages"):  # type: ignore[arg-type]
         ksmd.start({"use_zero_pages": "perhaps"})
+
+
+def test_the_advisor_starts_with_the_values_that_it_is_given(files: Files) -> None:
+    """A kernel's advisor takes its least number of pages as it is turned on, and overwrites pages_to_scan then."""
+    files = Files()
+    wanted = {"advisor_mode": "scan-time", "run": "1", "advisor_min_pages_to_scan": "900", "max_page_sharing": "8"}
+    with closing(FreeKsmd(files)) as ksmd:  # type: ignore[arg-type]
+        ksmd.start(wanted | {"pages_to_scan": "7"})
+    assert files.written == [
+        ("run", "0"),
+        ("advisor_mode", "none"),
+        ("max_page_sharing", "8"),
+        ("advisor_min_pages_to_scan", "900"),
+        ("pages_to_scan", "7"),
+        ("advisor_mode", "scan-time"),
+        ("run", "1"),
+    ]

@@ -13,6 +13,7 @@ import pytest
 from kit.processes import wait_for_death
 from kit.tunables import BEFORE, CHANGED
 from vmdedup.errors import VmdedupError
+from vmdedup.live.ksm.order import restoring
 from vmdedup.live.ksm.session import Guardian
 from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.watchers import guardian
@@ -105,7 +106,7 @@ def test_an_owner_that_dies_before_it_hears_of_the_guardian_is_restored(folder: 
     os.close(read)
     watch = os.pidfd_open(os.getpid())
     command = [sys.executable, "-I", "-S", guardian.__file__, str(watch)]
-    line = json.dumps([str(folder), BEFORE, str(record)]).encode()
+    line = json.dumps([str(folder), *restoring(BEFORE), str(record)]).encode()
     done = subprocess.run(command, pass_fds=(watch,), input=line, stdout=write, stderr=subprocess.PIPE, timeout=50)
     os.close(watch)
     os.close(write)
@@ -116,7 +117,7 @@ def test_an_owner_that_dies_before_it_hears_of_the_guardian_is_restored(folder: 
 def test_order_of_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[str, str]] = []
     monkeypatch.setattr(guardian, "_write", lambda _root, knob, value: written.append((knob, value)))
-    assert guardian.restore(str(folder), BEFORE | {"advisor_mode": "scan-time"}) == []
+    assert guardian.restore(str(folder), *restoring(BEFORE | {"advisor_mode": "scan-time"})) == []
     assert written[:4] == [
         ("advisor_mode", "none"),
         ("run", "0"),
@@ -131,7 +132,7 @@ def test_what_fails_is_told_and_the_rest_restored(folder: Path) -> None:
     change(folder)
     (folder / "sleep_millisecs").unlink()
     (folder / "sleep_millisecs").mkdir()
-    assert guardian.restore(str(folder), BEFORE) == ["sleep_millisecs=20: EISDIR"]
+    assert guardian.restore(str(folder), *restoring(BEFORE)) == ["sleep_millisecs=20: EISDIR"]
     assert (folder / "pages_to_scan").read_text() == "123"
 
 
@@ -145,7 +146,7 @@ def test_busy_pages_are_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch
                 raise OSError(16, "busy")
 
     monkeypatch.setattr(guardian, "_write", write)
-    assert guardian.restore(str(folder), BEFORE) == []
+    assert guardian.restore(str(folder), *restoring(BEFORE)) == []
     assert len(tries) == 3
 
 
@@ -155,7 +156,7 @@ def test_patience_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(16, "busy")
 
     monkeypatch.setattr(guardian, "_write", write)
-    assert guardian.restore(str(folder), BEFORE, patience=0) == ["max_page_sharing=256: EBUSY"]
+    assert guardian.restore(str(folder), *restoring(BEFORE), patience=0) == ["max_page_sharing=256: EBUSY"]
 
 
 def test_a_failed_restore_is_an_error(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

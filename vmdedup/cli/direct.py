@@ -11,6 +11,7 @@ from vmdedup.cli.keeping import kept_first, kept_rows, said_where
 from vmdedup.cli.say import say, say_document, warn
 from vmdedup.live.provision.plan import RunPlan
 from vmdedup.live.scripts.comparison import document, render
+from vmdedup.live.scripts.verify import COMPARED
 from vmdedup.report.console import console
 from vmdedup.report.live import LiveView
 from vmdedup.report.summary import render as render_summary
@@ -23,7 +24,6 @@ from vmdedup.signals import Interrupt, interrupted_status
 
 DIFFERENT = 3
 SCHEMA_VERSION = 1
-_COMPARED = ("smart_scan", "use_zero_pages", "max_page_sharing", "merge_across_nodes")
 
 
 class Direct:
@@ -99,7 +99,7 @@ def _status(outcome: Outcome) -> int:
 
 def _variants(plan: RunPlan, knobs: list[str]) -> tuple[dict[str, str], ...]:
     """Tunables of each comparison: the scenario's, and unless they say so themselves with zero pages both ways."""
-    base = {name: plan.tunables[name] for name in _COMPARED if name in plan.tunables}
+    base = {name: plan.tunables[name] for name in COMPARED if name in plan.tunables}
     if any(knob.startswith("use_zero_pages=") for knob in knobs):
         return (base,)
     return tuple(base | {"use_zero_pages": value} for value in ("0", "1"))

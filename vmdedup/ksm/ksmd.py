@@ -10,22 +10,13 @@ from vmdedup.ksm import adopt, layout, mm_list, scan, stable, unmerge
 from vmdedup.ksm.advisor import Advisor
 from vmdedup.ksm.check import check_ksm
 from vmdedup.ksm.prices import Tally
-from vmdedup.ksm.sysfs import COUNTERS, RMAP_ITEM_BYTES, TUNABLES
+from vmdedup.ksm.sysfs import COUNTERS, RMAP_ITEM_BYTES, TUNABLES, UNMERGED
 from vmdedup.ksm.work import work_done
 
 RUN_STOP, RUN_MERGE, RUN_UNMERGE = 0, 1, 2
 SCAN_TIME = 1
 CHUNK = 1 << 16  # pages scanned between two looks at the outside world
 DEFAULT_PAGES_TO_SCAN = TUNABLES["pages_to_scan"].default
-# Tunables that the kernels look at, and the field of the state record that holds each.
-_IN_STATE = {
-    "smart_scan": "smart_scan",
-    "use_zero_pages": "use_zero_pages",
-    "max_page_sharing": "max_page_sharing",
-    "merge_across_nodes": "merge_across_nodes",
-    "stable_node_chains_prune_millisecs": "prune_millisecs",
-}
-_REFUSED_WHILE_SHARED = ("max_page_sharing", "merge_across_nodes")
 
 
 class Ksmd:
@@ -44,8 +35,8 @@ class Ksmd:
         self.cpu_ms = 0
         self._batches = 0
         self._state("zero_checksum", checksum(self._h.words, 0))
-        for name in _IN_STATE:
-            self._apply(name, self._knobs[name])
+        for name, value in self._knobs.items():
+            self._apply(name, value)
 
     def _state(self, field: str, value: int | None = None) -> int:
         if value is not None:
@@ -162,15 +153,16 @@ class Ksmd:
             self._set_advisor_mode(value)
         elif knob == "pages_to_scan" and self._knobs["advisor_mode"] == SCAN_TIME:
             raise KnobError(knob, text, "EINVAL")
-        elif knob in _REFUSED_WHILE_SHARED and value != self._knobs[knob] and not self._can_rearrange():
+        elif TUNABLES[knob].turn == UNMERGED and value != self._knobs[knob] and not self._can_rearrange():
             raise KnobError(knob, text, "EBUSY")
         else:
             self._knobs[knob] = value
             self._apply(knob, value)
 
     def _apply(self, knob: str, value: int) -> None:
-        if knob in _IN_STATE:
-            self._state(_IN_STATE[knob], value)
+        """Have the kernels see it, if they look at it."""
+        if field := TUNABLES[knob].state:
+            self._state(field, value)
 
     def _can_rearrange(self) -> bool:
         """Whether the stable tree could be emptied, which some tunables ask for before they change."""

@@ -1,6 +1,7 @@
 """Every tunable and counter of /sys/kernel/mm/ksm and of /proc/PID/ksm_stat, declared once.
 
-The command line, scenario files, results and documents are made from these tables. Names, defaults, ranges
+The command line, scenario files, results and documents are made from these tables; so is whatever else is asked of a
+tunable: when it is written, what it waits for, what a script starts with. Names, defaults, ranges
 and errors are those of Linux 6.18. Values are text on the way in and out, as in sysfs; ksm.ksmd holds them as
 integers.
 """
@@ -8,6 +9,7 @@ integers.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vmdedup.errors import KnobError
@@ -19,11 +21,19 @@ _MOST_FIGURES = 20  # of any value that a tunable can have
 _LONGEST_CHOICE = 200
 _HUGE = 2**70  # stands for every longer number: it is out of all ranges
 ADVISOR_MODES = ("none", "scan-time")
+# When a tunable is written, of several. Nothing may be merged where the first are (EBUSY); the advisor takes its start
+# value as it is turned on, and overwrites pages_to_scan; run starts ksmd.
+UNMERGED, ANY_TIME, ADVISOR, STARTS = range(4)
 
 
 @dataclass(frozen=True)
 class Tunable:
-    """A writable file: how its text is read, what it starts as, what it refuses."""
+    """A writable file: how its text is read, what it starts as, what it refuses.
+
+    turn: when it is written, of several. state: the field of ksmd's state record (ksm.layout) in which kernels look at
+    it, if they do. start: what a script starts with, where that is not the default. is_stepped: whoever steps the
+    kernel's ksmd needs it otherwise meanwhile (live.ksm.knobs). is_optional: kernels may be built without it.
+    """
 
     name: str
     default: int
@@ -32,6 +42,11 @@ class Tunable:
     kind: str = "unsigned"  # unsigned; long (64 bits); truncated to 32 bits; integer (signed); boolean; mode
     low: int = 0
     high: int = U32
+    turn: int = ANY_TIME
+    state: str = ""
+    start: int | None = None
+    is_stepped: bool = False
+    is_optional: bool = False
 
     def parse(self, text: str) -> int:
         """The integer that a write of text sets. Raises KnobError (EINVAL, ERANGE) as the kernel's file does."""
@@ -84,29 +99,96 @@ def as_written(text: str) -> str:
 
 @dataclass(frozen=True)
 class Counter:
-    """A read-only file."""
+    """A read-only file. is_lasting: the kernel never sets it back, so it is shown from where it stood at first."""
 
     name: str
     meaning: str
     unit: str = "pages"
+    is_lasting: bool = False
 
 
 _TUNABLES = (
-    Tunable("run", 0, "0: ksmd stops; 1: it runs; 2: it stops and everything merged is unmerged", high=2),
-    Tunable("pages_to_scan", 100, "pages that ksmd scans before it sleeps", "pages"),
-    Tunable("sleep_millisecs", 20, "how long ksmd sleeps between two batches", "ms"),
-    Tunable("merge_across_nodes", 1, "whether pages of different NUMA nodes are merged", kind="long", high=1),
-    Tunable("use_zero_pages", 0, "whether empty pages are replaced by the zero page", kind="boolean"),
-    Tunable("max_page_sharing", 256, "how many pages one KSM page may stand for", "pages", "integer", 2, I32),
-    Tunable("stable_node_chains_prune_millisecs", 2000, "how often a chain is searched for stale copies", "ms"),
-    Tunable("smart_scan", 1, "whether pages that did not merge before are skipped for a while", kind="boolean"),
-    Tunable("advisor_mode", 0, "none, or scan-time: pages_to_scan is adapted", kind="mode"),
+    Tunable(
+        "run",
+        0,
+        "0: ksmd stops; 1: it runs; 2: it stops and everything merged is unmerged",
+        high=2,
+        turn=STARTS,
+        start=1,
+        is_stepped=True,
+    ),
+    Tunable("pages_to_scan", 100, "pages that ksmd scans before it sleeps", "pages", is_stepped=True),
+    Tunable("sleep_millisecs", 20, "how long ksmd sleeps between two batches", "ms", is_stepped=True),
+    Tunable(
+        "merge_across_nodes",
+        1,
+        "whether pages of different NUMA nodes are merged",
+        kind="long",
+        high=1,
+        turn=UNMERGED,
+        state="merge_across_nodes",
+        is_optional=True,
+    ),
+    Tunable(
+        "use_zero_pages",
+        0,
+        "whether empty pages are replaced by the zero page",
+        kind="boolean",
+        state="use_zero_pages",
+    ),
+    Tunable(
+        "max_page_sharing",
+        256,
+        "how many pages one KSM page may stand for",
+        "pages",
+        "integer",
+        2,
+        I32,
+        turn=UNMERGED,
+        state="max_page_sharing",
+    ),
+    Tunable(
+        "stable_node_chains_prune_millisecs",
+        2000,
+        "how often a chain is searched for stale copies",
+        "ms",
+        state="prune_millisecs",
+    ),
+    Tunable(
+        "smart_scan",
+        1,
+        "whether pages that did not merge before are skipped for a while",
+        kind="boolean",
+        state="smart_scan",
+        start=0,
+    ),
+    Tunable(
+        "advisor_mode", 0, "none, or scan-time: pages_to_scan is adapted", kind="mode", turn=ADVISOR, is_stepped=True
+    ),
     Tunable("advisor_max_cpu", 70, "CPU that the advisor lets ksmd use", "%", "truncated", high=U64),
     Tunable("advisor_min_pages_to_scan", 500, "pages_to_scan that the advisor starts with", "pages", high=U64),
     Tunable("advisor_max_pages_to_scan", 30000, "pages_to_scan that the advisor never exceeds", "pages", high=U64),
     Tunable("advisor_target_scan_time", 200, "seconds that a full scan shall take", "s", low=1, high=U64),
 )
 TUNABLES: dict[str, Tunable] = {t.name: t for t in _TUNABLES}
+
+
+def turn_of(name: str) -> int:
+    """When a tunable is written, of several; one that a later kernel has, at any time."""
+    return TUNABLES[name].turn if name in TUNABLES else ANY_TIME
+
+
+def in_turn(names: Iterable[str]) -> list[str]:
+    """Tunables in the order in which a kernel takes them; those of one turn stay as they are."""
+    return sorted(names, key=turn_of)
+
+
+def _start(tunable: Tunable) -> str:
+    return as_written(tunable.show(tunable.default if tunable.start is None else tunable.start))
+
+
+# What a script starts with, as text, in the order to write it.
+START: dict[str, str] = {name: _start(TUNABLES[name]) for name in in_turn(TUNABLES)}
 
 _COUNTERS = (
     Counter("pages_shared", "KSM pages in use"),
@@ -118,10 +200,11 @@ _COUNTERS = (
     Counter("stable_node_dups", "copies in those chains", "nodes"),
     Counter("general_profit", "saved memory less what KSM's records of it take", "bytes"),
     Counter("full_scans", "times that all mergeable memory has been scanned", "scans"),
-    Counter("pages_scanned", "pages scanned since the start"),
-    Counter("pages_skipped", "pages skipped by smart scan since the start"),
+    Counter("pages_scanned", "pages scanned since the start", is_lasting=True),
+    Counter("pages_skipped", "pages skipped by smart scan since the start", is_lasting=True),
 )
 COUNTERS: dict[str, Counter] = {c.name: c for c in _COUNTERS}
+LASTING = tuple(counter.name for counter in _COUNTERS if counter.is_lasting)
 
 _PROCESS_COUNTERS = (
     Counter("ksm_rmap_items", "records that KSM keeps of this process's pages", "records"),

@@ -17,12 +17,11 @@ from vmdedup.errors import HostError
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
 from vmdedup.host.memory import MAX_MMS, Host, Memory
 from vmdedup.ksm.ksmd import Ksmd
+from vmdedup.ksm.sysfs import START
 from vmdedup.replay.content import Content
 from vmdedup.replay.process import LocalProcess, Process
 from vmdedup.replay.script import Script
 
-# The start state of a script, where it differs from the kernel's defaults.
-START = {"run": "1", "smart_scan": "0"}
 MOST_PROCESSES = MAX_MMS - 2
 
 

@@ -26,6 +26,9 @@ SERIES: Final = {
     "ksmd_cpu_s": "CPU seconds of ksmd so far: by the prices that run.json names, or measured (wall mode, a kernel)",
 }
 
+# Tunables in each row of a series: what may change during a run by itself, or says how counters are to be read.
+SHOWN_KNOBS: Final = ("pages_to_scan", "sleep_millisecs", "use_zero_pages", "run")
+
 # Of runs of real guests only.
 REAL: Final = {
     "split_zero_pages": "pages of zeros freed when ksmd split huge pages; counted nowhere by the kernel, not in saved",

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
-from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written
+from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written, in_turn
 from vmdedup.scenario.problems import Path, Problem, suggest
 from vmdedup.shown import quoted
 from vmdedup.units import PAGE_SIZE, exact_duration, parse_duration, parse_share, parse_size
@@ -123,9 +123,6 @@ class GuestSection(Section):
     events: list[Event] = []
 
 
-_LAST = {"advisor_mode": 1, "run": 2}
-
-
 def _knob(tunable: Tunable) -> Any:
     """The annotation of one tunable: its text as the kernel's file takes it."""
 
@@ -159,8 +156,7 @@ class KsmBase(Section):
     def tunables(self) -> dict[str, str]:
         """Tunables that the scenario sets, as text for the kernel's files, in the order to write them."""
         said = {name: text for name in TUNABLES if (text := getattr(self, name)) is not None}
-        # The advisor takes its start value when it is turned on, and ksmd starts when all is set.
-        return {name: said[name] for name in sorted(said, key=lambda name: _LAST.get(name, 0))}
+        return {name: said[name] for name in in_turn(said)}
 
     def all_tunables(self) -> dict[str, str]:
         """Every tunable as the run has it, said or by default; those that the advisor sets are left to it."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import EnvironmentLacksError
+from vmdedup.live.ksm.order import restoring
 from vmdedup.live.watchers import guardian, keeper
 from vmdedup.ours import folder
 from vmdedup.ours.lock import Lock
@@ -108,7 +109,8 @@ def _undo(entries: list[Any], is_of_this_boot: bool) -> tuple[list[str], list[st
         if not os.path.exists(words[0]):
             continue
         if what == "ksm" and is_of_this_boot:
-            failures += guardian.restore(*words)
+            root, saved = words
+            failures += guardian.restore(root, *restoring(saved))
             done.append(f"tunables in {words[0]} are as before")
         elif what == "remove" or (what == "write" and is_of_this_boot):
             charge.take([what, *words])

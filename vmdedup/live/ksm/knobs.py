@@ -8,10 +8,9 @@ batches of no pages.
 
 from __future__ import annotations
 
+from vmdedup.ksm.sysfs import STARTS, UNMERGED, turn_of
 from vmdedup.live.ksm.ksmd import Ksmd
 from vmdedup.live.ksm.sysfs import KsmFiles
-
-_NEEDS_SMALL_BATCHES_DRAINED = ("run", "max_page_sharing", "merge_across_nodes")
 
 
 class ScriptKnobs:
@@ -24,7 +23,7 @@ class ScriptKnobs:
 
     def set(self, knob: str, value: str) -> None:
         """Write a tunable. KnobError: the kernel refuses it."""
-        if knob in _NEEDS_SMALL_BATCHES_DRAINED:
+        if turn_of(knob) in (UNMERGED, STARTS):  # what may unmerge: pages in small batches would not be
             self._ksmd.drain()
         if knob in ("pages_to_scan", "advisor_mode"):
             self._set_under_advisor(knob, value)

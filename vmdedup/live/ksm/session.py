@@ -9,26 +9,16 @@ from types import TracebackType
 from typing import Self
 
 from vmdedup.errors import EnvironmentLacksError, KnobError, VmdedupError
+from vmdedup.ksm.sysfs import START, TUNABLES
 from vmdedup.live.ksm.alone import require_alone, require_idle, require_ksm, require_root
 from vmdedup.live.ksm.before import Record, settle
 from vmdedup.live.ksm.ksmd import Ksmd
 from vmdedup.live.ksm.lock import KsmLock
+from vmdedup.live.ksm.order import UNMERGING, restoring
 from vmdedup.live.ksm.sysfs import KSM, KsmFiles
 from vmdedup.live.scripts.process import Nursery
 from vmdedup.live.watchers import guardian
 from vmdedup.ours.watcher import Watcher
-
-START_STATE = {
-    "smart_scan": "0",
-    "use_zero_pages": "0",
-    "max_page_sharing": "256",
-    "merge_across_nodes": "1",
-    "stable_node_chains_prune_millisecs": "2000",
-    "advisor_max_cpu": "70",
-    "advisor_min_pages_to_scan": "500",
-    "advisor_max_pages_to_scan": "30000",
-    "advisor_target_scan_time": "200",
-}
 
 
 class KsmSession:
@@ -72,17 +62,18 @@ class KsmSession:
         if ours:
             require_alone(ours)
         self.ksmd.drain()
-        self.files.write("advisor_mode", "none")
-        for step in ("0", "2"):  # only the change to 2 unmerges and resets
-            self.files.write("run", step)
+        self.files.write("advisor_mode", START["advisor_mode"])
+        for knob, value in UNMERGING:
+            self.files.write(knob, value)
         try:
-            for knob, value in START_STATE.items():
-                if knob != "merge_across_nodes" or self.files.has(knob):
+            for knob, value in START.items():
+                tunable = TUNABLES[knob]
+                if not tunable.is_stepped and (self.files.has(knob) or not tunable.is_optional):
                     self.files.write(knob, value)
         except KnobError as error:
             raise EnvironmentLacksError(f"{error}: a process still maps merged pages; end it") from None
         self.files.write("pages_to_scan", 0)
-        self.files.write("run", "1")
+        self.files.write("run", START["run"])
         self.ksmd.park()
 
     def close(self) -> None:
@@ -108,7 +99,7 @@ class Guardian:
         if record:
             record.add(["ksm", self._root, self._saved])
         self._watcher = Watcher(guardian.__file__, keep=(lock, record.descriptor) if record else (lock,))
-        order = [self._root, self._saved, str(self._record or "")]
+        order = [self._root, *restoring(self._saved), str(self._record or "")]
         self._watcher.tell(json.dumps(order).encode() + b"\n")
         if self._watcher.hear(5) != b"ready":
             raise VmdedupError("the guardian of the KSM tunables did not start; nothing was changed")
@@ -118,7 +109,7 @@ class Guardian:
         status = self._watcher.end()
         failures: list[str] = []
         if status < 0:  # somebody killed it
-            failures = guardian.restore(self._root, self._saved)
+            failures = guardian.restore(self._root, *restoring(self._saved))
             if self._record and not failures:
                 self._record.unlink(missing_ok=True)
         if status > 0 or failures:

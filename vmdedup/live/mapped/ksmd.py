@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 
 from vmdedup.errors import GuestError
 from vmdedup.ksm.advisor import Advisor
 from vmdedup.ksm.prices import Tally
-from vmdedup.ksm.sysfs import ADVISOR_MODES, COUNTERS, PROCESS_COUNTERS, TUNABLES
+from vmdedup.ksm.sysfs import ADVISOR_MODES, COUNTERS, LASTING, PROCESS_COUNTERS, TUNABLES
 from vmdedup.live.ksm.alone import process_counters
+from vmdedup.live.ksm.breaks import Breaks
 from vmdedup.live.ksm.knobs import ScriptKnobs
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.ksm.timing import cpu_seconds, open_cpu_clock
@@ -24,9 +24,7 @@ from vmdedup.policy.base import Policy
 from vmdedup.policy.ksm import Ksm
 from vmdedup.policy.work import PRICES_NS
 
-_SINCE_BOOT = ("pages_scanned", "pages_skipped")  # the kernel never resets these
 _SCAN_TIME = ADVISOR_MODES.index("scan-time")
-_VMSTAT = Path("/proc/vmstat")
 
 
 class KernelKsmd:
@@ -39,13 +37,12 @@ class KernelKsmd:
         self._files, self._ksmd = session.files, session.ksmd
         session.start_state()
         self._file_knobs = ScriptKnobs(self._files, self._ksmd)
-        self._breaks_base = _breaks()
-        self._breaks_known = self._breaks_base is not None
+        self._breaks = Breaks()
         self._knobs = {name: tunable.default for name, tunable in TUNABLES.items()}
         for name in TUNABLES:
             if name != "advisor_mode" and self._files.has(name):
                 self.set(name, str(TUNABLES[name].default))
-        self._base = {name: self._files.read(name) for name in _SINCE_BOOT}
+        self._base = {name: self._files.read(name) for name in LASTING}
         self._advisor, self._now_ms, self._cpu_ms = Advisor(), 0, 0
         self._scan_began: int | None = None
         self._is_free = False
@@ -91,7 +88,8 @@ class KernelKsmd:
             start = self._knobs["advisor_min_pages_to_scan"]
             self._knobs["pages_to_scan"] = start if value == _SCAN_TIME else TUNABLES["pages_to_scan"].default
         self._knobs[knob] = value
-        self._breaks_known = self._breaks_known and not (knob == "use_zero_pages" and value)
+        if knob == "use_zero_pages" and value:
+            self._breaks.forget()
 
     # In step
 
@@ -169,13 +167,8 @@ class KernelKsmd:
         return {}
 
     def breaks(self) -> int | None:
-        """Merged pages that a write found and copied, since the run began.
-
-        None if the kernel does not count them, or if use_zero_pages was ever on: a zero page that KSM placed
-        and a write replaced is counted nowhere. Source: cow_ksm of /proc/vmstat, of the whole machine.
-        """
-        now, before = _breaks(), self._breaks_base
-        return now - before if self._breaks_known and now is not None and before is not None else None
+        """Merged pages of the whole machine that a write found and copied, since the run began; None: nobody knows."""
+        return self._breaks.count()
 
     def cpu_seconds(self) -> float:
         """CPU time that ksmd has really had since the run began."""
@@ -184,10 +177,3 @@ class KernelKsmd:
     def close(self) -> None:
         """Let go of ksmd's clock; the session puts everything back."""
         os.close(self._clock)
-
-
-def _breaks() -> int | None:
-    for line in _VMSTAT.read_text().splitlines():
-        if line.startswith("cow_ksm "):
-            return int(line.split()[1])
-    return None

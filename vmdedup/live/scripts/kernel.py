@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS
+from vmdedup.ksm.sysfs import COUNTERS, LASTING, PROCESS_COUNTERS
 from vmdedup.live.ksm.alone import process_counters, require_alone
 from vmdedup.live.ksm.knobs import ScriptKnobs
 from vmdedup.live.ksm.session import KsmSession
@@ -17,8 +17,6 @@ from vmdedup.live.memory import pagemap
 from vmdedup.live.scripts import worker as protocol
 from vmdedup.live.scripts.process import WINDOW_PAGES, Worker
 from vmdedup.replay.content import Content, Pages, pages_of
-
-_SINCE_START = ("pages_scanned", "pages_skipped")  # the kernel never resets these
 
 _MADV_DONTNEED, _MADV_MERGEABLE, _MADV_UNMERGEABLE = 4, 12, 13
 
@@ -36,7 +34,7 @@ class KernelMachine:
             self.session = session or stack.enter_context(KsmSession())
             self._files, self._ksmd = self.session.files, self.session.ksmd
             self.session.start_state()
-            self._base = {name: self._files.read(name) for name in _SINCE_START}
+            self._base = {name: self._files.read(name) for name in LASTING}
             self._knobs = ScriptKnobs(self._files, self._ksmd)
             self._workers: dict[str, Worker] = {}
             self._mapped: dict[str, NDArray[np.bool_]] = {}
@@ -111,7 +109,7 @@ class KernelMachine:
     def counters(self) -> dict[str, Any]:
         """Return the global counters, and each living process's own."""
         figures: dict[str, Any] = {name: self._files.read(name) for name in COUNTERS}
-        for name in _SINCE_START:
+        for name in LASTING:
             figures[name] -= self._base[name]
         figures["vms"] = {name: self._process_counters(worker) for name, worker in self._workers.items()}
         return figures

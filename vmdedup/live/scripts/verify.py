@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS
+from vmdedup.ksm.sysfs import COUNTERS, LASTING, PROCESS_COUNTERS, START, TUNABLES
 from vmdedup.live.ksm.alone import process_counters
-from vmdedup.live.ksm.session import START_STATE, KsmSession
+from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.memory.guest import THP, VisiblePages, visible_pages
 from vmdedup.live.scripts.twin import Twin
 
 # Chains are pruned by age, and the emulator's clock stands still here: no pruning on either side.
 NO_PRUNING = {"stable_node_chains_prune_millisecs": "3600000"}
+# All other tunables that a decision of ksmd's may depend on.
+COMPARED = tuple(name for name, tunable in TUNABLES.items() if tunable.state and name not in NO_PRUNING)
 MOST_SETTLING, MOST_ROUNDS = 20, 6  # full scans, and how often all is unmerged again
-_SINCE_START = ("pages_scanned", "pages_skipped")  # the kernel never resets these
 
 Note = Callable[[str], None]
 
@@ -72,7 +73,7 @@ def verify(
         _split(session, guests, wanted, note)
     seen = {name: visible_pages(pid) for name, pid in guests.items()}
     note(f"reading {sum(map(len, seen.values()))} pages of {len(seen)} guests")
-    with Twin(list(seen.values()), {"run": "1", **START_STATE, **wanted}) as twin:
+    with Twin(list(seen.values()), START | wanted) as twin:
         found = list(_scan_both(session, guests, twin, scans, note))
     return Verification(wanted, _lengths(seen), {name: view.count(THP) for name, view in seen.items()}, found)
 
@@ -105,7 +106,7 @@ def _settle(session: KsmSession, note: Note) -> None:
     for number in range(1, MOST_SETTLING + 1):
         note(f"splitting huge pages: full scan {number}")
         session.ksmd.full_scan()
-        now = [session.files.read(name) for name in COUNTERS if name.startswith("pages_") and name not in _SINCE_START]
+        now = [session.files.read(name) for name in COUNTERS if name.startswith("pages_") and name not in LASTING]
         if number > 2 and now == before:
             return
         before = now
@@ -116,7 +117,7 @@ def _lengths(seen: Mapping[str, VisiblePages]) -> dict[str, int]:
 
 
 def _scan_both(session: KsmSession, guests: Mapping[str, int], twin: Twin, scans: int, note: Note) -> Iterator[Scan]:
-    base = {name: session.files.read(name) for name in _SINCE_START}
+    base = {name: session.files.read(name) for name in LASTING}
     for number in range(1, scans + 1):
         note(f"full scan {number} of {scans}")
         session.ksmd.full_scan()

@@ -1,6 +1,6 @@
 """Puts KSM's tunables back when the process that changed them is gone, however it went.
 
-    owner ──stdin: one line of JSON (folder, tunables, record), then held open──► guardian
+    owner ──stdin: one line of JSON (folder, writes, record), then held open──► guardian
     owner ◄──stdout: "ready"── guardian          end of stdin, or the owner's death: restore, exit
 
 It runs as a script of its own in a session of its own, so that neither a signal to the owner's process
@@ -18,38 +18,25 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 PATIENCE = 20.0  # seconds for pages of dying processes to go away
-_FIRST = ("max_page_sharing", "merge_across_nodes")  # refused while any page is merged
-_LAST = ("advisor_mode", "run")  # the advisor overwrites pages_to_scan; run starts ksmd
+Writes = Sequence[Sequence[str]]  # tunables and their values, one after another
 
 
-def restore(root: str, saved: dict[str, str], patience: float = PATIENCE) -> list[str]:
-    """Unmerge everything, then write the saved tunables back in an order that the kernel accepts.
+def restore(root: str, first: Writes, then: Writes, patience: float = PATIENCE) -> list[str]:
+    """Write all of `first`, again and again while one is refused because pages are merged (EBUSY), then all of `then`.
 
     Returns a description of each write that failed; the others were done all the same.
     """
-    if os.path.exists(os.path.join(root, "advisor_mode")):
-        _write(root, "advisor_mode", "none")
-    others = [knob for knob in saved if knob not in _FIRST + _LAST]
-    order = [knob for knob in (*_FIRST, *others, *_LAST) if knob in saved]
-    failures = _unmerge(root, [knob for knob in order if knob in _FIRST], saved, patience)
-    for knob in order:
-        if knob not in _FIRST and not (knob == "advisor_mode" and saved[knob] == "none"):
-            failures += _attempt(root, knob, saved[knob])
-    return failures
-
-
-def _unmerge(root: str, knobs: list[str], saved: dict[str, str], patience: float) -> list[str]:
-    """Stop ksmd, free all that it merged, and write the tunables that ask for that; wait for the dying."""
     deadline = time.monotonic() + patience
     while True:
-        failures = _attempt(root, "run", "0") + _attempt(root, "run", "2")
-        failures += [failure for knob in knobs for failure in _attempt(root, knob, saved[knob])]
+        failures = [failure for knob, value in first for failure in _attempt(root, knob, value)]
         if not any("EBUSY" in failure for failure in failures) or time.monotonic() > deadline:
-            return failures
+            break
         time.sleep(0.01)
+    return failures + [failure for knob, value in then for failure in _attempt(root, knob, value)]
 
 
 def _attempt(root: str, knob: str, value: str) -> list[str]:
@@ -86,11 +73,11 @@ def main() -> int:
     line = os.read(0, 1 << 16)
     if not line:
         return 0
-    root, saved, record = json.loads(line)
+    root, first, then, record = json.loads(line)
     with suppress(BrokenPipeError):  # the owner is dead already: what it left is put back all the same
         os.write(1, b"ready")
     _wait_for_end(int(sys.argv[1]))
-    failures = restore(root, saved)
+    failures = restore(root, first, then)
     if record and not failures:
         os.unlink(record)
     for failure in failures:

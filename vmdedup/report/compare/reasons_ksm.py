@@ -7,8 +7,8 @@ from typing import Final
 
 from vmdedup.report.compare.figures import Figures, Value
 from vmdedup.report.compare.reason import Finder, Reason, each, named
+from vmdedup.result.columns import SHOWN_KNOBS
 
-SHOWN_KNOBS: Final = ("pages_to_scan", "sleep_millisecs", "use_zero_pages", "run")  # those in every series
 _NO_KNOBS: Final = ("page_cost", "prices")  # of the section [ksm], but of the emulator's clock
 NOT_SAID: Final = "not stated"
 

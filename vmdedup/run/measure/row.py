@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmdedup.result.columns import SHOWN_KNOBS
 from vmdedup.run.backend.base import Backend
 
 Row = dict[str, Any]  # int, float or str; None where nobody can know
-
-# Tunables that may change during a run by themselves, or that say how counters are to be read.
-SHOWN_KNOBS = ("pages_to_scan", "sleep_millisecs", "use_zero_pages", "run")
 
 
 def sample(backend: Backend, seconds: float, guests: int, ksmd_cpu: float) -> Row:

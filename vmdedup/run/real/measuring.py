@@ -14,13 +14,14 @@ from vmdedup.live.memory.hashing import PageHasher
 from vmdedup.live.memory.measuring import Look, Sight, look
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.result import columns
+from vmdedup.result.columns import SHOWN_KNOBS
 from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.result.tables import table
 from vmdedup.run.measure.accounting import Mappings, Shares
 from vmdedup.run.measure.possible import ZERO_WORD, possible_pages
 from vmdedup.run.measure.provenance import machine, versions
-from vmdedup.run.measure.row import SHOWN_KNOBS, Row
+from vmdedup.run.measure.row import Row
 from vmdedup.run.measure.rows import Rows, Watcher
 from vmdedup.units import PAGE_SIZE
 
