@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -99,3 +99,19 @@ def children() -> Iterator[Callable[[], Child]]:
         with suppress(OSError):
             os.kill(child.pid, signal.SIGCONT)
         child.end()
+
+
+@pytest.fixture
+def named() -> Iterator[Callable[[str], int]]:
+    """Start a process with `-name` and a text on its command line, as a QEMU has it; its pid. Ended with the test."""
+    with ExitStack() as stack:
+
+        def begin(text: str) -> int:
+            words = [sys.executable, "-I", "-S", "-c", "print(flush=True); input()", "-name", text]
+            process = stack.enter_context(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            process.stdout.readline()
+            return process.pid
+
+        yield begin

@@ -305,15 +305,9 @@ def test_no_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         make_overlay(tmp_path / "base.raw", tmp_path / "a.qcow2")
 
 
-def test_a_guest_s_process_is_found_by_its_whole_name(tmp_path: Path) -> None:
-    words = ["-c", "import sys; print(flush=True); sys.stdin.read()", "-name", "guest=vmdedup-t-ab,debug-threads=on"]
-    with subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        assert qemu_pid("vmdedup-t-ab") == process.pid
-        with pytest.raises(GuestError, match="ended as soon as it was started"):
-            qemu_pid("vmdedup-t-a")
-        process.communicate()
+def test_a_guest_without_a_process_has_ended() -> None:
+    with pytest.raises(GuestError, match="ended as soon as it was started"):
+        qemu_pid("vmdedup-t-no-such-guest")
 
 
 def test_last_lines_of_a_console() -> None:

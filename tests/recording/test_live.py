@@ -261,12 +261,11 @@ def test_what_is_no_source(text: str, message: str) -> None:
         find_source(text)
 
 
-def test_a_domain_is_found_by_its_pid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "web.pid").write_text(f"{os.getpid()}\n")
-    monkeypatch.setattr("vmdedup.recording.sources._PID_FILES", (f"{tmp_path}/no/{{name}}", f"{tmp_path}/{{name}}.pid"))
+def test_a_domain_is_its_process(named: Callable[[str], int]) -> None:
+    pid = named("guest=web,debug-threads=on")
     for text, name in (("domain:web", "web"), ("db=domain:web:all", "db")):
         source = find_source(text)
-        assert (source.name, source.pid) == (name, os.getpid())
+        assert (source.name, source.pid) == (name, pid)
         source.close()
 
 

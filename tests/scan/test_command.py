@@ -99,7 +99,6 @@ def test_refusals(two: list[Path], capsys: pytest.CaptureFixture[str], arguments
 def test_what_is_not_plain_is_left_to_typer(monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in ([], ["scan"], ["scan", "--json"], ["scan", "-h"], ["scan", "a", "--top", "1"], ["run", "a"]):
         assert quick.run(arguments) is None
-    assert quick.run(["scan", "domain:a"]) is None
     monkeypatch.setenv("VMDEDUP_SALT", "x")
     assert quick.run(["scan", "a.raw"]) is None
 

@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> int | None:
     if len(arguments) < 2 or arguments[0] != "scan" or "VMDEDUP_SALT" in os.environ:
         return None
     names = [argument for argument in arguments[1:] if argument != "--json"]
-    if not names or any(name.startswith(("-", "domain:")) and name != "-" for name in names):
+    if not names or any(name.startswith("-") and name != "-" for name in names):
         return None
     from vmdedup.cli.scanning import scan_and_show
 

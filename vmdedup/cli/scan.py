@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from vmdedup.dump.base import Dump
     from vmdedup.scan.similar import Similar
 
 HELP = """What do these memories hold: zero, distinct and equal pages, inside each and between them?
@@ -69,7 +68,7 @@ def scan(
 
     _check(sample, subpage)
     return scan_and_show(
-        [_opened(name) for name in dumps],
+        dumps,
         as_json=as_json,
         quiet=quiet,
         no_color=no_color,
@@ -102,20 +101,3 @@ def _similar(detector: str, bits: int, seed: int, sample: str) -> Similar:
         raise UsageError(f"--detector {detector}: write three numbers from 1 on, as in 2,1,1")
     k, s, c = map(int, numbers)
     return Similar(k=k, s=s, c=c, bits=bits, seed=seed, sample=parse_share(sample))
-
-
-def _opened(name: str) -> str | Dump:
-    """A running guest, opened as its QEMU's memory; other names as they are."""
-    if not name.startswith("domain:") or Path(name).exists():
-        return name
-    from vmdedup.dump.process import ProcessDump
-    from vmdedup.errors import GuestError, UsageError
-    from vmdedup.live.guests.guest import qemu_pid
-
-    try:
-        pid = qemu_pid(name.removeprefix("domain:"))
-    except GuestError:
-        raise UsageError(f"{name}: no such guest is running on this machine; see virsh list") from None
-    dump = ProcessDump(pid, only="largest")
-    dump.name = name
-    return dump

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from vmdedup.doctor.machine import Machine
+from vmdedup.dump.domain import domain_of
 
 MONITORS: Final = re.compile(r"(qemu-system-\S+|qemu-kvm|kvm|cloud-hypervisor|firecracker|crosvm)\Z")
 _HEAD: Final = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S{4} ")
@@ -63,8 +64,7 @@ class Process:
     @property
     def domain(self) -> str:
         """The name that QEMU was given, or nothing."""
-        names = [after for before, after in zip(self.arguments, self.arguments[1:], strict=False) if before == "-name"]
-        return names[0].split(",")[0].removeprefix("guest=") if names else ""
+        return domain_of(self.arguments)
 
     @property
     def title(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from vmdedup.dump import (
     cloud_hypervisor,
@@ -20,6 +20,7 @@ from vmdedup.dump import (
     raw,
 )
 from vmdedup.dump.base import Dump
+from vmdedup.dump.domain import process_of
 from vmdedup.dump.file import DumpFile
 from vmdedup.dump.formats import Format, recognise
 from vmdedup.dump.process import Only, ProcessDump
@@ -33,6 +34,7 @@ def open_dump(path: str | Path) -> Dump:
     """A dump opened. path: a file; a directory (CRIU, Firecracker, Cloud Hypervisor); or one of
 
     - pid:N, pid:N:all, pid:N:largest: a live process: its mergeable mappings, all, or the largest
+    - domain:NAME, domain:NAME:all, …: the QEMU of a running libvirt domain; if it says no more, its largest mapping
     - BASE+DIFF+DIFF: a Firecracker snapshot and the diffs made after it
     - diff:FILE: a diff snapshot alone
     - raw:FILE: a raw dump, whatever its first bytes look like
@@ -55,6 +57,8 @@ def open_named(name: str) -> Dump:
     if colon and not os.path.exists(name):
         if scheme == "pid":
             return open_process(rest)
+        if scheme == "domain":
+            return open_domain(rest)
         if scheme == "diff":
             return closing(open_diff, DumpFile(rest, name))
         if scheme == "raw":
@@ -81,6 +85,19 @@ def open_process(rest: str) -> Dump:
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise DumpError(f"pid:{rest}: name a process by its number: pid:1234")
     return ProcessDump(int(number), cast(Only, only or "mergeable"))
+
+
+def open_domain(rest: str) -> Dump:
+    """A running guest of libvirt's: its domain, perhaps a colon and which mappings of its QEMU."""
+    domain, _, only = rest.rpartition(":")
+    if not domain or only not in get_args(Only):
+        domain, only = rest, "largest"
+    pid = process_of(domain)
+    if pid is None:
+        raise DumpError(f"domain:{domain}: no such guest is running on this machine; see virsh list")
+    dump = ProcessDump(pid, cast(Only, only))
+    dump.name = f"domain:{rest}"
+    return dump
 
 
 def open_chain(name: str) -> Dump:

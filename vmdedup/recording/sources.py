@@ -17,12 +17,12 @@ from select import select
 from typing import cast
 
 from vmdedup.dump.base import Dump
+from vmdedup.dump.domain import process_of
 from vmdedup.dump.open import open_dump
 from vmdedup.errors import UsageError
 from vmdedup.recording.memory import CHOICES, Which, process_memory
 
 _PID = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)  # Linux gives no larger ones
-_PID_FILES = ("/run/libvirt/qemu/{name}.pid", "{runtime}/libvirt/qemu/run/{name}.pid")
 
 
 class Source(ABC):
@@ -142,10 +142,7 @@ def _pid(text: str) -> int:
 
 
 def _domain_pid(name: str) -> int:
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for place in _PID_FILES:
-        try:
-            return _pid(Path(place.format(name=name, runtime=runtime)).read_text().strip())
-        except (OSError, ValueError):
-            continue
-    raise UsageError(f"no running domain {name!r}; see `virsh list`, and run as root for the system's domains")
+    pid = process_of(name)
+    if pid is None:
+        raise UsageError(f"no running domain {name!r}; see `virsh list`")
+    return pid

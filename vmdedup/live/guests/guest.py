@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vmdedup.dump.domain import process_of
 from vmdedup.errors import GuestError
 from vmdedup.live.guests import binding
 from vmdedup.live.guests.connection import Connection
@@ -108,19 +109,11 @@ def removal(name: str) -> str:
 
 
 def qemu_pid(name: str) -> int:
-    """The QEMU process of a domain. GuestError: there is none, it has ended at once."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _is_guest(entry, f"guest={name},".encode()):
-            return int(entry.name)
-    raise GuestError(f"{name} ended as soon as it was started; see /var/log/libvirt/qemu/{name}.log")
-
-
-def _is_guest(entry: Path, word: bytes) -> bool:
-    try:
-        words = (entry / "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return b"-name" in words and any(argument.startswith(word) for argument in words)
+    """The QEMU process of a domain of ours. GuestError: there is none, it has ended at once."""
+    pid = process_of(name)
+    if pid is None:
+        raise GuestError(f"{name} ended as soon as it was started; see /var/log/libvirt/qemu/{name}.log")
+    return pid
 
 
 def _require_free(connection: Connection, name: str) -> None:
