@@ -1,4 +1,4 @@
-"""From a scenario to Ansible's inventory, and the domain that its template makes."""
+"""From a scenario to Ansible's inventory, and the domain that its role defines."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
 from vmdedup.live.guests.domain import DomainSpec, to_xml
 from vmdedup.live.guests.marks import Mark
@@ -140,44 +141,43 @@ def test_the_inventory_is_what_ansible_reads(scenario: Scenario, tmp_path: Path)
     assert variables["ksm_tunables"]["run"] == "0", "ksmd is started by whoever measures"
 
 
-def rendered(folder: Path, **more: object) -> ET.Element:
-    """The domain that the role's template makes of a guest."""
+def described(folder: Path, capsys: pytest.CaptureFixture[str], **more: object) -> ET.Element:
+    """The domain that the role `guests` defines of a guest: what the command says that it calls."""
+    jinja2 = pytest.importorskip("jinja2", reason="Ansible is missing; pip install 'vmdedup[ansible]'")
+    yaml = pytest.importorskip("yaml", reason="Ansible is missing; pip install 'vmdedup[ansible]'")
+    role = playbook_folder() / "roles" / "guests"
+    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
     variables = {
+        **defaults,
         "inventory_hostname": "vmdedup-a-b",
         "ansible_port": 2201,
         "guests_run": "a",
         "guests_owner": 12,
         "guests_owner_since": 34,
         "guests_image_directory": str(folder),
-        "guests_directory": str(folder),
-        "guests_memory_mib": 192,
-        "guests_processors": 1,
-        "guests_accelerator": "tcg",
-        "guests_translation_mib": 64,
-        "guests_mergeable": True,
         "guests_overlay": f"{folder}/vmdedup-a-b.qcow2",
         "guests_console": f"{folder}/vmdedup-a-b.console",
-        "guests_image": {
-            "name": "debian",
-            "kernel": "kernel",
-            "initrd": "initrd",
-            "disk": "root.raw",
-            "cmdline": "console=ttyS0",
-            "name_argument": "vmdedup.name=",
-        },
         **more,
     }
-    template = playbook_folder() / "roles" / "guests" / "templates" / "domain.xml.j2"
-    code = "import jinja2, json, sys; e = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined); " + (
-        "print(e.from_string(open(sys.argv[1]).read()).render(json.load(sys.stdin)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(template)], input=json.dumps(variables), capture_output=True, text=True
-    )
-    if "No module named 'jinja2'" in done.stderr:
-        pytest.skip("Ansible is missing; pip install 'vmdedup[ansible]'")
-    assert done.returncode == 0, done.stderr
-    return ET.fromstring(done.stdout)
+    words = yaml.safe_load((role / "vars" / "main.yml").read_text())["guests_words"]
+    templates = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    assert run_command([templates.from_string(word).render(variables) for word in words]) == 0
+    return ET.fromstring(capsys.readouterr().out)
+
+
+IMAGE = {
+    "format": 1,
+    "name": "debian",
+    "kernel": "kernel",
+    "initrd": "initrd",
+    "disk": "root.raw",
+    "ssh_key": None,
+    "cmdline": "console=ttyS0",
+    "name_argument": "vmdedup.name=",
+    "ready": "up",
+    "memory_mib": 64,
+    "digest": "0",
+}
 
 
 def adapter(folder: Path, accel: str = "tcg", sharing: bool = True, disk: bool = True) -> ET.Element:
@@ -198,20 +198,38 @@ def adapter(folder: Path, accel: str = "tcg", sharing: bool = True, disk: bool =
     return ET.fromstring(to_xml(spec))
 
 
-def plain(element: ET.Element) -> list[object]:
-    """An element without white space, its children in any order but QEMU's arguments."""
-    children = [plain(child) for child in element]
-    if not element.tag.endswith("commandline"):
-        children.sort(key=str)
-    return [element.tag, sorted(element.attrib.items()), (element.text or "").strip(), children]
-
-
 @pytest.mark.parametrize("accel", ["tcg", "kvm"])
 @pytest.mark.parametrize("sharing", [True, False])
 @pytest.mark.parametrize("disk", [True, False])
-def test_the_template_makes_what_the_adapter_makes(tmp_path: Path, accel: str, sharing: bool, disk: bool) -> None:
+def test_the_role_defines_what_the_adapter_makes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], accel: str, sharing: bool, disk: bool
+) -> None:
     """So that results do not depend on the way, and one way finds what the other has left."""
-    image = {"name": "debian", "kernel": "kernel", "initrd": "initrd", "disk": "root.raw" if disk else None}
-    image |= {"cmdline": "console=ttyS0", "name_argument": "vmdedup.name="}
-    theirs = rendered(tmp_path, guests_accelerator=accel, guests_mergeable=sharing, guests_image=image)
-    assert plain(theirs) == plain(adapter(tmp_path, accel, sharing, disk))
+    (tmp_path / "image.json").write_text(json.dumps(IMAGE | {"disk": "root.raw" if disk else None}))
+    theirs = described(tmp_path, capsys, guests_accelerator=accel, guests_mergeable=sharing)
+    assert ET.tostring(theirs) == ET.tostring(adapter(tmp_path, accel, sharing, disk))
+
+
+def test_what_the_role_may_set_is_in_the_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "image.json").write_text(json.dumps(IMAGE))
+    domain = described(tmp_path, capsys, guests_memory_mib=321, guests_processors=3, guests_translation_mib=7)
+    assert [domain.findtext(tag) for tag in ("memory", "vcpu", "features/tcg/tb-cache")] == ["321", "3", "7"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["web"], "web: the name of a guest begins with vmdedup-"),
+        (["vmdedup-a", "--accelerator", "abacus"], "--accelerator abacus: give kvm or tcg"),
+        (["vmdedup-a", "--image", "/no/such"], "/no/such is no built image; run: vmdedup image build such"),
+        (["vmdedup-a"], "image debian has a disk; give the guest's own with --overlay"),
+    ],
+)
+def test_a_domain_that_cannot_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    (tmp_path / "image.json").write_text(json.dumps(IMAGE))
+    image = [] if "--image" in words else ["--image", str(tmp_path)]
+    assert run_command(["live", "domain", *words, *image, "--memory-mib", "64", "--console", "/c"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", f"vmdedup: {said}\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmdedup.cli import measure
+from vmdedup.cli import domain, measure
 from vmdedup.cli.say import say, say_document
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ def verify(
 
 
 app.command("measure-plan", help=measure.HELP, hidden=True)(measure.measure)  # what the role `measure` calls
+app.command("domain", help=domain.HELP, hidden=True)(domain.domain)  # what the role `guests` calls
 
 
 @app.command("list")

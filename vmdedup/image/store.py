@@ -84,7 +84,11 @@ def make(recipe: Recipe, site: Site, force: bool = False, note: Note = lambda te
 
 def find(name: str, site: Site) -> Image | None:
     """The built image of that name, of whatever recipe; None if there is none, or it is not of this format."""
-    directory = site.images / name
+    return read(site.images / name)
+
+
+def read(directory: Path) -> Image | None:
+    """The built image in a directory; None if there is none, or it is not of this format."""
     try:
         about = json.loads((directory / "image.json").read_text())
     except (OSError, ValueError):
@@ -92,7 +96,7 @@ def find(name: str, site: Site) -> Image | None:
     if about.get("format") != FORMAT:
         return None
     return Image(
-        name=name,
+        name=about["name"],
         directory=directory,
         kernel=directory / about["kernel"],
         initrd=directory / about["initrd"],

@@ -1,5 +1,6 @@
 """A guest as libvirt wants it described: an XML document made from a few plain fields.
 
+Who defines a domain by other means, as Ansible does, gets the document from `vmdedup live domain`.
 Source: libvirt, Domain XML format; QEMU's own arguments go through libvirt's namespace for them, because libvirt
 cannot describe a user-mode network that forwards a port.
 """
@@ -23,7 +24,7 @@ class DomainSpec:
     """One guest. name: without the prefix. accel: "kvm" or "tcg". sharing: whether KSM may merge its memory.
 
     console: the file that gets what it writes to its serial port. disk: a qcow2 overlay. ssh_port: of this
-    machine, forwarded to the guest's port 22.
+    machine, forwarded to the guest's port 22. translation_mib: what TCG keeps of translated code.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DomainSpec:
     vcpus: int = 1
     disk: Path | None = None
     ssh_port: int | None = None
+    translation_mib: int = TRANSLATION_MIB
     emulator: Path = EMULATOR
 
     @property
@@ -80,7 +82,7 @@ def _machine(root: ET.Element, spec: DomainSpec) -> None:
     features = ET.SubElement(root, "features")
     ET.SubElement(features, "acpi")
     if spec.accel != "kvm":
-        _text(ET.SubElement(features, "tcg"), "tb-cache", str(TRANSLATION_MIB), unit="MiB")
+        _text(ET.SubElement(features, "tcg"), "tb-cache", str(spec.translation_mib), unit="MiB")
     ET.SubElement(root, "cpu", mode="host-passthrough" if spec.accel == "kvm" else "maximum")
     ET.SubElement(root, "clock", offset="utc")
     for event in ("on_poweroff", "on_reboot", "on_crash"):

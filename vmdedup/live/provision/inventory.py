@@ -37,6 +37,7 @@ def inventory(plan: RunPlan, directory: Path, images: Path, owner: tuple[int, in
         "ansible_host": "127.0.0.1",
         "ansible_user": "root",
         "guests_accelerator": plan.accelerator,
+        "guests_command": _SELF,
         "guests_run": plan.name,
         "guests_owner": owner[0],
         "guests_owner_since": owner[1],
