@@ -19,7 +19,7 @@ from vmdedup.live.guests.marks import Mark
 from vmdedup.live.provision.inventory import inventory, save_inventory
 from vmdedup.live.provision.plan import RunPlan, domain_name, free_ports
 from vmdedup.live.provision.playbook import playbook_folder
-from vmdedup.run.real.plan import real_plan
+from vmdedup.run.qemu.plan import real_plan
 from vmdedup.scenario.load import load_scenario
 from vmdedup.scenario.model import Scenario
 

@@ -17,7 +17,7 @@ from vmdedup.errors import UsageError, VmdedupError
 from vmdedup.live.provision.plan import RunPlan
 from vmdedup.live.provision.playbook import playbook_folder
 from vmdedup.result.directory import RunDirectory
-from vmdedup.run.real import part as realpart
+from vmdedup.run.qemu import provisioned
 
 ROLES = playbook_folder() / "roles"
 
@@ -125,11 +125,11 @@ def test_phases_write_16_places_of_every_page(phases: Any, tmp_path: Path, monke
 
 
 def test_measuring_needs_a_plan_and_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(realpart, "require_root", lambda: None)
+    monkeypatch.setattr(provisioned, "require_root", lambda: None)
     results = RunDirectory(tmp_path / "results")
     with pytest.raises(UsageError, match="no plan of a run"):
-        realpart.measure_provisioned(tmp_path, results)
+        provisioned.measure_provisioned(tmp_path, results)
     RunPlan("s", 1, (), {}, 1.0, 1.0).save(tmp_path)
     monkeypatch.setattr("vmdedup.live.ksm.lock.lock_path", lambda: tmp_path / "lock")
     with pytest.raises(VmdedupError, match="nobody holds KSM's lock"):
-        realpart.measure_provisioned(tmp_path, results)
+        provisioned.measure_provisioned(tmp_path, results)

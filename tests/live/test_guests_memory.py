@@ -11,7 +11,7 @@ from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.memory.export import export_ram
 from vmdedup.live.memory.guest import KSM, mergeable_mappings, read_pages, visible_pages
 from vmdedup.live.memory.hashing import PageHasher
-from vmdedup.live.memory.measuring import look
+from vmdedup.live.memory.look import look
 from vmdedup.live.scripts import comparison
 from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.live.scripts.verify import verify
@@ -66,15 +66,20 @@ def test_contents(machine: KernelMachine, tmp_path: Path) -> None:
     assert len(visible_pages(seen.pid)) == 1001  # looking made no page present
 
 
+def views(processes: Iterable[int]) -> dict[int, Callable[[], VisiblePages]]:
+    """What tells the pages of each process, by its number from 1 on."""
+    return {number: partial(visible_pages, pid) for number, pid in enumerate(processes, start=1)}
+
+
 def test_a_look_at_all(machine: KernelMachine) -> None:
     hasher = PageHasher()
     try:
-        before = look(pids(machine) | {"gone": NOBODY}, hasher)
+        before = look(views([*pids(machine).values(), NOBODY]), hasher)
         machine.full_pass(3)
-        after = look(pids(machine), hasher)
+        after = look(views(pids(machine).values()), hasher)
     finally:
         hasher.close()
-    assert list(before.sights) == ["a", "b", "c"]
+    assert list(before.sights) == [1, 2, 3]
     assert len(before.frames) == 3 * 1001
     assert len(np.unique(before.hashes)) == 300 + 300 + 2
     assert set(after.hashes.tolist()) == set(before.hashes.tolist())

@@ -17,8 +17,8 @@ from vmdedup.report.live import LiveView
 from vmdedup.report.summary import render as render_summary
 from vmdedup.result.directory import RunDirectory
 from vmdedup.run.output import choose_output
-from vmdedup.run.real.direct import Outcome, Wishes, run_direct
-from vmdedup.run.real.plan import real_plan
+from vmdedup.run.qemu.direct import Outcome, Wishes, run_direct
+from vmdedup.run.qemu.plan import real_plan
 from vmdedup.scenario.model import Scenario
 from vmdedup.signals import Interrupt, interrupted_status
 

@@ -26,7 +26,7 @@ def measure(
 ) -> int:
     """Returns the exit status."""
     from vmdedup.result.directory import RunDirectory
-    from vmdedup.run.real.part import measure_provisioned
+    from vmdedup.run.qemu.provisioned import measure_provisioned
 
     with RunDirectory(output) as results:
         result = measure_provisioned(directory, results)

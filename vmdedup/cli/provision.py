@@ -36,7 +36,7 @@ def run_by_ansible(
     from vmdedup.report.console import console
     from vmdedup.report.tasks import TaskView
     from vmdedup.run.output import choose_output
-    from vmdedup.run.real.plan import real_plan
+    from vmdedup.run.qemu.plan import real_plan
     from vmdedup.signals import Interrupt
 
     plan, notes = real_plan(scenario, image, accelerator)

@@ -12,11 +12,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from vmdedup.errors import GuestError, HostError
+from vmdedup.errors import GuestError, HostError, WorkerDiedError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.run.backend.base import Backend, Note
+from vmdedup.run.measure.accounting import Mappings
+from vmdedup.run.measure.host import Figures, Resident
 from vmdedup.scanner.protocol import Scanner
 from vmdedup.scenario.plan import Action, Plan
 
@@ -25,13 +27,17 @@ _log = logging.getLogger(__name__)
 
 
 class Emulation:
-    """Guests on a backend. note: told what happens, a line each. Ends every guest's process on close()."""
+    """Guests on a backend; fills run.measure.host.Host. Ends every guest's process on close()."""
 
-    def __init__(self, plan: Plan, backend: Backend, disks: Mapping[DiskSpec, Disk], note: Note) -> None:
+    def __init__(
+        self, plan: Plan, backend: Backend, disks: Mapping[DiskSpec, Disk], note: Note, is_free: bool = False
+    ) -> None:
+        """note: told what happens, a line each. is_free: all run freely, so a row is never the same twice."""
         self.plan = plan
         self.backend = backend
         self.guests: dict[int, GuestProcess] = {}
         self._disks = disks
+        self._is_free = is_free
         self._note = note
         self._pending = list(plan.actions)
         self._unburied: list[GuestProcess] = []
@@ -154,6 +160,44 @@ class Emulation:
         """Take back what dead guests had. Only while every guest stands."""
         dead, self._unburied = self._unburied, []
         self.backend.bury(dead)
+
+    # What rows and tables tell
+
+    @property
+    def present(self) -> int:
+        """How many guests are alive."""
+        return sum(1 for _ in self.alive())
+
+    def figures(self) -> Figures:
+        """As the backend counts them."""
+        return self.backend.figures()
+
+    def most_used(self) -> tuple[int, int] | None:
+        """As the backend knows it."""
+        return self.backend.most_used(self._is_free)
+
+    def mappings(self) -> Mappings:
+        """As the backend counts them."""
+        return self.backend.mappings()
+
+    def residents(self) -> list[Resident]:
+        """All guests of the plan, started or not."""
+        return [self._resident(number) for number in range(len(self.plan.specs))]
+
+    def _resident(self, number: int) -> Resident:
+        spec, group = self.plan.specs[number], self.plan.groups[number]
+        guest = self.guests.get(number)
+        if guest is None:
+            return Resident(spec.name, group, 0, "not started", spec.memory_pages, False, None)
+        is_present = guest.state not in ("left", "dead")
+        stat = self._ksm_stat(guest) if is_present else None
+        return Resident(spec.name, group, guest.mm, guest.state, spec.memory_pages, is_present, stat)
+
+    def _ksm_stat(self, guest: GuestProcess) -> Mapping[str, int] | None:
+        try:
+            return self.ksmd.ksm_stat(guest.mm)
+        except WorkerDiedError:  # it has ended the run, and cannot be asked any more
+            return None
 
     def close(self) -> None:
         """End every guest's process, whatever it is doing."""

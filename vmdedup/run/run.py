@@ -15,6 +15,7 @@ from vmdedup.host.workers import fork_server, start_server
 from vmdedup.limits import need_descriptors
 from vmdedup.result.directory import WORTH_KEEPING, RunDirectory
 from vmdedup.result.run import Result
+from vmdedup.run.about import about
 from vmdedup.run.backend.base import Backend
 from vmdedup.run.clock.lockstep import run_lockstep
 from vmdedup.run.clock.wall import run_wall
@@ -22,7 +23,7 @@ from vmdedup.run.disks import open_disks
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.recorder import Recorder
 from vmdedup.run.measure.rows import Watcher
-from vmdedup.run.pricing import pricing
+from vmdedup.run.pricing import Pricing, pricing
 from vmdedup.run.room import HostRoom
 from vmdedup.run.unstick import Unstick
 from vmdedup.run.warm import warm_up
@@ -37,7 +38,7 @@ EXHAUSTED, BROKEN = "host memory exhausted", "scanner broke down"
 _log = logging.getLogger(__name__)
 DESCRIPTORS = 4  # of a guest in this process: its pipe, its sentinel and life line, one to spare
 
-Clock = Callable[[Scenario, Emulation, Recorder, Interrupt], None]
+Clock = Callable[[Scenario, Emulation, Recorder, Pricing, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
 
 
@@ -82,15 +83,15 @@ def run_scenario(
     planned = plan(scenario)
     need_descriptors(DESCRIPTORS * len(planned.specs), f"{len(planned.specs)} guests")
     with Logs(log_handler, log_level) as logs:
-        recorder = Recorder(scenario, watcher, prices, room, directory)
+        recorder = Recorder(about(scenario, backend, prices, room), watcher, directory)
         disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         _start_fork_server(scenario)
         warm_up()
         with module.opened(scenario, planned, logs.channel(), room) as opened:
-            emulation = Emulation(planned, opened, disks, recorder.event)
+            emulation = Emulation(planned, opened, disks, recorder.event, scenario.clock == "wall")
             try:
-                return _run(scenario, emulation, recorder, room)
+                return _run(scenario, emulation, recorder, prices, room)
             finally:
                 emulation.close()
 
@@ -102,11 +103,13 @@ def _start_fork_server(scenario: Scenario) -> None:
     start_server()
 
 
-def _run(scenario: Scenario, emulation: Emulation, recorder: Recorder, room: HostRoom | None) -> Result:
+def _run(
+    scenario: Scenario, emulation: Emulation, recorder: Recorder, prices: Pricing, room: HostRoom | None
+) -> Result:
     write_tunables(scenario, emulation.ksmd, recorder.event)
     with Interrupt() as interrupt, Unstick(interrupt):
         try:
-            _CLOCKS[scenario.clock](scenario, emulation, recorder, interrupt)
+            _CLOCKS[scenario.clock](scenario, emulation, recorder, prices, interrupt)
             ended = _ended(emulation, interrupt)
         except (HostError, WorkerDiedError) as error:
             if recorder.rows < WORTH_KEEPING:

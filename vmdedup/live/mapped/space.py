@@ -7,6 +7,8 @@ from multiprocessing.connection import Connection
 
 from vmdedup.errors import HostError
 from vmdedup.live.mapped.memory import RealMemory
+from vmdedup.live.memory.guest import Mapping, VisiblePages, pages_in
+from vmdedup.units import PAGE_SIZE
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,10 @@ class Space:
     pid: int
     base: int
     pages: int
+
+    def visible(self) -> VisiblePages:
+        """The pages that the guest has now. Raises as live.memory.guest.pages_in."""
+        return pages_in(self.pid, [Mapping(self.base // PAGE_SIZE, self.pages)])
 
 
 @dataclass(frozen=True)

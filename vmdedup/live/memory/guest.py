@@ -9,7 +9,7 @@ Source: Documentation/admin-guide/mm/ksm.rst, pagemap.rst; proc(5) on smaps.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,20 +85,29 @@ def mergeable_mappings(pid: int) -> list[Mapping]:
 
 
 def visible_pages(pid: int) -> VisiblePages:
-    """The pages that ksmd sees now. Nothing is read of the memory itself, which would map zero pages into holes.
+    """The pages that ksmd sees now. Raises as pages_in."""
+    return pages_in(pid, mergeable_mappings(pid))
 
-    GuestError: the process is gone. EnvironmentLacksError: not root.
+
+def pages_in(pid: int, mappings: Sequence[Mapping]) -> VisiblePages:
+    """The pages of these mappings, ascending, as they are now.
+
+    Nothing is read of the memory itself, which would map zero pages into holes. GuestError: the process is gone.
+    EnvironmentLacksError: not root.
     """
     numbers, frames = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
-    mappings = mergeable_mappings(pid)
     descriptor = _open(pid, "pagemap")
     try:
         for mapping in mappings:
-            data = os.pread(descriptor, mapping.pages * 8, mapping.first * 8)
+            data = _read_all(descriptor, mapping.pages * 8, mapping.first * 8)
+            if len(data) < mapping.pages * 8:
+                raise GuestError(f"process {pid} is gone; start its guest again")
             entries = np.frombuffer(data, np.uint64)
             present = np.flatnonzero(entries & _PRESENT)
             numbers.append(present + mapping.first)
             frames.append(entries[present] & _FRAME)
+    except OSError as error:
+        raise GuestError(f"process {pid} is gone ({error.strerror}); start its guest again") from None
     finally:
         os.close(descriptor)
     ram = max(mappings, key=lambda mapping: mapping.pages, default=Mapping(0, 0))

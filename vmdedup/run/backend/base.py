@@ -1,44 +1,27 @@
 """What a run asks of the place where its guests have their memory.
 
-    Emulation ──admit, release, bury──► Backend ◄──figures, mappings── Recorder
-        │                                  │
-        └──ticks──► GuestProcess           └──ksmd: Scanner ◄──batches── clock
+    Recorder ──figures, mappings──► Emulation ──admit, release, bury, figures, mappings──► Backend
+                                        └──ticks──► GuestProcess
+                                     clock ──batches──► Scanner, the backend's ksmd
 
 A policy of one's own plugs in here: with a Scanner of its own, or as a whole backend.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.run.measure.accounting import Mappings
+from vmdedup.run.measure.host import Figures
 from vmdedup.scanner.protocol import Scanner
 
 Note = Callable[[str], None]
 Standing = Callable[[], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Pages at one moment, as result.columns describes them. breaks: None where nobody can count them.
-
-    forms: the columns of runs with a policy, for those.
-    """
-
-    allocated: int
-    used: int
-    zero: int
-    within: int
-    between: int
-    possible: int
-    breaks: int | None
-    forms: Mapping[str, int | float] = field(default_factory=dict)
 
 
 class Running(Protocol):

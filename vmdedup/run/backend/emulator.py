@@ -11,10 +11,11 @@ from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
-from vmdedup.run.backend.base import Figures, Note, Running, Standing
+from vmdedup.run.backend.base import Note, Running, Standing
 from vmdedup.run.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
 from vmdedup.run.backend.forms import Forms, stored_on
 from vmdedup.run.measure.accounting import Mappings
+from vmdedup.run.measure.host import Figures
 from vmdedup.run.room import HostRoom, host_room
 from vmdedup.scanner.free import FreeScanner
 from vmdedup.scanner.guarded import GuardedScanner
@@ -96,7 +97,7 @@ class Emulator:
             between=between,
             possible=possible_on(self.host, allocated, placed, free_zeros),
             breaks=self._breaks.total(self.host),
-            forms=self._forms.figures() if self._forms is not None else {},
+            further=self._forms.figures() if self._forms is not None else {},
         )
 
     def most_used(self, freely: bool) -> tuple[int, int] | None:
@@ -126,9 +127,7 @@ def check(scenario: Scenario) -> HostRoom:
 
 
 @contextmanager
-def opened(
-    scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
-) -> Iterator[Emulator]:
+def opened(scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None) -> Iterator[Emulator]:
     """An emulated host, and its ksmd. room: what the host gets. HostError: this machine cannot hold it."""
     kind = policy_kind(scenario)
     host = Host.create(

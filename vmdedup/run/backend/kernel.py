@@ -21,12 +21,14 @@ from vmdedup.live.ksm.alone import mergeable_processes, require_ksm, require_roo
 from vmdedup.live.ksm.lock import process_name
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.ksm.sysfs import KsmFiles
-from vmdedup.live.mapped.census import Census, Counter
 from vmdedup.live.mapped.ksmd import KernelKsmd
 from vmdedup.live.mapped.space import NewMemory, Space
-from vmdedup.run.backend.base import Figures, Note, Running, Standing
+from vmdedup.live.memory.hashing import PageHasher
+from vmdedup.live.memory.look import Look, look
+from vmdedup.run.backend.base import Note, Running, Standing
 from vmdedup.run.measure.accounting import Mappings
-from vmdedup.run.measure.possible import ZERO_WORD, possible_pages
+from vmdedup.run.measure.host import Figures
+from vmdedup.run.measure.outside import figures_of, mappings_of
 from vmdedup.run.room import HostRoom
 from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.plan import Plan
@@ -44,7 +46,8 @@ class Kernel:
         """guests: how many there will be at most."""
         self.ksmd = KernelKsmd(session)
         self.spaces: dict[int, Space] = {}
-        self._counter = Counter(guests + 1)
+        self._guests = guests
+        self._hasher = PageHasher()
         self._admitted = 0
         self._logs = logs
         self._note: Note = lambda text: None
@@ -95,20 +98,9 @@ class Kernel:
     def figures(self) -> Figures:
         """Counted from page maps and contents, from outside the guests."""
         self._look_for_intruders()
-        census = self._census()
-        mappings = _mappings(census)
-        placed, allocated = int(census.zero_placed.sum()), int(census.allocated.sum())
-        zero, within, between = mappings.saved()
+        seen = self._look()
         free_zeros = bool(self.ksmd.get("use_zero_pages"))
-        return Figures(
-            allocated=allocated,
-            used=len(census.frames),
-            zero=zero + placed,
-            within=within,
-            between=between,
-            possible=possible_pages(census.hashes, allocated, placed, free_zeros),
-            breaks=self.ksmd.breaks(),
-        )
+        return figures_of(seen, mappings_of(seen, self._guests), free_zeros, self.ksmd.breaks(), {})
 
     def most_used(self, freely: bool) -> tuple[int, int] | None:
         """Nobody counts what a real machine uses for these guests between two samples."""
@@ -116,10 +108,10 @@ class Kernel:
 
     def mappings(self) -> Mappings:
         """Counted from page maps, from outside the guests."""
-        return _mappings(self._census())
+        return mappings_of(self._look(), self._guests)
 
-    def _census(self) -> Census:
-        return self._counter.take(self.spaces.values())
+    def _look(self) -> Look:
+        return look({space.mm: space.visible for space in self.spaces.values()}, self._hasher)
 
     def _look_for_intruders(self) -> None:
         """Tell, once each, of other processes whose memory ksmd scans too."""
@@ -136,12 +128,8 @@ class Kernel:
 
     def close(self) -> None:
         """Let go of what counting and ksmd's clock hold."""
-        self._counter.close()
+        self._hasher.close()
         self.ksmd.close()
-
-
-def _mappings(census: Census) -> Mappings:
-    return Mappings(census.allocated, census.zero_placed, census.pairs, lambda frames: census.hashes == ZERO_WORD)
 
 
 def check(scenario: Scenario) -> None:
@@ -169,9 +157,7 @@ def check(scenario: Scenario) -> None:
 
 
 @contextmanager
-def opened(
-    scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None
-) -> Iterator[Kernel]:
+def opened(scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None) -> Iterator[Kernel]:
     """The kernel's KSM for this run alone; tunables are as before afterwards, also if this process is killed.
 
     EnvironmentLacksError: no root, no KSM, somebody else uses it, or has mergeable memory.

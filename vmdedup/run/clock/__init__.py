@@ -1,3 +1,3 @@
-"""Two clocks for one run. Lockstep: virtual time, the same on any machine. Wall: everybody runs freely."""
+"""Clocks. Lockstep: virtual time, the same on any machine. Wall: all run freely. Watching: guests that are not ours."""
 
 from __future__ import annotations

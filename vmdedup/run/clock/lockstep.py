@@ -24,12 +24,14 @@ from vmdedup.signals import Interrupt
 from vmdedup.units import SECOND_NS
 
 
-def run_lockstep(scenario: Scenario, emulation: Emulation, recorder: Recorder, interrupt: Interrupt) -> None:
+def run_lockstep(
+    scenario: Scenario, emulation: Emulation, recorder: Recorder, prices: Pricing, interrupt: Interrupt
+) -> None:
     """Run to the end, or to the end of the tick in which it is interrupted, or until no guest is left."""
-    emulation.ksmd.prices = recorder.pricing.virtual
-    cost = cost_of(emulation.ksmd, recorder.pricing.page_cost)
+    emulation.ksmd.prices = prices.virtual
+    cost = cost_of(emulation.ksmd, prices.page_cost)
     share = Share(emulation.ksmd, cost, scenario.policy.cpu)
-    seconds = _stated(emulation, recorder.pricing, share)
+    seconds = _stated(emulation, prices, share)
     tick, interval = scenario.host.tick, scenario.host.sample_interval
     emulation.apply_until(0)
     recorder.sample(emulation, 0.0)

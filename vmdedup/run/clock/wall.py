@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from vmdedup.run.backend.base import Running
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.recorder import Recorder
+from vmdedup.run.pricing import Pricing
 from vmdedup.scenario.model import Scenario
 from vmdedup.signals import Interrupt
 from vmdedup.units import SECOND_NS
@@ -20,8 +21,10 @@ from vmdedup.units import SECOND_NS
 _LOOK_S = 0.1  # how often Ctrl-C and due events are looked for
 
 
-def run_wall(scenario: Scenario, emulation: Emulation, recorder: Recorder, interrupt: Interrupt) -> None:
-    """Run to the end, until it is interrupted, or until no guest is left."""
+def run_wall(
+    scenario: Scenario, emulation: Emulation, recorder: Recorder, prices: Pricing, interrupt: Interrupt
+) -> None:
+    """Run to the end, until it is interrupted, or until no guest is left. prices: of no use, CPU time is measured."""
     began = time.monotonic_ns()
     emulation.apply_until(0)
     emulation.run_free()

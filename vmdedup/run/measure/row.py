@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.result.columns import SHOWN_KNOBS
-from vmdedup.run.backend.base import Backend
+from vmdedup.run.measure.host import Host
 
 Row = dict[str, Any]  # int, float or str; None where nobody can know
 
 
-def sample(backend: Backend, seconds: float, guests: int, ksmd_cpu: float) -> Row:
-    """A row for the series (result.columns). guests: how many are alive. ksmd_cpu: seconds so far."""
-    figures = backend.figures()
+def sample(host: Host, seconds: float, ksmd_cpu: float) -> Row:
+    """A row for the series (result.columns). ksmd_cpu: seconds so far."""
+    counters = host.ksmd.counters()
+    knobs = {name: host.ksmd.get(name) for name in SHOWN_KNOBS}
+    figures = host.figures()
     row: Row = {
         "time_s": seconds,
-        "guests": guests,
+        "guests": host.present,
         "allocated_pages": figures.allocated,
         "used_pages": figures.used,
         "saved_pages": figures.allocated - figures.used,
@@ -25,7 +27,7 @@ def sample(backend: Backend, seconds: float, guests: int, ksmd_cpu: float) -> Ro
         "possible_pages": figures.possible,
         "cow_breaks": figures.breaks,
         "ksmd_cpu_s": ksmd_cpu,
-        **backend.ksmd.counters(),
-        **{name: backend.ksmd.get(name) for name in SHOWN_KNOBS},
+        **counters,
+        **knobs,
     }
-    return {**row, **figures.forms}
+    return {**row, **figures.further}

@@ -2,67 +2,48 @@
 
 from __future__ import annotations
 
-from vmdedup.errors import WorkerDiedError
-from vmdedup.guest.vm import GuestProcess
+from collections.abc import Sequence
+
 from vmdedup.ksm.sysfs import PROCESS_COUNTERS
-from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.accounting import Mappings, Shares
+from vmdedup.run.measure.host import Resident
 from vmdedup.run.measure.row import Row
 
+_SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
 
-def guest_rows(emulation: Emulation, mappings: Mappings) -> list[Row]:
-    """A row a guest (result.columns.GUESTS), in the order of the scenario, started or not."""
+
+def guest_rows(residents: Sequence[Resident], mappings: Mappings) -> list[Row]:
+    """A row a guest (result.columns.GUESTS)."""
     shares = mappings.shares()
-    return [_guest_row(emulation, shares, number) for number in range(len(emulation.plan.specs))]
+    return [_guest_row(resident, shares) for resident in residents]
 
 
-def _guest_row(emulation: Emulation, shares: Shares, number: int) -> Row:
-    spec = emulation.plan.specs[number]
-    guest = emulation.guests.get(number)
+def _guest_row(resident: Resident, shares: Shares) -> Row:
+    stat = resident.stat if resident.is_present else dict.fromkeys(PROCESS_COUNTERS, 0)
     return {
-        "guest": spec.name,
-        "group": emulation.plan.groups[number],
-        "mm": guest.mm if guest is not None else 0,
-        "state": guest.state if guest is not None else "not started",
-        "memory_pages": spec.memory_pages,
-        **_pages(shares, guest),
-        **_ksm_stat(emulation, guest),
+        "guest": resident.name,
+        "group": resident.group,
+        "mm": resident.number,
+        "state": resident.state,
+        "memory_pages": resident.memory_pages,
+        **dict(zip((f"{size}_pages" for size in _SIZES), _sizes(resident, shares), strict=True)),
+        **{name: stat[name] if stat is not None else None for name in PROCESS_COUNTERS},
+        **resident.further,
     }
 
 
-def _pages(shares: Shares, guest: GuestProcess | None) -> Row:
-    if guest is None or not is_present(guest):
-        names = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
-        return dict.fromkeys((f"{name}_pages" for name in names), 0.0)
-    allocated, used = float(shares.allocated[guest.mm]), float(shares.used[guest.mm])
-    return {
-        "allocated_pages": allocated,
-        "used_pages": used,
-        "saved_pages": allocated - used,
-        "zero_pages": float(shares.zero[guest.mm]),
-        "within_guest_pages": float(shares.within[guest.mm]),
-        "between_guests_pages": float(shares.between[guest.mm]),
-    }
+def _sizes(resident: Resident, shares: Shares) -> tuple[float, ...]:
+    """Pages, in the order of _SIZES."""
+    if not resident.is_present:
+        return (0.0,) * len(_SIZES)
+    allocated, used = float(shares.allocated[resident.number]), float(shares.used[resident.number])
+    parts = (float(part[resident.number]) for part in (shares.zero, shares.within, shares.between))
+    return allocated, used, allocated - used, *parts
 
 
-def _ksm_stat(emulation: Emulation, guest: GuestProcess | None) -> Row:
-    if guest is None or not is_present(guest):
-        return dict.fromkeys(PROCESS_COUNTERS, 0)
-    try:
-        found = emulation.ksmd.ksm_stat(guest.mm)
-    except WorkerDiedError:  # it has ended the run, and cannot be asked any more
-        return dict.fromkeys(PROCESS_COUNTERS, None)
-    return {name: found[name] for name in PROCESS_COUNTERS}
-
-
-def is_present(guest: GuestProcess) -> bool:
-    """Whether the guest has its memory still."""
-    return guest.state not in ("left", "dead")
-
-
-def matrix_rows(emulation: Emulation, mappings: Mappings) -> list[Row]:
+def matrix_rows(residents: Sequence[Resident], mappings: Mappings) -> list[Row]:
     """A row for each pair that shares something (result.columns.MATRIX), in the order of the guests."""
-    names = [(guest.mm, guest.spec.name) for _, guest in sorted(emulation.guests.items())]
+    names = [(resident.number, resident.name) for resident in residents if resident.number]
     shared, zero = mappings.matrix(zero=False), mappings.matrix(zero=True)
     return [
         {"guest_a": one, "guest_b": two, "shared_frames": int(shared[a, b]), "zero_frames": int(zero[a, b])}

@@ -21,7 +21,6 @@ from vmdedup.live.guests.binding import restart
 from vmdedup.live.guests.connection import SYSTEM, Connection
 from vmdedup.live.guests.fleet import Fleet, Order
 from vmdedup.live.guests.node_memory import NodeFiles
-from vmdedup.live.ksm.free import FreeKsmd
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.memory.export import export_ram
 from vmdedup.live.memory.huge import HUGE_PAGES, without_huge_pages
@@ -32,7 +31,8 @@ from vmdedup.outputs import check_output, make_folder
 from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.run.measure.rows import Watcher
-from vmdedup.run.real.measuring import Measuring
+from vmdedup.run.qemu.host import QemuHost
+from vmdedup.run.qemu.measured import measure
 from vmdedup.units import parse_share
 
 FILLED = "VMDEDUP-FILLED"  # what the tiny image's own work says when its memory is filled
@@ -110,7 +110,7 @@ def run_direct(
         run = _Run(plan, wishes, watcher, connection, session, kept, fleet, stop, directory)
         stack.callback(run.stop)
         run.start(images, words, accel)
-        run.work(stack)
+        run.work()
     return run.outcome
 
 
@@ -157,10 +157,10 @@ class _Run:
         self._watcher.event("waiting for the guests to come up")
         self._fleet.wait_ready(self._wishes.boot_limit, self._watch)
 
-    def work(self, stack: ExitStack) -> None:
+    def work(self) -> None:
         """Measure, then all that is done with guests that stand still. What fails after the measuring is kept apart."""
         if self._wishes.measure:
-            self._measure(stack)
+            self._measure()
         self.outcome.interrupted = self._stop()
         if self.outcome.interrupted or self.outcome.failure is not None:
             return
@@ -173,23 +173,18 @@ class _Run:
                 raise
             self.outcome.failure = error
 
-    def _measure(self, stack: ExitStack) -> None:
-        ksmd = FreeKsmd(self._session.files)
-        measuring = Measuring(self._plan, self._fleet.pids, ksmd, self._watcher, self._directory)
-        stack.callback(measuring.close)
-        measuring.run(self._stop)
-        if self._wishes.pause and not self._stop():
-            self._pause(measuring)
-        ksmd.stop()  # so that the last row, and the table of guests, tell of the same moment
-        measuring.sample()
-        ended = "interrupted" if self._stop() else "complete"
-        self.outcome.result = measuring.result(ended)
+    def _measure(self) -> None:
+        self.outcome.result = measure(
+            self._plan, self._fleet.pids, self._session.files, self._watcher, self._directory, self._stop, self._settle
+        )
 
-    def _pause(self, measuring: Measuring) -> None:
-        """Have the last row be that of guests that stand still; if that fails, of running ones."""
+    def _settle(self, host: QemuHost) -> None:
+        """Where it is wished, have the last row be that of guests that stand still; if that fails, of running ones."""
+        if not self._wishes.pause:
+            return
         try:
             self._fleet.pause()
-            measuring.state = "paused"
+            host.state = "paused"
         except VmdedupError as error:
             self.outcome.failure = error
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import EnvironmentLacksError, VmdedupError
 from vmdedup.live.guests.guest import qemu_pid
 from vmdedup.live.ksm.alone import require_root
-from vmdedup.live.ksm.free import FreeKsmd
 from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.provision.plan import FILE, STOP, RunPlan
 from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
-from vmdedup.run.real.measuring import Measuring
+from vmdedup.run.qemu.measured import measure
 
 
 class Unwatched:
@@ -40,20 +39,12 @@ def measure_provisioned(directory: Path, results: RunDirectory) -> Result:
     plan = RunPlan.load(directory)
     _require_held()
     pids = {guest.name: qemu_pid(guest.domain) for guest in plan.guests if guest.sharing}
-    with ExitStack() as stack:
-        files = KsmFiles()
-        stack.callback(files.close)
-        ksmd = FreeKsmd(files)
-        measuring = Measuring(plan, pids, ksmd, Unwatched(), results)
-        stack.callback(measuring.close)
 
-        def is_over() -> bool:
-            return (directory / STOP).exists() or not (directory / FILE).exists()
+    def is_over() -> bool:
+        return (directory / STOP).exists() or not (directory / FILE).exists()
 
-        measuring.run(is_over)
-        ksmd.stop()  # so that the last row, and the table of guests, tell of the same moment
-        measuring.sample()
-        return measuring.result("interrupted" if is_over() else "complete")
+    with closing(KsmFiles()) as files:
+        return measure(plan, pids, files, Unwatched(), results, is_over)
 
 
 def _require_held() -> None:
