@@ -79,7 +79,7 @@ def test_it_says_what_it_is(site: Site) -> None:
 def test_a_changed_recipe_builds_anew(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     old = store.require("tiny", site=site)
     monkeypatch.setattr("vmdedup.image.recipe.BUILDER", -1)
-    assert store.require("tiny", build=False, site=site) == old
+    assert store.built("tiny", site=site) == old
     new = store.require("tiny", site=site)
     assert new.digest != old.digest
     assert new.kernel.read_text() == f"kernel of {new.digest}"
@@ -97,7 +97,7 @@ def test_force_builds_what_is_up_to_date(site: Site) -> None:
 
 
 def test_what_is_not_built_names_the_command(site: Site) -> None:
-    for ask in (lambda: store.require("tiny", build=False), lambda: open_disk(DiskSpec(image="tiny"))):
+    for ask in (lambda: store.built("tiny"), lambda: open_disk(DiskSpec(image="tiny"))):
         with pytest.raises(UsageError, match=r"image 'tiny' is not built; run: vmdedup image build tiny$"):
             ask()
 

@@ -1,6 +1,7 @@
 """What ksmd sees of a process; kernel and emulator on the very same pages. Small processes stand for guests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from vmdedup.errors import EnvironmentLacksError, GuestError
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.memory.export import export_ram
-from vmdedup.live.memory.guest import KSM, mergeable_mappings, read_pages, visible_pages
+from vmdedup.live.memory.guest import KSM, VisiblePages, mergeable_mappings, read_pages, visible_pages
 from vmdedup.live.memory.hashing import PageHasher
 from vmdedup.live.memory.look import look
 from vmdedup.live.scripts import comparison

@@ -9,6 +9,7 @@ import pytest
 from kit.small_runs import SMALL, Keeping, Watching
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.run import run
+from vmdedup.run.backend import base
 from vmdedup.scenario.load import load_scenario
 
 
@@ -20,11 +21,11 @@ def test_descriptors_are_asked_for_before_anything_is_started(monkeypatch: pytes
         asked.append((count, what))
         raise EnvironmentLacksError("not so many")
 
-    monkeypatch.setattr(run, "need_descriptors", refuse)
+    monkeypatch.setattr(base, "need_descriptors", refuse)
     watching = Watching()
     (tmp_path / "many.toml").write_text(SMALL.replace("count = 3", "count = 400"))
     scenario = load_scenario(tmp_path / "many.toml")
     with pytest.raises(EnvironmentLacksError, match="not so many"):
         run.run_scenario(scenario, watching, Keeping())
-    assert asked == [(400 * run.DESCRIPTORS, "400 guests")]
+    assert asked == [(4 * 400, "400 guests")]
     assert watching.events == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from kit.small_runs import SMALL, Watching, host_of, run
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.policy.table import POLICIES
 from vmdedup.run import run as run_module
+from vmdedup.run.backend.base import Backend
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.row import Row
 from vmdedup.run.run import INTERRUPTED
@@ -36,13 +39,15 @@ class Killing(Watching):
         self.verified = 0
         self._last = 0
         monkeypatch.setattr(run_module, "Emulation", self._build)
-        real = Emulation.close
+        real = Emulation.on
 
-        def close(emulation: Emulation) -> None:
-            self._verify(emulation)
-            real(emulation)
+        @contextmanager
+        def on(emulation: Emulation, backend: Backend) -> Iterator[None]:
+            with real(emulation, backend):
+                yield
+                self._verify(emulation)
 
-        monkeypatch.setattr(Emulation, "close", close)
+        monkeypatch.setattr(Emulation, "on", on)
 
     def _build(self, *arguments: object) -> Emulation:
         self._emulation = Emulation(*arguments)  # type: ignore[arg-type]

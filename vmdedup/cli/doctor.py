@@ -77,11 +77,11 @@ def _check(pid: int | None, domain: str | None) -> None:
 def _boot() -> Probe:
     """Boot a boot sector on KVM, and the kernel of the image tiny if that is built."""
     from vmdedup.errors import VmdedupError
-    from vmdedup.image.store import require
+    from vmdedup.image.store import built
     from vmdedup.live.guests.accel import Probe, probe
 
     try:
-        image = require("tiny", build=False)
+        image = built("tiny")
     except VmdedupError:
         image = None
     found = probe(image)

@@ -171,9 +171,9 @@ def remove(names: _NAMES, as_json: _JSON = False) -> None:
 
 
 def _built(name: str) -> Image:
-    from vmdedup.image.store import require
+    from vmdedup.image.store import built
 
-    return require(name, build=False)
+    return built(name)
 
 
 def _about(image: Image) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vmdedup.errors import UsageError
@@ -14,7 +15,7 @@ from vmdedup.guest.index import FileIndex
 from vmdedup.guest.parameters import parameter
 from vmdedup.guest.rawdisk import RawDisk
 from vmdedup.guest.tree import Progress, TreeDisk
-from vmdedup.image.store import require
+from vmdedup.image.store import built
 
 KINDS = ("auto", "tree", "raw", "ext4", "generated")
 _NONE = "none"  # of guests that come from a memory image; nobody can ask for it
@@ -75,32 +76,36 @@ def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
     """
     if spec.kind == _NONE:
         return EmptyDisk()
-    if spec.kind == "generated":
-        return GeneratedDisk.make(spec.seed, spec.mib)
-    if spec.image:
-        return TreeDisk.scan(str(require(spec.image, build=False).tree), progress)
-    kind = _kind_of_path(spec)
-    if kind == "tree":
-        return TreeDisk.scan(spec.path, progress)
-    return Ext4Disk.open(spec.path) if kind == "ext4" else RawDisk.open(spec.path)
+    kind = "image" if spec.image else "generated" if spec.kind == "generated" else _kind_of(spec.path, spec.kind)
+    return _OPENERS[kind](spec, progress)
 
 
-def _kind_of_path(spec: DiskSpec) -> str:
+_OPENERS: Mapping[str, Callable[[DiskSpec, Progress | None], Disk]] = {
+    "generated": lambda spec, _: GeneratedDisk.make(spec.seed, spec.mib),
+    "image": lambda spec, progress: TreeDisk.scan(str(built(spec.image).tree), progress),
+    "tree": lambda spec, progress: TreeDisk.scan(spec.path, progress),
+    "ext4": lambda spec, _: Ext4Disk.open(spec.path),
+    "raw": lambda spec, _: RawDisk.open(spec.path),
+}
+
+
+def _kind_of(path: str, kind: str) -> str:
+    """What a path is. kind: what is said that it is."""
     remedy = "name a directory, a raw image or an ext4 image"
     try:
-        os.stat(spec.path)
+        os.stat(path)
     except FileNotFoundError:
-        raise UsageError(f"disk {spec.path!r} does not exist; {remedy}") from None
+        raise UsageError(f"disk {path!r} does not exist; {remedy}") from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"disk {spec.path!r} cannot be read ({error}); {remedy}") from None
-    if os.path.isdir(spec.path):
-        if spec.kind not in ("auto", "tree"):
-            raise UsageError(f"disk {spec.path!r} is a directory; say kind = 'tree' or {remedy}")
-        if not os.access(spec.path, os.R_OK | os.X_OK, effective_ids=True):
-            raise UsageError(f"disk {spec.path!r} cannot be read (Permission denied); {remedy}")
+        raise UsageError(f"disk {path!r} cannot be read ({error}); {remedy}") from None
+    if os.path.isdir(path):
+        if kind not in ("auto", "tree"):
+            raise UsageError(f"disk {path!r} is a directory; say kind = 'tree' or {remedy}")
+        if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
+            raise UsageError(f"disk {path!r} cannot be read (Permission denied); {remedy}")
         return "tree"
-    if spec.kind == "tree":
-        raise UsageError(f"disk {spec.path!r} is not a directory; say kind = 'auto' or {remedy}")
-    if not os.path.isfile(spec.path):
-        raise UsageError(f"disk {spec.path!r} is neither a directory nor a file; {remedy}")
-    return spec.kind if spec.kind != "auto" else "ext4" if is_ext4(spec.path) else "raw"
+    if kind == "tree":
+        raise UsageError(f"disk {path!r} is not a directory; say kind = 'auto' or {remedy}")
+    if not os.path.isfile(path):
+        raise UsageError(f"disk {path!r} is neither a directory nor a file; {remedy}")
+    return kind if kind != "auto" else "ext4" if is_ext4(path) else "raw"

@@ -81,16 +81,22 @@ def recipes_folder() -> Path:
 
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     """Read the recipe of that name. Raises UsageError: no such recipe, or the file, the key, and the remedy."""
-    folder = folder or recipes_folder()
-    file = folder / name / "recipe.toml"
-    if not _NAME.fullmatch(name) or not file.is_file():
-        names = sorted(path.parent.name for path in folder.glob("*/recipe.toml"))
-        raise UsageError(f"no image {name!r}; there are {', '.join(names)}")
+    file = recipe_file(name, folder)
     table = read_toml(file, UsageError)
     own = {"name": name, "directory": file.parent, "digest": digest_of(file.parent)}
     recipe = _read(Recipe, table, str(file), "", own)
     _check_files(recipe, file)
     return recipe
+
+
+def recipe_file(name: str, folder: Path | None = None) -> Path:
+    """Where the recipe of that name is. UsageError: there is none."""
+    folder = folder or recipes_folder()
+    file = folder / name / "recipe.toml"
+    if not _NAME.fullmatch(name) or not file.is_file():
+        names = sorted(path.parent.name for path in folder.glob("*/recipe.toml"))
+        raise UsageError(f"no image {name!r}; there are {', '.join(names)}")
+    return file
 
 
 def digest_of(directory: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from vmdedup.errors import EnvironmentLacksError, UsageError
 from vmdedup.image.build import Note, build, check_tools
 from vmdedup.image.packages import PackageStore
-from vmdedup.image.recipe import NAME_ARGUMENT, READY, Recipe, load_recipe
+from vmdedup.image.recipe import NAME_ARGUMENT, READY, Recipe, load_recipe, recipe_file
 from vmdedup.image.site import Site
 
 FORMAT = 1
@@ -46,19 +46,26 @@ class Image:
         return " ".join((self.cmdline, f"{self.name_argument}{guest}", *more))
 
 
-def require(name: str, build: bool = True, site: Site | None = None, note: Note = lambda text: None) -> Image:
+def require(name: str, site: Site | None = None, note: Note = lambda text: None) -> Image:
     """The image of that name, built first if it is missing or its recipe has changed.
 
-    build=False: UsageError with the command that builds it, instead. EnvironmentLacksError: what this machine lacks.
+    EnvironmentLacksError: what this machine lacks.
     """
     site = site or Site.of_user()
     recipe = load_recipe(name)
     image = find(recipe.name, site)
-    if image is not None and (image.digest == recipe.digest or not build):
+    if image is not None and image.digest == recipe.digest:
         return image
-    if not build:
-        raise UsageError(f"image {name!r} is not built; run: vmdedup image build {name}")
     return make(recipe, site, note=note)
+
+
+def built(name: str, site: Site | None = None) -> Image:
+    """The image of that name as it is built, of whatever recipe. UsageError: with the command that builds it."""
+    recipe_file(name)  # a name that may be made a path of
+    image = find(name, site or Site.of_user())
+    if image is None:
+        raise UsageError(f"image {name!r} is not built; run: vmdedup image build {name}")
+    return image
 
 
 def make(recipe: Recipe, site: Site, force: bool = False, note: Note = lambda text: None) -> Image:

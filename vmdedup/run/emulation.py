@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from vmdedup.errors import GuestError, HostError, WorkerDiedError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.run.backend.base import Backend, Note
+from vmdedup.run.disks import open_disks
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures, Resident
 from vmdedup.scanner.protocol import Scanner
@@ -27,21 +29,34 @@ _log = logging.getLogger(__name__)
 
 
 class Emulation:
-    """Guests on a backend; fills run.measure.host.Host. Ends every guest's process on close()."""
+    """Guests on a backend; fills run.measure.host.Host."""
 
-    def __init__(
-        self, plan: Plan, backend: Backend, disks: Mapping[DiskSpec, Disk], note: Note, is_free: bool = False
-    ) -> None:
+    backend: Backend
+
+    def __init__(self, plan: Plan, note: Note, is_free: bool = False) -> None:
         """note: told what happens, a line each. is_free: all run freely, so a row is never the same twice."""
         self.plan = plan
-        self.backend = backend
         self.guests: dict[int, GuestProcess] = {}
-        self._disks = disks
+        self._disks: Mapping[DiskSpec, Disk] = {}
         self._is_free = is_free
         self._note = note
         self._pending = list(plan.actions)
         self._unburied: list[GuestProcess] = []
-        backend.meet(self.standing, note)
+
+    def open_disks(self) -> None:
+        """Open what guests will read, each once, before anybody is started. Raises UsageError."""
+        self._disks = open_disks((spec.disk for spec in self.plan.specs), self._note)
+
+    @contextmanager
+    def on(self, backend: Backend) -> Iterator[None]:
+        """Guests live on this backend inside; every one's process ends afterwards."""
+        self.backend = backend
+        backend.meet(self.standing, self._note)
+        try:
+            yield
+        finally:
+            for guest in self.guests.values():
+                guest.kill()
 
     @property
     def ksmd(self) -> Scanner:
@@ -163,6 +178,10 @@ class Emulation:
 
     # What rows and tables tell
 
+    def about(self) -> Mapping[str, Any]:
+        """As the backend says."""
+        return self.backend.about()
+
     @property
     def present(self) -> int:
         """How many guests are alive."""
@@ -198,11 +217,6 @@ class Emulation:
             return self.ksmd.ksm_stat(guest.mm)
         except WorkerDiedError:  # it has ended the run, and cannot be asked any more
             return None
-
-    def close(self) -> None:
-        """End every guest's process, whatever it is doing."""
-        for guest in self.guests.values():
-            guest.kill()
 
 
 def _pause(guest: GuestProcess) -> None:

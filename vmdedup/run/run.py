@@ -9,34 +9,26 @@ from contextlib import AbstractContextManager, suppress
 from typing import Final, Protocol, cast
 
 from vmdedup.errors import HostError, VmdedupError, WorkerDiedError
-from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.logs import LogChannel, Logs
-from vmdedup.host.workers import fork_server, start_server
-from vmdedup.limits import need_descriptors
 from vmdedup.result.directory import WORTH_KEEPING, RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.run.about import about
-from vmdedup.run.backend.base import Backend
+from vmdedup.run.backend.base import Backend, Note
 from vmdedup.run.clock.lockstep import run_lockstep
 from vmdedup.run.clock.wall import run_wall
-from vmdedup.run.disks import open_disks
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.recorder import Recorder
 from vmdedup.run.measure.rows import Watcher
 from vmdedup.run.pricing import Pricing, pricing
 from vmdedup.run.room import HostRoom
 from vmdedup.run.unstick import Unstick
-from vmdedup.run.warm import warm_up
-from vmdedup.scanner.process import PRELOAD, warm_scanners
 from vmdedup.scenario.model import Scenario
-from vmdedup.scenario.plan import Plan, plan
-from vmdedup.scenario.policy import write_tunables
+from vmdedup.scenario.plan import plan
 from vmdedup.signals import Interrupt
 
 COMPLETE, INTERRUPTED, ALL_DEAD = "complete", "interrupted", "no guest survived"
 EXHAUSTED, BROKEN = "host memory exhausted", "scanner broke down"
 _log = logging.getLogger(__name__)
-DESCRIPTORS = 4  # of a guest in this process: its pipe, its sentinel and life line, one to spare
 
 Clock = Callable[[Scenario, Emulation, Recorder, Pricing, Interrupt], None]
 _CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
@@ -57,9 +49,9 @@ class BackendModule(Protocol):
         """VmdedupError: it cannot run the scenario. Returns what the host gets, if it is emulated."""
 
     def opened(
-        self, scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None
+        self, scenario: Scenario, logs: LogChannel, room: HostRoom | None, note: Note
     ) -> AbstractContextManager[Backend]:
-        """Guests' memory, and who scans it, for one run."""
+        """Guests' memory, and who scans it, told its tunables, for one run. room: of check(). note: see Backend."""
 
 
 def run_scenario(
@@ -80,33 +72,18 @@ def run_scenario(
     module = cast(BackendModule, importlib.import_module(BACKENDS[backend]))
     room = module.check(scenario)
     prices = pricing(scenario, backend)
-    planned = plan(scenario)
-    need_descriptors(DESCRIPTORS * len(planned.specs), f"{len(planned.specs)} guests")
     with Logs(log_handler, log_level) as logs:
-        recorder = Recorder(about(scenario, backend, prices, room), watcher, directory)
-        disks = open_disks((spec.disk for spec in planned.specs), watcher.event)
+        recorder = Recorder(about(scenario, prices), watcher, directory)
+        emulation = Emulation(plan(scenario), recorder.event, scenario.clock == "wall")
+        emulation.open_disks()
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
-        _start_fork_server(scenario)
-        warm_up()
-        with module.opened(scenario, planned, logs.channel(), room) as opened:
-            emulation = Emulation(planned, opened, disks, recorder.event, scenario.clock == "wall")
-            try:
-                return _run(scenario, emulation, recorder, prices, room)
-            finally:
-                emulation.close()
-
-
-def _start_fork_server(scenario: Scenario) -> None:
-    """Let the server of ksmd and guests load and compile what they need while this process does the same."""
-    warm_scanners(scenario.policy.name)
-    fork_server(PRELOAD, *GUEST_PRELOAD)
-    start_server()
+        with module.opened(scenario, logs.channel(), room, recorder.event) as opened, emulation.on(opened):
+            return _run(scenario, emulation, recorder, prices, room)
 
 
 def _run(
     scenario: Scenario, emulation: Emulation, recorder: Recorder, prices: Pricing, room: HostRoom | None
 ) -> Result:
-    write_tunables(scenario, emulation.ksmd, recorder.event)
     with Interrupt() as interrupt, Unstick(interrupt):
         try:
             _CLOCKS[scenario.clock](scenario, emulation, recorder, prices, interrupt)

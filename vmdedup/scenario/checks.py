@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vmdedup.errors import UsageError
-from vmdedup.guest.diskspec import DiskSpec
-from vmdedup.guest.mixes import HeapMix
-from vmdedup.guest.parameters import Parameter, parameters_of
-from vmdedup.guest.spec import MIN_PAGES, GuestSpec
-from vmdedup.guest.variant import Variant
-from vmdedup.guest.workloads import WORKLOADS, workload_parameters
+from vmdedup.guest.spec import MIN_PAGES
+from vmdedup.guest.tables import OPTIONS, Parameters, made, tables_of, value_of
+from vmdedup.guest.workloads import WORKLOADS
 from vmdedup.scenario.images import check_image
 from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.scenario.policy import check_policy
 from vmdedup.scenario.problems import Path, Problem, suggest
 from vmdedup.shown import quoted
-from vmdedup.units import (
-    MIB,
-    PAGE_SIZE,
-    SECOND_NS,
-    format_duration,
-    format_size,
-    parse_duration,
-    parse_share,
-    parse_size,
-)
-
-Parameters = Mapping[str, Parameter]
-
-OPTIONS: Parameters = parameters_of(GuestSpec)  # keys of a group that guest.spec declares
+from vmdedup.units import PAGE_SIZE, format_duration, format_size
 
 
 def check(scenario: Scenario, runs: bool = True) -> list[Problem]:
@@ -83,11 +67,11 @@ def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterato
             (*path, "workload"), f"unknown workload {quoted(group.workload)}; {suggest(group.workload, WORKLOADS)}"
         )
     yield from _check_events(scenario, group, path)
-    options = {name: value for name in OPTIONS if (value := getattr(group, name)) is not None}
-    yield from _check_declared(options, OPTIONS, path)
-    for name, declared in sections(group).items():
-        problems = list(_check_declared(getattr(group, name), declared, (*path, name)))
-        yield from problems or _check_whole(group, name, path)
+    yield from _check_declared(said_options(group), OPTIONS, path)
+    declared = tables_of(group.workload)
+    for name, said in said_tables(group).items():
+        problems = list(_check_declared(said, declared[name], (*path, name)))
+        yield from problems or _check_whole(name, declared[name], said, path)
 
 
 def _check_events(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
@@ -106,19 +90,6 @@ def start_of(group: GuestSection, number: int) -> int:
     return group.start_at + (number * group.delay if group.start == "one_after_another" else 0)
 
 
-def sections(group: GuestSection) -> dict[str, Parameters]:
-    """The tables of a group whose keys are declared elsewhere."""
-    path = Parameter("path", "/usr", "", "a directory, or an image file")
-    image = Parameter("image", "", "", "the name of an image that is built: see vmdedup image list")
-    return {
-        "disk": {"path": path, "image": image, **parameters_of(DiskSpec)},
-        "variant": parameters_of(Variant),
-        "heap": parameters_of(HeapMix),
-        "boot": workload_parameters("boot"),
-        "parameters": workload_parameters(group.workload) if group.workload in WORKLOADS else {},
-    }
-
-
 def _check_declared(values: Mapping[str, Any], declared: Parameters, path: Path) -> Iterator[Problem]:
     for name, value in values.items():
         place = (*path, name)
@@ -126,43 +97,24 @@ def _check_declared(values: Mapping[str, Any], declared: Parameters, path: Path)
             yield Problem(place, f"unknown key; {suggest(name, declared)}")
             continue
         try:
-            declared_value(declared[name], value)
+            value_of(declared[name], value)
         except UsageError as error:
             yield Problem(place, str(error))
 
 
-def _check_whole(group: GuestSection, name: str, path: Path) -> Iterator[Problem]:
+def _check_whole(name: str, declared: Parameters, said: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     """What a table's declaration has against its values together."""
     try:
-        build(group, name)
+        made(name, declared, said)
     except UsageError as error:
         yield Problem((*path, name), str(error))
 
 
-def build(group: GuestSection, name: str) -> Any:
-    """The table of that name as what it describes: a DiskSpec, a Variant, a HeapMix, or parameters."""
-    declared = sections(group)[name]
-    values = {key: declared_value(declared[key], value) for key, value in getattr(group, name).items()}
-    return _BUILDERS.get(name, dict)(**values)
+def said_tables(group: GuestSection) -> dict[str, Mapping[str, Any]]:
+    """What a group says in the tables that guests declare."""
+    return {name: getattr(group, name) for name in ("disk", "variant", "heap", "boot", "parameters")}
 
 
-def declared_value(parameter: Parameter, value: Any) -> Any:
-    """A value as its declaration has it; text with a unit is read by that unit. Raises UsageError."""
-    if isinstance(parameter.default, str) and not parameter.choices:
-        if not isinstance(value, str) or not value:
-            raise UsageError(f"{quoted(value)} is no text; give {parameter.meaning}")
-        return value
-    if isinstance(value, str) and parameter.unit in _READERS:
-        value = _READERS[parameter.unit](value)
-        value = int(value) if isinstance(parameter.default, int) and value == int(value) else value
-    return parameter.checked(value)
-
-
-_BUILDERS: Mapping[str, Callable[..., Any]] = {"disk": DiskSpec, "variant": Variant, "heap": HeapMix}
-_READERS: Mapping[str, Callable[[str], float]] = {
-    "share": parse_share,
-    "MiB": lambda text: parse_size(text) / MIB,
-    "MiB/s": lambda text: parse_size(text.removesuffix("/s")) / MIB,
-    "s": lambda text: parse_duration(text) / SECOND_NS,
-    "ms": lambda text: parse_duration(text) / 1_000_000,
-}
+def said_options(group: GuestSection) -> dict[str, Any]:
+    """What a group says of the keys that guests declare."""
+    return {name: value for name in OPTIONS if (value := getattr(group, name)) is not None}

@@ -42,8 +42,7 @@ def guest_names(group: GuestSection) -> list[str]:
     own = "" if group.name == GuestSection.model_fields["name"].default else group.name
     if group.guest is not None or (own and group.count == 1):
         return _numbered(own or _fit(str(group.guest)), group.count)
-    with Recording(group.replay) as recording:
-        recorded = [_fit(f"{own}-{guest.name}" if own else guest.name) for guest in recording.guests[: group.count]]
+    recorded = [_fit(f"{own}-{name}" if own else name) for name in group.recorded[: group.count]]
     names: list[str] = []
     for number in range(group.count):
         rounds = number // len(recorded)
@@ -80,7 +79,7 @@ def check_image(group: GuestSection, path: Path) -> Iterator[Problem]:
 def with_images(scenario: Scenario, folder: FilePath | None) -> tuple[Scenario, list[Problem]]:
     """The scenario with each image's path made to start at the folder, and its size as its group's memory.
 
-    Opens each image once. Returns also what is wrong with them.
+    Opens each image once; nobody does afterwards until guests start. Returns also what is wrong with them.
     """
     groups, problems = list(scenario.guests), []
     for number, group in enumerate(groups):
@@ -90,23 +89,24 @@ def with_images(scenario: Scenario, folder: FilePath | None) -> tuple[Scenario, 
             continue
         groups[number] = placed = group.model_copy(update={kind: str((folder or FilePath()) / path)})
         try:
-            pages = _pages(placed)
+            pages, names = _looked_at(placed)
         except UsageError as error:
             problems.append(Problem(("guests", number, kind), str(error)))
             continue
         if "memory" in group.model_fields_set and group.memory != pages * PAGE_SIZE:
             text = f"{format_size(group.memory)} is not what {path} holds; leave it out, or give {pages * PAGE_SIZE}"
             problems.append(Problem(("guests", number, "memory"), text))
-        groups[number] = placed.model_copy(update={"memory": pages * PAGE_SIZE})
+        groups[number] = placed.model_copy(update={"memory": pages * PAGE_SIZE}).that_replays(names)
     return scenario.model_copy(update={"guests": groups}), problems
 
 
-def _pages(group: GuestSection) -> int:
-    """Pages of the largest guest of the group, so that one size does for all."""
+def _looked_at(group: GuestSection) -> tuple[int, list[str]]:
+    """Pages of the largest guest of the group, so that one size does for all; names of the guests that it replays."""
     if group.replay is not None and group.guest is None:
         with Recording(group.replay) as recording:
-            return max(guest.pages for guest in recording.guests[: group.count])
+            pages = max(guest.pages for guest in recording.guests[: group.count])
+            return pages, [guest.name for guest in recording.guests]
     spec = image_spec(group, 0)
     assert spec is not None
     with closing(open_life(spec)) as life:
-        return life.pages
+        return life.pages, []

@@ -8,8 +8,8 @@ only keys.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -121,6 +121,18 @@ class GuestSection(Section):
     start_at: Duration = 0
     delay: Duration = 1_000_000_000  # between two starts, one_after_another
     events: list[Event] = []
+    _recorded: tuple[str, ...] = ()
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """Names of all guests of the recording that it replays, once somebody has looked (scenario.images)."""
+        return self._recorded
+
+    def that_replays(self, names: Iterable[str]) -> Self:
+        """The same group, which knows the guests of its recording."""
+        group = self.model_copy()
+        group._recorded = tuple(names)
+        return group
 
 
 def _knob(tunable: Tunable) -> Any:

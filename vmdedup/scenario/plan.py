@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 
-from vmdedup.guest.diskspec import NO_DISK
-from vmdedup.guest.seeds import split_seed
 from vmdedup.guest.spec import GuestSpec
-from vmdedup.guest.variant import Variant
-from vmdedup.scenario.checks import OPTIONS, build, declared_value, start_of
+from vmdedup.guest.wanted import Wanted
+from vmdedup.scenario.checks import said_options, said_tables, start_of
 from vmdedup.scenario.images import guest_names, image_spec
 from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.units import PAGE_SIZE
@@ -35,20 +33,20 @@ class Plan:
 
 def plan(scenario: Scenario) -> Plan:
     """Every guest of a checked scenario, and everything that will be done to it."""
-    specs: list[GuestSpec] = []
-    groups: list[str] = []
+    guests: list[Wanted] = []
     actions: list[Action] = []
     taken: set[str] = set()
     for group in scenario.guests:
-        first, names = len(specs), guest_names(group)
+        first, names = len(guests), guest_names(group)
         for number in range(group.count):
             name = _unused(names[number], taken)
             taken.add(name)
-            specs.append(_spec(scenario, group, number, first, name))
-            groups.append(group.name)
+            node = (first + number) % scenario.host.numa_nodes if group.node == "spread" else int(group.node)
+            guests.append(_wanted(group, number, name, node, scenario.seed))
             actions.append(Action(start_of(group, number), "start", first + number))
         actions += _events(group, first)
-    return Plan(tuple(specs), tuple(groups), tuple(sorted(actions, key=lambda a: (a.at, a.guest))))
+    ordered = sorted(actions, key=lambda action: (action.at, action.guest))
+    return Plan(tuple(guest.spec() for guest in guests), tuple(guest.group for guest in guests), tuple(ordered))
 
 
 def _events(group: GuestSection, first: int) -> list[Action]:
@@ -66,30 +64,19 @@ def _unused(name: str, taken: set[str]) -> str:
     return name if name not in taken else next(one for one in longer if one not in taken)
 
 
-def _spec(scenario: Scenario, group: GuestSection, number: int, first: int, name: str) -> GuestSpec:
-    image = image_spec(group, number)
-    options = {name: getattr(group, name) for name in OPTIONS if getattr(group, name) is not None}
-    return GuestSpec(
+def _wanted(group: GuestSection, number: int, name: str, node: int, seed: int) -> Wanted:
+    return Wanted(
         name=name,
+        group=group.name,
+        number=number,
         memory_pages=group.memory // PAGE_SIZE,
-        disk=build(group, "disk") if image is None else NO_DISK,
-        variant=_variant(group, number),
         workload=group.workload,
-        parameters=build(group, "parameters"),
-        boot=build(group, "boot"),
-        seed=split_seed(scenario.seed, group.name, number),
-        heap=build(group, "heap"),
+        tables=said_tables(group),
+        options=said_options(group),
+        seed=seed,
+        has_own_release=group.variants == "own",
         mergeable=group.mergeable,
         domain=group.domain,
-        node=(first + number) % scenario.host.numa_nodes if group.node == "spread" else int(group.node),
-        image=image,
-        **{name: declared_value(OPTIONS[name], value) for name, value in options.items()},
+        node=node,
+        image=image_spec(group, number),
     )
-
-
-def _variant(group: GuestSection, number: int) -> Variant:
-    """The group's release, or one for each guest."""
-    variant: Variant = build(group, "variant")
-    if group.variants == "shared":
-        return variant
-    return replace(variant, seed=split_seed(variant.seed, group.name, number) >> 32)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import KnobError, UsageError
 from vmdedup.ksm.sysfs import TUNABLES, as_written
-from vmdedup.scanner.protocol import Scanner
 from vmdedup.scenario.model import Scenario, accepted
 from vmdedup.scenario.problems import Path, Problem, suggest
 from vmdedup.shown import quoted
@@ -42,19 +41,6 @@ def inherited(scenario: Scenario) -> dict[str, str]:
 def explicit(scenario: Scenario) -> dict[str, str]:
     """What [policy.tunables] says, as text for Policy.set."""
     return {name: as_written(_text(value)) for name, value in scenario.policy.tunables.items()}
-
-
-def write_tunables(scenario: Scenario, scanner: Scanner, note: Callable[[str], None]) -> None:
-    """Write what the scenario says. What [ksm] says to all, and another policy refuses, is noted and left."""
-    for knob, text in inherited(scenario).items():
-        try:
-            scanner.set(knob, text)
-        except KnobError as error:
-            if scenario.policy.is_plain:
-                raise
-            note(f"{scenario.policy.name}: {error}; it keeps {scanner.get(knob)}")
-    for knob, text in explicit(scenario).items():
-        scanner.set(knob, text)
 
 
 def is_own_file(name: str) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import VmdedupError
-from vmdedup.image.store import require
+from vmdedup.image.store import built
 from vmdedup.live.guests.accel import choose
 from vmdedup.live.guests.guest import qemu_pid
 from vmdedup.live.guests.marks import start_time
@@ -128,7 +128,7 @@ class _Course:
 
     def _choose_accelerator(self) -> None:
         """KVM or TCG, found out with the images that are built now."""
-        images = [require(name, build=False) for name in self._plan.images]
+        images = [built(name) for name in self._plan.images]
         accelerator = choose(self._plan.accelerator, images, self._wishes.heard)
         self._plan = replace(self._plan, accelerator=accelerator)
         self._write()

@@ -9,19 +9,28 @@ A policy of one's own plugs in here: with a Scanner of its own, or as a whole ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
+from vmdedup.limits import need_descriptors
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
 from vmdedup.scanner.protocol import Scanner
 
 Note = Callable[[str], None]
 Standing = Callable[[], AbstractContextManager[None]]
+
+
+_DESCRIPTORS = 4  # of a guest in this process: its pipe, its sentinel and life line, one to spare
+
+
+def need_guests(count: int) -> None:
+    """Before anything is started, which has the limit too. EnvironmentLacksError: so many cannot be had."""
+    need_descriptors(_DESCRIPTORS * count, f"{count} guests")
 
 
 class Running(Protocol):
@@ -34,9 +43,8 @@ class Running(Protocol):
 class Backend(Protocol):
     """Guests' memory, and the ksmd that scans it."""
 
-    @property
-    def name(self) -> str:
-        """What run.json calls it: emulator or kernel."""
+    def about(self) -> Mapping[str, Any]:
+        """What run.json says of it: backend, its name; policy, who scans; is_bound, whether that is a bound only."""
 
     @property
     def ksmd(self) -> Scanner:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
@@ -11,17 +12,19 @@ from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
-from vmdedup.run.backend.base import Note, Running, Standing
+from vmdedup.policy.table import policy_label
+from vmdedup.run.backend.base import Note, Running, Standing, need_guests
 from vmdedup.run.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
 from vmdedup.run.backend.forms import Forms, stored_on
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
 from vmdedup.run.room import HostRoom, host_room
+from vmdedup.run.tunables import write_tunables
+from vmdedup.run.warm import start_workers
 from vmdedup.scanner.free import FreeScanner
 from vmdedup.scanner.guarded import GuardedScanner
 from vmdedup.scanner.process import Order, ScannerProcess
 from vmdedup.scenario.model import Scenario
-from vmdedup.scenario.plan import Plan
 from vmdedup.scenario.policy import policy_kind
 from vmdedup.units import MIB
 
@@ -31,18 +34,20 @@ _WORTH_RETURNING = 64 * MIB
 class Emulator:
     """Fills run.backend.base.Backend."""
 
-    name = "emulator"
-
-    def __init__(
-        self, host: Host, ksmd: GuardedScanner, logs: LogChannel, share: float | None = None, has_forms: bool = False
-    ) -> None:
-        """share: of one core, that a scanner which runs freely has. has_forms: whether rows tell of other forms."""
-        self.host = host
-        self._share = share
-        self.ksmd = ksmd
-        self._logs = logs
-        self._forms = Forms(host) if has_forms else None
+    def __init__(self, host: Host, ksmd: GuardedScanner, logs: LogChannel, scenario: Scenario, room: HostRoom) -> None:
+        self.host, self.ksmd = host, ksmd
+        self._logs, self._room, self._policy = logs, room, scenario.policy
+        self._forms = Forms(host) if not scenario.policy.is_plain else None
         self._breaks = BreakCounter()
+
+    def about(self) -> Mapping[str, Any]:
+        """Who scans, and what the host got."""
+        return {
+            "backend": "emulator",
+            "policy": policy_label(self._policy.name),
+            "is_bound": self.ksmd.kind.is_bound,
+            "host": self._room.document,
+        }
 
     def meet(self, standing: Standing, note: Note) -> None:
         """Be told how to have every guest stand; a ksmd that has died is started again meanwhile."""
@@ -81,7 +86,7 @@ class Emulator:
 
     def free_ksmd(self) -> AbstractContextManager[Running]:
         """A thread drives ksmd inside."""
-        return FreeScanner(self.ksmd, self._share)
+        return FreeScanner(self.ksmd, self._policy.cpu)
 
     def figures(self) -> Figures:
         """Counted from the host's page tables and frames."""
@@ -122,18 +127,21 @@ class Emulator:
 
 
 def check(scenario: Scenario) -> HostRoom:
-    """What the host gets. HostError: this machine cannot hold it."""
+    """What the host gets. HostError: this machine cannot hold it. EnvironmentLacksError: too many guests."""
+    need_guests(scenario.guest_count)
     return host_room(scenario)
 
 
 @contextmanager
-def opened(scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None) -> Iterator[Emulator]:
-    """An emulated host, and its ksmd. room: what the host gets. HostError: this machine cannot hold it."""
+def opened(scenario: Scenario, logs: LogChannel, room: HostRoom | None, note: Note) -> Iterator[Emulator]:
+    """An emulated host, and who scans it, told its tunables. room: what the host gets, of check()."""
+    assert room is not None
+    start_workers(scenario.policy.name)
     kind = policy_kind(scenario)
     host = Host.create(
         pages=scenario.pages,
-        frames=(room or host_room(scenario)).frames,
-        mms=len(planned.specs),
+        frames=room.frames,
+        mms=scenario.guest_count,
         nodes=scenario.host.numa_nodes,
         swap=kind.needs_swap,
     )
@@ -141,8 +149,9 @@ def opened(scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom |
         host.arrays.ctl[CTL_HINTS] = 1
     try:
         scanner = GuardedScanner(ScannerProcess(host, _order(scenario), logs))
-        emulator = Emulator(host, scanner, logs, scenario.policy.cpu, not scenario.policy.is_plain)
+        emulator = Emulator(host, scanner, logs, scenario, room)
         try:
+            write_tunables(scenario, scanner, note)
             yield emulator
         finally:
             emulator.close()

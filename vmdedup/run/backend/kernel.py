@@ -6,10 +6,11 @@ What belongs to an emulated host has no meaning here: its memory is this machine
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from vmdedup.available import available_memory
 from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
@@ -25,13 +26,14 @@ from vmdedup.live.mapped.ksmd import KernelKsmd
 from vmdedup.live.mapped.space import NewMemory, Space
 from vmdedup.live.memory.hashing import PageHasher
 from vmdedup.live.memory.look import Look, look
-from vmdedup.run.backend.base import Note, Running, Standing
+from vmdedup.run.backend.base import Note, Running, Standing, need_guests
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
 from vmdedup.run.measure.outside import figures_of, mappings_of
 from vmdedup.run.room import HostRoom
+from vmdedup.run.tunables import write_tunables
+from vmdedup.run.warm import start_workers
 from vmdedup.scenario.model import Scenario
-from vmdedup.scenario.plan import Plan
 from vmdedup.units import PAGE_SIZE, format_size
 
 _ROOM = 0.9  # share of this machine's available memory that guests may take
@@ -39,8 +41,6 @@ _ROOM = 0.9  # share of this machine's available memory that guests may take
 
 class Kernel:
     """Fills run.backend.base.Backend."""
-
-    name = "kernel"
 
     def __init__(self, session: KsmSession, guests: int, logs: LogChannel) -> None:
         """guests: how many there will be at most."""
@@ -52,6 +52,10 @@ class Kernel:
         self._logs = logs
         self._note: Note = lambda text: None
         self._intruders: set[int] = set()
+
+    def about(self) -> Mapping[str, Any]:
+        """Who scans; the host is this machine."""
+        return {"backend": "kernel", "policy": "ksm", "is_bound": False, "host": None}
 
     def meet(self, standing: Standing, note: Note) -> None:
         """Be told who hears what happens."""
@@ -154,15 +158,19 @@ def check(scenario: Scenario) -> None:
             f"the guests have {format_size(wanted)} before anything is merged, but only {format_size(room)} can be "
             "taken here; run fewer or smaller guests, or use the emulator"
         )
+    need_guests(scenario.guest_count)
 
 
 @contextmanager
-def opened(scenario: Scenario, planned: Plan, logs: LogChannel, room: HostRoom | None = None) -> Iterator[Kernel]:
-    """The kernel's KSM for this run alone; tunables are as before afterwards, also if this process is killed.
+def opened(scenario: Scenario, logs: LogChannel, room: HostRoom | None, note: Note) -> Iterator[Kernel]:
+    """The kernel's KSM for this run alone, told its tunables; they are as before afterwards, also if this process is
+    killed. room: nothing, this machine is the host.
 
     EnvironmentLacksError: no root, no KSM, somebody else uses it, or has mergeable memory.
     """
+    start_workers(scenario.policy.name)
     with ExitStack() as stack:
-        kernel = Kernel(stack.enter_context(KsmSession()), len(planned.specs), logs)
+        kernel = Kernel(stack.enter_context(KsmSession()), scenario.guest_count, logs)
         stack.callback(kernel.close)
+        write_tunables(scenario, kernel.ksmd, note)
         yield kernel

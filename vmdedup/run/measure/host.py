@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from vmdedup.run.measure.accounting import Mappings
 
@@ -69,6 +69,9 @@ class Host(Protocol):
     @property
     def ksmd(self) -> Counted:
         """Who scans."""
+
+    def about(self) -> Mapping[str, Any]:
+        """What run.json says of it: backend, its name, and whatever else."""
 
     @property
     def present(self) -> int:

@@ -64,7 +64,7 @@ class Recorder:
         """Add a row. ksmd_cpu: CPU seconds to be shown for ksmd."""
         self._last, self._cpu = self.now, ksmd_cpu
         self.look(host)
-        self._rows.begin(lambda: self._run("running"))
+        self._rows.begin(lambda: self._run(host, "running"))
         before = time.monotonic()
         row = sample(host, self.now / SECOND_NS, ksmd_cpu)
         timing = {
@@ -93,17 +93,18 @@ class Recorder:
         mappings = host.mappings()
         residents = host.residents()
         return Result(
-            run=self._run(ended),
+            run=self._run(host, ended),
             series=table(self._rows.series, columns.SERIES),
             guests=table(guest_rows(residents, mappings), columns.GUESTS),
             matrix=table(matrix_rows(residents, mappings), columns.MATRIX),
             timing=table(self._rows.timing, columns.TIMING),
         )
 
-    def _run(self, ended: str) -> dict[str, Any]:
+    def _run(self, host: Host, ended: str) -> dict[str, Any]:
         return {
             "schema_version": SCHEMA_VERSION,
             **self._about,
+            **host.about(),
             "ended": ended,
             "events": self._rows.events,
             "worst": self._worst,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from vmdedup.live.ksm.free import FreeKsmd
 from vmdedup.live.memory.guest import visible_pages
@@ -32,6 +33,10 @@ class QemuHost:
         self._lost: set[str] = set()
         self._seen = self._look()
         self._zeros_before = {number: sight.other_zeros for number, sight in self._seen.sights.items()}
+
+    def about(self) -> Mapping[str, Any]:
+        """What run.json says of it."""
+        return {"backend": "qemu"}
 
     @property
     def is_over(self) -> bool:

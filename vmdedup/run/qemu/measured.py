@@ -17,8 +17,6 @@ from vmdedup.run.measure.rows import Watcher
 from vmdedup.run.qemu.host import QemuHost
 from vmdedup.units import PAGE_SIZE, SECOND_NS
 
-NAME = "qemu"
-
 
 def measure(
     plan: RunPlan,
@@ -52,7 +50,6 @@ def _about(plan: RunPlan) -> dict[str, Any]:
     """What run.json says of the run from the start."""
     return {
         "name": plan.name,
-        "backend": NAME,
         "seed": plan.seed,
         "clock": "real",
         "page_size": PAGE_SIZE,

@@ -1,0 +1,67 @@
+"""The tables of a guest whose keys are declared beside what they steer: what keys there are, and what they make.
+
+disk, variant, heap, boot, parameters: tables of a group in a scenario. OPTIONS: keys of the group itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vmdedup.errors import UsageError
+from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.guest.mixes import HeapMix
+from vmdedup.guest.parameters import Parameter, parameters_of
+from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.variant import Variant
+from vmdedup.guest.workloads import WORKLOADS, workload_parameters
+from vmdedup.shown import quoted
+from vmdedup.units import MIB, SECOND_NS, parse_duration, parse_share, parse_size
+
+Parameters = Mapping[str, Parameter]
+
+OPTIONS: Parameters = parameters_of(GuestSpec)
+
+
+def tables_of(workload: str) -> dict[str, Parameters]:
+    """What may stand in each table of a group that does this. An unknown workload has no parameters."""
+    path = Parameter("path", "/usr", "", "a directory, or an image file")
+    image = Parameter("image", "", "", "the name of an image that is built: see vmdedup image list")
+    return {
+        "disk": {"path": path, "image": image, **parameters_of(DiskSpec)},
+        "variant": parameters_of(Variant),
+        "heap": parameters_of(HeapMix),
+        "boot": workload_parameters("boot"),
+        "parameters": workload_parameters(workload) if workload in WORKLOADS else {},
+    }
+
+
+def made(table: str, declared: Parameters, said: Mapping[str, Any]) -> Any:
+    """What is said in a table as what it describes: a DiskSpec, a Variant, a HeapMix, or parameters by name.
+
+    declared: of that table. Raises UsageError.
+    """
+    values = {key: value_of(declared[key], value) for key, value in said.items()}
+    return _MAKERS.get(table, dict)(**values)
+
+
+def value_of(parameter: Parameter, value: Any) -> Any:
+    """A value as its declaration has it; text with a unit is read by that unit. Raises UsageError."""
+    if isinstance(parameter.default, str) and not parameter.choices:
+        if not isinstance(value, str) or not value:
+            raise UsageError(f"{quoted(value)} is no text; give {parameter.meaning}")
+        return value
+    if isinstance(value, str) and parameter.unit in _READERS:
+        value = _READERS[parameter.unit](value)
+        value = int(value) if isinstance(parameter.default, int) and value == int(value) else value
+    return parameter.checked(value)
+
+
+_MAKERS: Mapping[str, Callable[..., Any]] = {"disk": DiskSpec, "variant": Variant, "heap": HeapMix}
+_READERS: Mapping[str, Callable[[str], float]] = {
+    "share": parse_share,
+    "MiB": lambda text: parse_size(text) / MIB,
+    "MiB/s": lambda text: parse_size(text.removesuffix("/s")) / MIB,
+    "s": lambda text: parse_duration(text) / SECOND_NS,
+    "ms": lambda text: parse_duration(text) / 1_000_000,
+}
