@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,16 +50,52 @@ def test_the_lock_is_waited_for(tmp_path: Path, holder: subprocess.Popen[str]) -
     lock.close()
 
 
-def test_a_dead_holder_s_guardian_is_waited_for(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+@pytest.fixture
+def releasing(holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The holder lets go when it is waited for, and not before, however slow the machine is. Returns the waits."""
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        assert holder.stdin is not None
+        waits.append(seconds)
+        holder.stdin.close()
+        holder.wait()
+
+    monkeypatch.setattr("vmdedup.live.ksm.lock.time.sleep", wait)
+    return waits
+
+
+def dead_process() -> int:
+    """The id of a process that has ended."""
+    with subprocess.Popen(["true"]) as dead:
+        return dead.pid
+
+
+def test_a_dead_holder_s_guardian_is_waited_for(tmp_path: Path, releasing: list[float]) -> None:
     """The file names a dead process, and another one, which inherited the lock, holds it a little longer."""
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    (tmp_path / "lock").write_text(f"{dead.pid}\n")
-    assert holder.stdin is not None
-    release = threading.Timer(0.2, holder.stdin.close)
-    release.start()
+    (tmp_path / "lock").write_text(f"{dead_process()}\n")
     KsmLock(tmp_path / "lock").close()
-    release.join()
+    assert len(releasing) == 1
+
+
+def test_a_living_holder_is_not_waited_for(tmp_path: Path, releasing: list[float]) -> None:
+    with pytest.raises(EnvironmentLacksError, match="in use by process"):
+        KsmLock(tmp_path / "lock")
+    assert releasing == []
+
+
+@pytest.mark.usefixtures("holder")
+@pytest.mark.parametrize(("wait", "patience"), [(0.0, 5.0), (2.0, 5.0), (9.0, 9.0)])
+def test_a_guardian_has_five_seconds(
+    wait: float, patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("vmdedup.live.ksm.lock.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("vmdedup.live.ksm.lock.time.sleep", lambda _seconds: clock.append(clock.pop() + 0.5))
+    (tmp_path / "lock").write_text(f"{dead_process()}\n")
+    with pytest.raises(EnvironmentLacksError, match="ended, but its guardian still restores"):
+        KsmLock(tmp_path / "lock", wait)
+    assert clock == [100.5 + patience]
 
 
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:
@@ -70,17 +105,14 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     KsmLock(tmp_path / "lock").close()
 
 
-def test_a_dead_holder_that_nobody_has_buried_is_dead(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+def test_a_dead_holder_that_nobody_has_buried_is_dead(tmp_path: Path, releasing: list[float]) -> None:
     """Killed, and its parent has not asked yet: it has a name still, and its guardian restores all the same."""
     with subprocess.Popen(["true"], stdin=subprocess.PIPE) as zombie:
         os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
         assert process_name(zombie.pid) == ""
         (tmp_path / "lock").write_text(f"{zombie.pid}\n")
-        assert holder.stdin is not None
-        release = threading.Timer(0.2, holder.stdin.close)
-        release.start()
         KsmLock(tmp_path / "lock").close()
-        release.join()
+    assert len(releasing) == 1
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])

@@ -46,6 +46,43 @@ def work(policy: Policy, batches: int = 30, pages: int = 8) -> int:
     return woken
 
 
+def test_a_visit_and_a_hashed_byte_take_what_the_kernel_s_ksmd_was_seen_to_take() -> None:
+    """README.md, first row of "How fast": 2.40 million pages a second in the steady state, 0.86 in the first pass.
+
+    In the steady state a page is visited; in the first pass it is hashed as well. Every policy pays that.
+    """
+    assert PRICES_NS["visit"] == pytest.approx(1e9 / 2.40e6, rel=0.01)
+    assert PRICES_NS["visit"] + PAGE_SIZE * PRICES_NS["hash_byte"] == pytest.approx(1e9 / 0.86e6, rel=0.01)
+
+
+# Four batches over three pages, of which two are equal, and two places without one. In order: batches, visits, absent
+# places, pages hashed, bytes compared, steps by hash, steps down the stable and the unstable tree, merges.
+BILLS = {
+    # Hashes all, then all again: one pair is merged; the third page looks once into each tree. Then that one only.
+    "ksm": (4, 12, 8, 8, PAGE_SIZE, 0, 3, 1, 2),
+    "ksm_domains": (4, 12, 8, 8, PAGE_SIZE, 0, 3, 1, 2),
+    # As that, but looks into two tables by hash instead of trees, the second time in two scans for the third page.
+    "exclusion": (4, 12, 8, 8, PAGE_SIZE, 6 + 6 + 6, 0, 0, 2),
+    # All by hash in one look; then there is nothing to do.
+    "ideal": (1, 3, 2, 3, 0, 6, 0, 0, 2),
+    # A line of each page, each time.
+    "zero_only": (4, 12, 8, 0, 4 * 3 * CACHE_LINE, 0, 0, 0, 0),
+    # Idle pages go into frames of their own, alone or not; what is there needs no look.
+    "vusion": (4, 6, 2 + 2 + 5 + 5, 3, 3 * PAGE_SIZE, 6, 0, 0, 3),
+}
+# Nanoseconds, in that order; the visit and the hash as above, a step by hash a third of one down the stable tree.
+BY_HAND = (40_000, 417, 25, 0.182 * PAGE_SIZE, 0.107, 50, 150, 310, 700)
+
+
+@pytest.mark.parametrize("name", sorted(BILLS))
+def test_the_bill_is_what_was_done_by_its_price(name: str, host: Host) -> None:
+    policy = load_policy(name)(host, 1)
+    guest(host, policy, 1, 1, 2, absent=2)
+    work(policy, 4, 5)
+    expected = sum(times * price for times, price in zip(BILLS[name], BY_HAND, strict=True))
+    assert policy.work_ns() == pytest.approx(expected, abs=1)
+
+
 def test_a_host_that_takes_twice_as_long_takes_it_for_everything() -> None:
     doubled = price_list({name: 2 * price for name, price in BUILT_IN.items()})
     assert doubled == pytest.approx({name: 2 * price for name, price in PRICES_NS.items()})
