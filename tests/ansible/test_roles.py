@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -114,19 +116,62 @@ def test_roles_can_be_verified(role: Path) -> None:
     }
 
 
-def test_every_workload_has_a_program_that_says_when_it_is_ready() -> None:
-    files = FOLDER / "roles" / "workload" / "files"
-    assert {path.name for path in files.iterdir()} == set(PROGRAMS)
-    for path in files.iterdir():
-        assert "ready" in path.read_text()
+def program(name: str) -> Path:
+    """The program of a workload."""
+    return FOLDER / "roles" / "workload" / "files" / name
+
+
+PYTHON_PROGRAMS = sorted(name for name in PROGRAMS if "python" in program(name).read_text().splitlines()[0])
+
+
+def test_every_workload_has_a_program() -> None:
+    assert {path.name for path in program("").iterdir()} == set(PROGRAMS)
+    assert sorted(set(PROGRAMS) - set(PYTHON_PROGRAMS)) == ["boot", "idle"]
     choices = read(FOLDER / "roles" / "workload" / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
     assert choices["workload_name"]["choices"] == sorted(PROGRAMS)
 
 
-def test_programs_take_the_parameters_that_plans_pass() -> None:
-    for name, parameters in PROGRAMS.items():
-        text = (FOLDER / "roles" / "workload" / "files" / name).read_text()
-        assert all(f'"{parameter}"' in text for parameter in parameters), name
+@pytest.mark.parametrize("name", ["boot", "idle"])
+def test_a_program_that_does_nothing_says_first_that_it_is_ready(name: str) -> None:
+    with subprocess.Popen(["sh", program(name)], stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        os.killpg(running.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", PYTHON_PROGRAMS)
+def test_a_program_says_that_it_is_ready_once_and_before_it_works(name: str) -> None:
+    """In main(), in no loop; the last thing there is the loop in which it works until it is killed."""
+    main = functions(name)["main"]
+    says = [call_of(statement) == "print" and "'ready'" in ast.unparse(statement) for statement in main.body]
+    loops = [isinstance(statement, ast.While) and ast.unparse(statement.test) == "True" for statement in main.body]
+    assert (says.count(True), loops.count(True)) == (1, 1)
+    assert says.index(True) < loops.index(True) == len(main.body) - 1
+    assert "flush=True" in ast.unparse(main.body[says.index(True)])
+
+
+@pytest.mark.parametrize("name", PYTHON_PROGRAMS)
+def test_a_program_takes_the_parameters_that_plans_pass_and_no_others(name: str) -> None:
+    """They are taken from `given`, the words KEY=VALUE; the seed is every guest's own."""
+    taken = [
+        ast.literal_eval(node.args[0])
+        for node in ast.walk(functions(name)["main"])
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "given.get"
+    ]
+    assert sorted(taken) == sorted({*PROGRAMS[name], *({"seed"} & set(taken))})
+    assert ("seed" in taken) == (name != "build"), "what build does is the same in all guests"
+
+
+def functions(name: str) -> dict[str, ast.FunctionDef]:
+    """The functions of a program."""
+    tree = ast.parse(program(name).read_text())
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def call_of(statement: ast.stmt) -> str:
+    """What a statement calls; nothing if it is no call."""
+    is_call = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+    return ast.unparse(statement.value.func) if is_call else ""  # type: ignore[attr-defined]
 
 
 def test_variables_of_the_inventory_are_those_of_roles(tmp_path: Path) -> None:

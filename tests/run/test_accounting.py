@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import xxhash
 
-from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
+from kit.by_hand import mappings_by_hand, saved_by_hand
 from vmdedup.host.memory import Host, Memory
 from vmdedup.run.backend.counting import host_mappings, possible_on, saved_pages
 from vmdedup.run.measure.possible import ZERO_HASH
@@ -43,17 +42,6 @@ def family(host: Host) -> list[Memory]:
     return [parent, *children]
 
 
-def mappings_by_hand(host: Host) -> dict[int, Counter[int]]:
-    """frame -> how often each guest maps it."""
-    frames: dict[int, Counter[int]] = {}
-    for memory in host.live():
-        for entry in memory.entries.tolist():
-            pfn = (entry >> FRAME_SHIFT) & FRAME_MASK
-            if entry & PRESENT and pfn:
-                frames.setdefault(pfn, Counter())[memory.mm] += 1
-    return frames
-
-
 def test_shares_add_up_to_what_the_host_uses(host: Host) -> None:
     guests = family(host)
     shares = host_mappings(host).shares()
@@ -67,13 +55,7 @@ def test_shares_add_up_to_what_the_host_uses(host: Host) -> None:
 def test_each_kind_of_saving_by_hand(host: Host) -> None:
     family(host)
     shares = host_mappings(host).shares()
-    zero = between = within = 0
-    for pfn, owners in mappings_by_hand(host).items():
-        if not host.arrays.words[pfn].any():
-            zero += sum(owners.values()) - 1
-        else:
-            within += sum(owners.values()) - len(owners)
-            between += len(owners) - 1
+    zero, within, between = saved_by_hand(host)
     assert (zero, within) == (3, 0)
     assert shares.zero.sum() == pytest.approx(zero)
     assert shares.within.sum() == pytest.approx(within)

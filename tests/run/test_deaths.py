@@ -13,9 +13,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from kit.by_hand import Counting
 from kit.processes import descendants, running, until
 from kit.small_runs import SMALL, Acting, host_of, kill_guest, run, write
 from vmdedup.run.emulation import Emulation
+from vmdedup.run.measure.row import Row
 from vmdedup.run.run import ALL_DEAD, COMPLETE, INTERRUPTED
 from vmdedup.scenario.overrides import Overrides
 
@@ -50,7 +52,22 @@ def test_a_killed_guest_is_reported_and_the_run_goes_on(
     last = result.series.row(-1, named=True)
     assert last["guests"] == 2
     assert last["saved_pages"] > 0.9 * last["possible_pages"] > 0
-    assert last["saved_pages"] == last["allocated_pages"] - last["used_pages"]
+
+
+def test_what_a_dead_guest_had_is_counted_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killing(Counting):
+        def sample(self, row: Row) -> None:
+            super().sample(row)
+            if len(self.rows) == 2:
+                kill_guest(1)(self.emulation)
+
+    watcher = Killing(monkeypatch)
+    result = run(tmp_path, watcher=watcher)
+    assert result.guests["state"].to_list() == ["running", "dead", "running"]
+    rows = list(result.series.iter_rows(named=True))
+    assert rows[-1]["allocated_pages"] < rows[1]["allocated_pages"]
+    for row, counted in zip(rows, watcher.counted, strict=True):
+        assert {name: row[name] for name in counted} == counted
 
 
 def test_a_killed_ksmd_is_started_again_and_savings_recover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
