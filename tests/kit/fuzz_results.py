@@ -14,7 +14,7 @@ from fuzz_dumps import mutated
 from kit.compared import result
 from kit.fuzz_cases import HOSTILE, changed
 from vmdedup.report.compare.document import compare
-from vmdedup.report.compare.figures import read_figures
+from vmdedup.report.compare.reading import read_figures
 from vmdedup.report.literature import as_text
 from vmdedup.result.decoding import DECODER
 from vmdedup.result.experiments import read_experiments

@@ -13,8 +13,9 @@ from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
 from vmdedup.report.compare.alignment import align, thinned, widest
 from vmdedup.report.compare.document import compare
-from vmdedup.report.compare.figures import Figures, distinct_labels, from_result, read_figures
+from vmdedup.report.compare.figures import Figures, from_result
 from vmdedup.report.compare.gate import violations
+from vmdedup.report.compare.reading import distinct_labels, read_figures
 
 PUBLISHED = """\
 label = "paper"

@@ -8,7 +8,8 @@ import pytest
 
 from kit.compared import SERIES, ending, figures, guest, run_document
 from vmdedup.report.compare.figures import Figures
-from vmdedup.report.compare.reason import Reason, find_reasons, named
+from vmdedup.report.compare.reason import Reason, named
+from vmdedup.report.compare.reasons import find_reasons
 
 
 def scenario(**changes: Any) -> dict[str, Any]:

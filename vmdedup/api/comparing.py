@@ -9,7 +9,8 @@ from typing import Any
 from vmdedup.errors import UsageError
 from vmdedup.report.compare.alignment import By
 from vmdedup.report.compare.document import compare
-from vmdedup.report.compare.figures import Figures, from_result, read_figures
+from vmdedup.report.compare.figures import Figures, from_result
+from vmdedup.report.compare.reading import read_figures
 from vmdedup.report.savings import draw_series, plot_series
 from vmdedup.result.run import Result
 

@@ -61,7 +61,7 @@ def compare(
     """Returns the exit status."""
     from vmdedup.errors import UsageError
     from vmdedup.report.compare.document import compare as compare_runs
-    from vmdedup.report.compare.figures import read_figures
+    from vmdedup.report.compare.reading import read_figures
 
     allowed = _allowed(fail_above, fail_on)
     percents = _percents(at)

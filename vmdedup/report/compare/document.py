@@ -8,7 +8,7 @@ from typing import Any, Final
 from vmdedup.report.compare.alignment import By, Moment, align, widest
 from vmdedup.report.compare.figures import Figures, number
 from vmdedup.report.compare.measures import COUNTERS, SIZES, Compared, compare_ends
-from vmdedup.report.compare.reason import find_reasons
+from vmdedup.report.compare.reasons import find_reasons
 from vmdedup.result.summary import MILESTONES
 
 SCHEMA_VERSION: Final = 1

@@ -1,8 +1,8 @@
-"""A reason why two runs differ, and all who look for one. Nothing is said that the data do not show."""
+"""A reason why two runs differ. Nothing is said that the data do not show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,15 +26,6 @@ class Reason:
 
 
 Finder = Callable[[Figures, Figures], Iterator[Reason]]
-
-
-def find_reasons(first: Figures, other: Figures) -> list[Reason]:
-    """Every reason that the data of two runs show; those with the most pages first, then as they were found."""
-    from vmdedup.report.compare import reasons_ksm, reasons_memory, reasons_run
-
-    finders: Sequence[Finder] = (*reasons_memory.FINDERS, *reasons_ksm.FINDERS, *reasons_run.FINDERS)
-    found = [reason for finder in finders for reason in finder(first, other)]
-    return sorted(found, key=lambda reason: -(reason.pages or 0))
 
 
 def each(first: Figures, other: Figures, one: Value | str, two: Value | str) -> str:
