@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -44,6 +45,7 @@ LEFT_OUT: Final = {
 EQUIVALENT: Final = Path(__file__).parent / "equivalent_mutants.toml"
 COPIED: Final = ("vmdedup", "tests", "benchmarks", "docs", "pyproject.toml", "README.md")
 OPTIONS: Final = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow and not kernel and not qemu"]
+OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # what is loaded once is no longer rewritten
 LIBRARIES: Final = ("numpy", "numba", "polars", "pytest", "hypothesis", "coverage")  # loaded once
 MOST_MEMORY: Final = 8 << 30  # bytes that a program made wrong may ask for
 SLOWER: Final = 10  # times as long as usual, and some seconds, is too long
@@ -96,18 +98,25 @@ class Timed:
 
 
 def in_a_child(work: Callable[[], int], seconds: float) -> int:
-    """Run something in a process of its own, in silence. Returns its exit status; -SIGALRM: it took too long."""
+    """Run something in a process of its own; what it prints goes to `log` in this folder.
+
+    Returns its exit status; -SIGALRM: it took too long.
+    """
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        quiet = os.open(os.devnull, os.O_RDWR)
-        for descriptor in range(3):
-            os.dup2(quiet, descriptor)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
         signal.setitimer(signal.ITIMER_REAL, seconds)
+        status = 3
         try:
-            os._exit(work())
+            status = work()
         except BaseException:
-            os._exit(3)
+            traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
@@ -132,7 +141,7 @@ def look(tree: Path, tests: Sequence[str]) -> Known:
         return status
 
     if status := in_a_child(work, 3600):
-        sys.exit(f"the tests of {', '.join(tests)} fail without any change (exit status {status}); run them first")
+        sys.exit(f"{(tree / 'log').read_text()[-2000:]}\ntests fail without any change (exit status {status})")
     known = json.loads(answer.read_text())
     lines = {path: {int(line): who for line, who in each.items()} for path, each in known["lines"].items()}
     return Known(known["seconds"], lines)
