@@ -18,7 +18,7 @@ from vmdedup.run import run as run_module
 from vmdedup.run.backend.emulator import Emulator
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.row import Row
-from vmdedup.run.run import run_scenario
+from vmdedup.run.run import COMPLETE, run_scenario
 from vmdedup.scenario.load import load_scenario
 from vmdedup.scenario.overrides import Overrides
 
@@ -113,3 +113,14 @@ def kill_guest(number: int) -> Callable[[Emulation], None]:
         os.kill(pid, signal.SIGKILL)
 
     return kill
+
+
+def check_that_the_second_died(result: Result) -> None:
+    """Of the three guests of SMALL, whose run went on without it and saved what was possible."""
+    assert result.run["ended"] == COMPLETE
+    assert [e["text"] for e in result.run["events"] if "SIGKILL" in e["text"]]
+    assert result.guests["state"].to_list() == ["running", "dead", "running"]
+    assert result.guests["allocated_pages"][1] == 0
+    last = result.series.row(-1, named=True)
+    assert last["guests"] == 2
+    assert last["saved_pages"] > 0.9 * last["possible_pages"] > 0

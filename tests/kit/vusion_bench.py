@@ -45,6 +45,11 @@ class Bench:
     def figure(self, name: str) -> int:
         return self.policy.counters()[name]
 
+    def close(self) -> None:
+        """All was sound to the end."""
+        self.policy.check()
+        self.host.close()
+
 
 def guarded(memory: Memory) -> np.ndarray:
     """Which pages of a guest are guarded, bool[pages]."""

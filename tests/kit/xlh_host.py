@@ -45,5 +45,8 @@ class XlhHost:
     def get(self, name: str) -> int:
         return self.policy.counters()[name]
 
+    def close(self) -> None:
+        self.host.close()
+
 
 Make = Callable[..., XlhHost]

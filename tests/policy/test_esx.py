@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from kit.making import maker_of
 from vmdedup.errors import InvariantError
 from vmdedup.host.layout import WRITABLE
 from vmdedup.host.memory import Host, Memory
@@ -57,21 +58,14 @@ class EsxHost:
         (frame,) = set(np.flatnonzero(self.policy._tables.frames["count"]).tolist()) - {ZERO_FRAME}
         return int(frame)
 
+    def close(self) -> None:
+        self.host.close()
+
 
 Make = Callable[..., EsxHost]
 
 
-@pytest.fixture
-def make() -> Iterator[Make]:
-    made: list[EsxHost] = []
-
-    def build(*arguments: int, **named: int) -> EsxHost:
-        made.append(EsxHost(*arguments, **named))
-        return made[-1]
-
-    yield build
-    for each in made:
-        each.host.close()
+make = maker_of(EsxHost)
 
 
 def test_what_is_planted_is_found(make: Make) -> None:

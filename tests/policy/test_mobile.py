@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from kit.making import maker_of
 from vmdedup.host.layout import (
     ANONYMOUS,
     BACKGROUND,
@@ -66,21 +67,14 @@ class SmallPhone:
     def done(self, operation: str) -> int:
         return self.policy.work.done[operation]
 
+    def close(self) -> None:
+        self.host.close()
+
 
 Make = Callable[[str], SmallPhone]
 
 
-@pytest.fixture
-def make() -> Iterator[Make]:
-    made: list[SmallPhone] = []
-
-    def build(name: str) -> SmallPhone:
-        made.append(SmallPhone(name))
-        return made[-1]
-
-    yield build
-    for phone in made:
-        phone.host.close()
+make = maker_of(SmallPhone)
 
 
 # What all of them do

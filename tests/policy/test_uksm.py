@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from kit.making import maker_of
 from kit.storers import race
 from vmdedup.errors import InvariantError
 from vmdedup.host.memory import Host, Memory
@@ -61,21 +62,14 @@ class UksmHost:
     def get(self, name: str) -> int:
         return self.policy.counters()[name]
 
+    def close(self) -> None:
+        self.host.close()
+
 
 Make = Callable[..., UksmHost]
 
 
-@pytest.fixture
-def make() -> Iterator[Make]:
-    made: list[UksmHost] = []
-
-    def build(*arguments: int) -> UksmHost:
-        made.append(UksmHost(*arguments))
-        return made[-1]
-
-    yield build
-    for each in made:
-        each.host.close()
+make = maker_of(UksmHost)
 
 
 def test_what_is_planted_is_found(make: Make) -> None:

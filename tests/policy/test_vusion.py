@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from kit.making import one_of
 from kit.vusion_bench import COMMON, GUESTS, IDEAL, PAGES, TWICE, ZEROS, Bench, contents, frame, guarded
 from vmdedup.errors import KnobError
 from vmdedup.host.layout import CTL_FRAMES, PRESENT
 from vmdedup.host.memory import Memory
 
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
-    yield made
-    made.policy.check()
-    made.host.close()
+bench = one_of(Bench)
 
 
 def test_on_idle_memory_it_saves_all_that_exact_sharing_can(bench: Bench) -> None:

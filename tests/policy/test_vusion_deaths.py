@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from kit.making import one_of
 from kit.vusion_bench import COMMON, GUESTS, IDEAL, PAGES, TWICE, ZEROS, Bench, contents, frame
 from vmdedup.host.absent import make_guarded
 from vmdedup.host.frames import alloc_frame, get_frame
@@ -18,13 +18,7 @@ from vmdedup.policy.sharing import was_accessed
 from vmdedup.policy.vusion.index import enter_frame, find_frame
 from vmdedup.policy.vusion.policy import Vusion
 
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
-    yield made
-    made.policy.check()
-    made.host.close()
+bench = one_of(Bench)
 
 
 # Death

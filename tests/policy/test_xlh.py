@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
+from kit.making import maker_of
 from kit.xlh_host import VARIANTS, Make, XlhHost
 from vmdedup.errors import InvariantError, KnobError
 from vmdedup.host.layout import CTL_HINTS, HINT_RING, WRITABLE
@@ -16,18 +15,7 @@ from vmdedup.policy.xlh import layout
 from vmdedup.policy.xlh.policy import Xlh
 from vmdedup.policy.xlh.stack import HintStack
 
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    made: list[XlhHost] = []
-
-    def build(**knobs: int) -> XlhHost:
-        made.append(XlhHost(**knobs))
-        return made[-1]
-
-    yield build
-    for each in made:
-        each.host.close()
+make = maker_of(XlhHost)
 
 
 # The stack

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
+from kit.making import maker_of
 from kit.xlh_host import VARIANTS, Make, XlhHost
 from vmdedup.host.layout import FRAME_SHIFT, WRITABLE
 from vmdedup.host.memory import Host, Memory
@@ -14,18 +13,7 @@ from vmdedup.policy.trial import try_policy
 from vmdedup.policy.xlh import layout
 from vmdedup.policy.xlh.policy import Xlh
 
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    made: list[XlhHost] = []
-
-    def build(**knobs: int) -> XlhHost:
-        made.append(XlhHost(**knobs))
-        return made[-1]
-
-    yield build
-    for each in made:
-        each.host.close()
+make = maker_of(XlhHost)
 
 
 def test_a_read_only_page_is_stored_to_without_a_copy(make: Make) -> None:

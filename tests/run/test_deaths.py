@@ -15,7 +15,7 @@ import pytest
 
 from kit.by_hand import Counting
 from kit.processes import descendants, running, until
-from kit.small_runs import SMALL, Acting, host_of, kill_guest, run, write
+from kit.small_runs import SMALL, Acting, check_that_the_second_died, host_of, kill_guest, run, write
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.row import Row
 from vmdedup.run.run import ALL_DEAD, COMPLETE, INTERRUPTED
@@ -45,13 +45,7 @@ def test_a_killed_guest_is_reported_and_the_run_goes_on(
 
     watcher = Acting(1, checked, monkeypatch)
     result = run(tmp_path, overrides=Overrides(clock=clock), watcher=watcher)
-    assert result.run["ended"] == COMPLETE
-    assert [e["text"] for e in result.run["events"] if "SIGKILL" in e["text"]]
-    assert result.guests["state"].to_list() == ["running", "dead", "running"]
-    assert result.guests["allocated_pages"][1] == 0
-    last = result.series.row(-1, named=True)
-    assert last["guests"] == 2
-    assert last["saved_pages"] > 0.9 * last["possible_pages"] > 0
+    check_that_the_second_died(result)
 
 
 def test_what_a_dead_guest_had_is_counted_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,7 +221,8 @@ def test_a_policy_that_breaks_down_fails_in_words(tmp_path: Path, capsys: pytest
     ("old", "new", "rule"),
     [
         ("self._scanned += looked", "self._scanned += looked + 1", "it looks at no more pages"),
-        ("self.host.release(mm)", "self._where[-1] = mm", None),
+        ("self.host.release(mm)", "self._where[-1] = mm", "a guest can leave, and another can come"),
+        ("pages - looked", "max(1, pages - looked)", None),
         ("before == digest", "__import__('random').random() < 0.5", "the same seed does the same"),
         ('            "full_scans": self._walk.rounds,\n', "", "counters and tunables are there"),
     ],

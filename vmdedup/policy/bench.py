@@ -79,6 +79,14 @@ class Bench:
         pairs = zip(self.guests, self.known, strict=True)
         return sum(int((memory.read_pages(pages) != rows).any(axis=1).sum()) for memory, rows in pairs)
 
+    def replace(self, number: int) -> None:
+        """A guest ends, and a new one comes, whose address space may be the old one's."""
+        old = self.guests.pop(number)
+        del self.known[number]
+        old.exit()
+        self.policy.exit(old.mm)
+        self._admit("new")
+
     def take_over(self, seed: int) -> None:
         """A new policy in the place of the old one, which was told nothing: as after it was killed."""
         self.host.recover()
