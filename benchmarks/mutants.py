@@ -44,8 +44,11 @@ LEFT_OUT: Final = {
 }
 EQUIVALENT: Final = Path(__file__).parent / "equivalent_mutants.toml"
 COPIED: Final = ("vmdedup", "tests", "benchmarks", "docs", "pyproject.toml", "README.md")
-OPTIONS: Final = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow and not kernel and not qemu"]
-OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # what is loaded once is no longer rewritten
+# What is loaded once is no longer rewritten: that is no news.
+OPTIONS: Final = [
+    *("-q", "-x", "-p", "no:cacheprovider", "-m", "not slow and not kernel and not qemu"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+]
 LIBRARIES: Final = ("numpy", "numba", "polars", "pytest", "hypothesis", "coverage")  # loaded once
 MOST_MEMORY: Final = 8 << 30  # bytes that a program made wrong may ask for
 SLOWER: Final = 10  # times as long as usual, and some seconds, is too long
