@@ -5,9 +5,10 @@
 
 A copy of the tree is made, and its tests run once, to see which tests run which line and how long each takes. Then one
 place at a time is changed (benchmarks/mutations.py), and the tests that run its line are run, quickest first, until one
-fails; a constant of a module has all tests. A test that takes ten times as long as usual has failed, too. Printed are
-the share of changes that a test noticed, and each that none did. Those that make no difference to what a program does
-are in benchmarks/equivalent_mutants.toml, with the reason; they count nowhere.
+fails; a constant of a module has all tests. --seconds limits how long they take together as a rule: slower ones are left
+out then. A test that takes ten times as long as usual has failed, too. Printed are the share of changes that a test
+noticed, and each that none did. Those that make no difference to what a program does are in
+benchmarks/equivalent_mutants.toml, with the reason; they count nowhere.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ import tempfile
 import time
 import tomllib
 import traceback
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,11 +67,13 @@ class Known:
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
 
-    def of(self, mutation: Mutation) -> list[str]:
-        """The tests that can notice a change, quickest first."""
+    def of(self, mutation: Mutation, most: float) -> list[str]:
+        """The tests that can notice a change, quickest first, as many as take so many seconds."""
         ran = self.lines.get(mutation.path, {})
         names = {name for line in mutation.lines for name in ran.get(line, ())} if mutation.inside else self.seconds
-        return sorted(names & self.seconds.keys(), key=lambda name: self.seconds[name])
+        tests = sorted(names & self.seconds.keys(), key=lambda name: self.seconds[name])
+        together = list(accumulate(self.seconds[name] for name in tests))
+        return tests[: max(1, bisect_right(together, most))]
 
 
 class Timed:
@@ -164,9 +169,9 @@ class Context:
         self.watching.switch_context(nodeid)
 
 
-def verdict(tree: Path, mutation: Mutation, known: Known) -> str:
-    """Change one place, run the tests that can notice it, and put it back."""
-    tests = known.of(mutation)
+def verdict(tree: Path, mutation: Mutation, known: Known, most: float) -> str:
+    """Change one place, run the tests that can notice it, and put it back. most: seconds that they take."""
+    tests = known.of(mutation, most)
     if not tests:
         return UNSEEN
     path = tree / mutation.path
@@ -248,6 +253,7 @@ def main() -> None:
     parser.add_argument("places", nargs="*", metavar="FILE", help=f"files or folders; without: {', '.join(PACKAGES)}")
     parser.add_argument("--sample", type=int, default=200, help="changes that are tried (200)")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (1)")
+    parser.add_argument("--seconds", type=float, default=120, help="of tests, for a change that none notices (120)")
     parser.add_argument("--tests", nargs="+", default=TESTS, metavar="TEST", help="those that should notice")
     parser.add_argument("--json", action="store_true", help="a JSON document")
     options = parser.parse_args()
@@ -260,7 +266,7 @@ def main() -> None:
         known = look(Path(folder), options.tests)
         for mutation in tried:
             equal = (mutation.path, mutation.source, mutation.before, mutation.after) in known_equal
-            outcomes.append((mutation, EQUAL if equal else verdict(Path(folder), mutation, known)))
+            outcomes.append((mutation, EQUAL if equal else verdict(Path(folder), mutation, known, options.seconds)))
             if outcomes[-1][1] in ALIVE:
                 print(f"{outcomes[-1][1]}: {mutation}", file=sys.stderr, flush=True)
         os.chdir("/")
