@@ -5,10 +5,10 @@
 
 A copy of the tree is made, and its tests run once, to see which tests run which line and how long each takes. Then one
 place at a time is changed (benchmarks/mutations.py), and the tests that run its line are run, quickest first, until one
-fails; a constant of a module has all tests. --seconds limits how long they take together as a rule: slower ones are left
-out then. A test that takes ten times as long as usual has failed, too. Printed are the share of changes that a test
-noticed, and each that none did. Those that make no difference to what a program does are in
-benchmarks/equivalent_mutants.toml, with the reason; they count nowhere.
+fails; a constant of a module has all tests. --seconds limits how long they take together: slower ones are left out. A
+test that takes ten times as long as usual has failed, too. Printed are the share of changes that a test noticed, and
+each that none did. Those that make no difference to what a program does are in benchmarks/equivalent_mutants.toml, with
+the reason; they count nowhere.
 """
 
 from __future__ import annotations
