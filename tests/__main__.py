@@ -34,6 +34,8 @@ CORE += ["tests/scenario/test_listing.py"]
 SHARED = ["pytest", "-q", "-n", str(min(4, len(os.sched_getaffinity(0)))), "--dist", "loadfile"]
 MACHINE = "kernel or qemu"
 POLICIES = "vmdedup/policy/*"
+WORKBENCH = "vmdedup/policy/difference_engine/workbench.py"  # is no policy: takes the time of single steps, compiled
+HELD = ["--omit", WORKBENCH, "--fail-under", "96"]
 REDUCED = ["-m", "not slow and not kernel"]
 # Each stage says for itself how kernels run, whatever the caller's environment has.
 COMPILED = {"NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": "0"}
@@ -77,7 +79,7 @@ def stages(fast: bool) -> list[Stage]:
         Stage("machine", [*PYTHON, "pytest", "-q", "-m", MACHINE]),
         Stage("python", [*PYTHON, *SHARED, *REDUCED, "--cov", "--cov-report=", "--cov-fail-under=0", *CORE], python),
         Stage("coverage", [*PYTHON, "coverage", "report", "--omit", POLICIES]),
-        Stage("policies", [*PYTHON, "coverage", "report", "--include", POLICIES, "--fail-under", "93"]),
+        Stage("policies", [*PYTHON, "coverage", "report", "--include", POLICIES, *HELD]),
         Stage("bounds", [*PYTHON, *SHARED, *REDUCED, *CORE], COMPILED | {"NUMBA_BOUNDSCHECK": "1"}),
     ]
 

@@ -114,6 +114,7 @@ def scenario_like_a_host_before_ksmtuned() -> Hypervisor:
     return host.add(4, memory="64MiB", workload="idle", disk={"kind": "generated", "mib": 64})
 
 
+@pytest.mark.compiled  # four guests that boot are too much work for Python mode
 def test_ksmtuned_starts_the_ksmd_of_a_host_and_speeds_it_up() -> None:
     result = scenario_like_a_host_before_ksmtuned().run("9s")
     assert result.series["ksmd_run"].to_list() == [0, 0] + [1] * 8
