@@ -159,9 +159,8 @@ PRINTERS = {
     "cli.say": "lines, documents, progress",
     "cli.streams": "the streams themselves",
     "report.console": "rendered reports",
-    "live.watchers.guardian": "a script without the package; says its own words only",
-    "live.watchers.keeper": "a script without the package; says its own words only",
-    "live.watchers.orphans": "a watcher that outlives the command; spells out what it says",
+    "live.guardian.program": "a script without the package; says its own words only",
+    "live.guests.away": "outlives the command; spells out what it says",
 }
 # Who writes files otherwise than through `outputs`, and why no file of a user's can be lost by it.
 WRITERS = {

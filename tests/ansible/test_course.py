@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from kit.processes import until
 from vmdedup.errors import EnvironmentLacksError, VmdedupError
+from vmdedup.live.guardian.program import marked_processes
+from vmdedup.live.guests import away
 from vmdedup.live.provision import course, playbook
 from vmdedup.live.provision.course import Report, Wishes, document, provision
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
-from vmdedup.live.watchers.orphans import marked_processes
 
 # Says what ansible-playbook would say. `behave` beside it holds, by playbook: "fail", "hang", "change", "crash".
 PROGRAM = """#!{python}
@@ -73,7 +75,7 @@ def behave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guest: subprocess.Po
     monkeypatch.setattr(course, "require_root", lambda: None)
     monkeypatch.setattr(course, "require", lambda name, build: None)
     monkeypatch.setattr(course, "choose", lambda wanted, images, note: "tcg")
-    monkeypatch.setattr(course, "KsmSession", lambda wait: nullcontext())
+    monkeypatch.setattr(course, "KsmSession", lambda wait, guardian: nullcontext())
     monkeypatch.setattr(course, "qemu_pid", lambda domain: guest.pid)
 
     def write(**how: str) -> Path:
@@ -114,7 +116,7 @@ def test_everything_is_played_in_order(behave: Behave) -> None:
 
 def test_guests_do_not_outlive_a_run(behave: Behave, guest: subprocess.Popen[bytes]) -> None:
     run(behave())
-    assert guest.wait(10) == -9, "teardown did nothing here, so the keeper had to"
+    assert guest.wait(10) == -9, "teardown did nothing here, so the guardian had to"
 
 
 def test_a_second_provisioning_that_changes_nothing_is_fine(behave: Behave) -> None:
@@ -157,7 +159,7 @@ def test_a_teardown_that_fails_says_what_removes_the_guests(behave: Behave, monk
     def refuse(domains: Sequence[str]) -> None:
         raise EnvironmentLacksError("libvirtd is not running")
 
-    monkeypatch.setattr(course, "take_away", refuse)
+    monkeypatch.setattr(away, "take_away", refuse)
     folder = behave(measure="fail", teardown="fail")
     with pytest.raises(VmdedupError, match=r"measure : Do it.*; and guests may be left .*live remove vmdedup-s-a"):
         run(folder)
@@ -191,38 +193,55 @@ def test_what_a_run_has_started_goes_with_it(behave: Behave, tmp_path: Path) -> 
 
 
 OWNER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
-from vmdedup.live.watchers.orphans import Watch
-with Watch(sys.argv[1], Path(sys.argv[2]), []):
-    print("watched", flush=True)
-    sys.stdin.read()
+from vmdedup.live.guardian.guardian import Guardian
+with Guardian() as guardian:
+    folder = guardian.folder("vmdedup-test-")
+    with guardian.in_charge_of(sys.argv[1], "REMEDY", ["/bin/sh", "-c", sys.argv[2]]):
+        print(folder, flush=True)
+        sys.stdin.readline()
+    print("left", flush=True)
+    sys.stdin.readline()
 """
 
 
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_a_killed_run_has_started_goes_too(tmp_path: Path, killed: bool) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    ansible = playbook.Ansible(folder, "/bin/true", tmp_path / "log")
-    command = [sys.executable, "-c", OWNER, ansible.word, str(folder)]
+    ansible = playbook.Ansible(tmp_path, "/bin/true", tmp_path / "log")
+    taken = tmp_path / "taken"
+    command = [sys.executable, "-c", OWNER, ansible.word, f"touch {taken}; exit 3"]
     with (
         subprocess.Popen(["sleep", "60"], env=ansible.environment(), start_new_session=True) as started,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as owner,
     ):
+        assert owner.stdin is not None
         assert owner.stdout is not None
-        assert owner.stdout.readline() == b"watched\n"
+        folder = Path(owner.stdout.readline().decode().strip())
+        assert folder.is_dir()
         if killed:
             owner.kill()
             assert started.wait(30) == -9
-            deadline = time.monotonic() + 30
-            while folder.exists():
-                assert time.monotonic() < deadline
-        owner.communicate()
-        assert folder.exists() == (not killed)
+        else:
+            owner.stdin.write(b"\n")
+            owner.stdin.flush()
+            assert owner.stdout.readline() == b"left\n"
+        _, said = owner.communicate()
+        until(lambda: not folder.exists())
+        assert taken.exists() == killed
+        assert said.decode() == ("vmdedup: REMEDY\n" if killed else "")
         if not killed:
             assert started.poll() is None
             started.kill()
+
+
+def test_domains_are_taken_away_by_a_program_of_ours() -> None:
+    """Where libvirt is not there it says so, in a line; names that it does not know need nothing."""
+    done = subprocess.run(away.command(["vmdedup-t-no-such-guest"]), capture_output=True, text=True)
+    assert done.stdout == ""
+    assert (done.returncode == 0) == (done.stderr == "")
+    assert done.stderr.count("\n") <= 1
+    assert "vmdedup live remove a b" in away.remedy(["a", "b"])
 
 
 def test_no_ansible_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ COMMANDS = {
 # What takes guests, a network or minutes: its own tests kill it.
 ELSEWHERE = {
     "image build": "image/test_boot.py: takes a network and minutes",
-    "live run": "live/test_guests_kept.py, live/test_guardian.py: boots guests",
+    "live run": "live/test_guardian.py, live/test_guardian_owner.py: boots guests",
     "live measure-plan": "ansible/test_live.py: measures what Ansible has provisioned",
     "live verify": "live/test_guests_comparison.py: boots guests",
 }

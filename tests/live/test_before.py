@@ -16,8 +16,8 @@ from kit.processes import wait_for_death
 from kit.tunables import BEFORE, CHANGED, tunables
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live.ksm import before
-from vmdedup.live.ksm.before import Record, left, settle
+from vmdedup.live.guardian import before
+from vmdedup.live.guardian.before import Record, left, settle
 from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.ours import folder
 
@@ -26,22 +26,22 @@ import os, sys, time
 from pathlib import Path
 from vmdedup.ours import folder
 folder.runtime = lambda: Path(sys.argv[1])
-from vmdedup.live.ksm.before import Record
-from vmdedup.live.watchers.kept import Kept
+from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.ksm.lock import KsmLock
-from vmdedup.live.ksm.session import Guardian
+from vmdedup.live.ksm.order import restoring
 from vmdedup.live.ksm.sysfs import KsmFiles
 knobs = Path(sys.argv[2])
 lock = KsmLock()
-record = Record()
-guardian = Guardian(KsmFiles(knobs), lock.descriptor, record)
-for knob, value in eval(sys.argv[3]).items():
-    (knobs / knob).write_text(value)
-kept = Kept()
-huge = knobs.parent / "enabled"
-kept.write(huge, "never", "madvise")
-made = kept.folder("vmdedup-test-")
-print(guardian._watcher.process.pid, kept._watcher.process.pid, made, flush=True)
+guardian = Guardian()
+with guardian.tunables(knobs, *restoring(KsmFiles(knobs).save()), lock.descriptor):
+    for knob, value in eval(sys.argv[3]).items():
+        (knobs / knob).write_text(value)
+    huge = knobs.parent / "enabled"
+    guardian.write(huge, "never", "madvise")
+    made = guardian.folder("vmdedup-test-")
+    print(guardian.pid, made, flush=True)
+    sys.stdin.readline()
+print("restored", flush=True)
 time.sleep(60)
 """
 
@@ -70,14 +70,14 @@ def values(knobs: Path) -> dict[str, str]:
 
 
 class Session:
-    """A process that has changed everything, with its guardian and its keeper."""
+    """A process that has changed everything, with its guardian."""
 
     def __init__(self, runtime: Path, knobs: Path) -> None:
         command = [sys.executable, "-c", OWNER, str(runtime), str(knobs), repr(CHANGED)]
-        self.owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.owner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.owner.stdout is not None
-        guardian, keeper, made = self.owner.stdout.readline().split()
-        self.guardian, self.keeper, self.made = int(guardian), int(keeper), Path(made)
+        guardian, made = self.owner.stdout.readline().split()
+        self.guardian, self.made = int(guardian), Path(made)
 
     def kill(self, *pids: int) -> None:
         """Kill the owner and these at once: none of them acts any more."""
@@ -86,15 +86,15 @@ class Session:
         for pid in (self.owner.pid, *pids):
             os.kill(pid, signal.SIGKILL)
         self.end()
-        for pid in (self.guardian, self.keeper):
-            wait_for_death(pid)
+        wait_for_death(self.guardian)
 
     def end(self) -> None:
         """Kill the owner, if it lives."""
         self.owner.kill()
         self.owner.wait()
-        assert self.owner.stdout is not None
-        self.owner.stdout.close()
+        for pipe in (self.owner.stdin, self.owner.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
 @pytest.fixture
@@ -106,10 +106,10 @@ def session(runtime: Path, knobs: Path) -> Iterator[Session]:
 
 def test_who_comes_next_puts_everything_back(session: Session, runtime: Path, knobs: Path) -> None:
     assert [lock.path for lock in left()] == [], "what is held is not left"
-    session.kill(session.guardian, session.keeper)
+    session.kill(session.guardian)
     assert values(knobs) == BEFORE | CHANGED
     assert session.made.is_dir()
-    assert len(list(left())) == 2
+    assert len(list(left())) == 1
     told = settle()
     assert values(knobs) == BEFORE
     assert (knobs.parent / "enabled").read_text() == "madvise"
@@ -140,14 +140,14 @@ def test_the_lock_is_free_only_when_the_tunables_are_back(session: Session, runt
 def test_tunables_of_another_boot_have_gone_with_it(
     session: Session, knobs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session.kill(session.guardian, session.keeper)
+    session.kill(session.guardian)
     monkeypatch.setattr(before, "boot", lambda: "another")
     assert settle() == [f"{session.made} is removed"]
     assert values(knobs) == BEFORE | CHANGED
 
 
 def test_what_cannot_be_put_back_is_told_each_time(session: Session, runtime: Path, knobs: Path) -> None:
-    session.kill(session.guardian, session.keeper)
+    session.kill(session.guardian)
     (knobs / "sleep_millisecs").unlink()
     (knobs / "sleep_millisecs").mkdir()
     for _ in range(2):
@@ -171,7 +171,7 @@ def test_restore_by_hand(
     session: Session, knobs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    session.kill(session.guardian, session.keeper)
+    session.kill(session.guardian)
     assert run_command(["live", "restore"]) == 0
     assert f"tunables in {knobs} are as before" in capsys.readouterr().out
     assert values(knobs) == BEFORE
@@ -179,12 +179,35 @@ def test_restore_by_hand(
     assert capsys.readouterr().out == "nothing is left to put back\n"
 
 
+def test_tunables_that_are_back_are_not_put_back_by_who_comes_next(session: Session, knobs: Path) -> None:
+    """The session was over, the run was not, when all were killed; somebody has set them since."""
+    assert session.owner.stdin is not None
+    assert session.owner.stdout is not None
+    session.owner.stdin.close()
+    assert session.owner.stdout.readline() == "restored\n"
+    assert values(knobs) == BEFORE
+    session.kill(session.guardian)
+    (knobs / "pages_to_scan").write_text("99")
+    assert settle() == [f"{knobs.parent / 'enabled'} is madvise again", f"{session.made} is removed"]
+    assert (knobs / "pages_to_scan").read_text() == "99"
+
+
+def test_an_order_that_is_not_known_is_no_order(runtime: Path) -> None:
+    """Of another version's: nothing is done, and the record stays."""
+    record = Record()
+    record.add(["ksm", "/no/such", {}])
+    record.close()
+    with pytest.raises(EnvironmentLacksError, match="'ksm' is no order that this vmdedup knows"):
+        settle()
+    assert record.path.exists()
+
+
 KERNEL = """
 import sys, time
 from vmdedup.live.ksm.session import KsmSession
 session = KsmSession(wait=120)
 session.start_state()
-print(session._guardian._watcher.process.pid, flush=True)
+print(session.guardian.pid, flush=True)
 time.sleep(60)
 """
 

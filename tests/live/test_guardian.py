@@ -1,11 +1,13 @@
-"""The guardian on a folder of plain files: what it restores, in which order, and after which deaths."""
+"""The guardian and tunables, on a folder of plain files: what it puts back, in which order, and after which deaths."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,31 +15,49 @@ import pytest
 from kit.processes import wait_for_death
 from kit.tunables import BEFORE, CHANGED
 from vmdedup.errors import VmdedupError
+from vmdedup.live.guardian import program
+from vmdedup.live.guardian.before import settle
+from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.ksm.order import restoring
-from vmdedup.live.ksm.session import Guardian
 from vmdedup.live.ksm.sysfs import KsmFiles
-from vmdedup.live.watchers import guardian
+from vmdedup.ours import folder as folders
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from vmdedup.live.ksm.session import Guardian
+from vmdedup.live.guardian.guardian import Guardian
+from vmdedup.live.guardian import program
+from vmdedup.live.guardian.before import settle
+from vmdedup.live.guardian.guardian import Guardian
+from vmdedup.live.ksm.order import restoring
 from vmdedup.live.ksm.sysfs import KsmFiles
-keeper = Guardian(KsmFiles(Path(sys.argv[1])), 0)
-for knob, value in eval(sys.argv[2]).items():
-    Path(sys.argv[1], knob).write_text(value)
-print(keeper._watcher.process.pid, flush=True)
-time.sleep(60)
+root = Path(sys.argv[1])
+guardian = Guardian()
+with guardian.tunables(root, *restoring(KsmFiles(root).save()), 0):
+    for knob, value in eval(sys.argv[2]).items():
+        (root / knob).write_text(value)
+    print(guardian.pid, flush=True)
+    time.sleep(60)
 """
+
+
+@pytest.fixture(autouse=True)
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this process's records are: what a test leaves on purpose is not for the next run to put back."""
+    path = folders.private(tmp_path / "records")
+    monkeypatch.setattr(folders, "runtime", lambda: path)
+    return path
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "ksm"
+    path.mkdir()
     for knob, value in BEFORE.items():
-        (tmp_path / knob).write_text(value)
-    (tmp_path / "pages_shared").write_text("0")
-    (tmp_path / "pages_shared").chmod(0o444)
-    return tmp_path
+        (path / knob).write_text(value)
+    (path / "pages_shared").write_text("0")
+    (path / "pages_shared").chmod(0o444)
+    return path
 
 
 def values(folder: Path) -> dict[str, str]:
@@ -47,6 +67,10 @@ def values(folder: Path) -> dict[str, str]:
 def change(folder: Path) -> None:
     for knob, value in CHANGED.items():
         (folder / knob).write_text(value)
+
+
+def guarded(guardian: Guardian, folder: Path) -> AbstractContextManager[None]:
+    return guardian.tunables(folder, *restoring(KsmFiles(folder).save()), 0)
 
 
 @pytest.fixture
@@ -63,10 +87,10 @@ def test_save_takes_tunables_only(folder: Path) -> None:
 
 
 def test_close_restores(folder: Path) -> None:
-    keeper = Guardian(KsmFiles(folder), 0)
-    change(folder)
-    keeper.close()
-    assert values(folder) == BEFORE
+    with Guardian() as guardian:
+        with guarded(guardian, folder):
+            change(folder)
+        assert values(folder) == BEFORE, "at once, although the guardian has other work"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
@@ -83,18 +107,29 @@ def test_restores_when_the_owner_dies(folder: Path, owner: subprocess.Popen[str]
 
 
 def test_close_restores_although_the_guardian_was_killed(folder: Path) -> None:
-    keeper = Guardian(KsmFiles(folder), 0)
-    change(folder)
-    keeper._watcher.process.kill()
-    keeper.close()
-    assert values(folder) == BEFORE
+    with Guardian() as guardian:
+        with guarded(guardian, folder):
+            change(folder)
+            os.kill(guardian.pid, signal.SIGKILL)
+        assert values(folder) == BEFORE
+
+
+def orphaned(*messages: list[object]) -> subprocess.CompletedProcess[bytes]:
+    """Run the program with these orders of an owner that is gone before it hears an answer."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for message in messages:
+        ours.send(json.dumps(message).encode())
+    ours.close()
+    watch = os.pidfd_open(os.getpid())
+    command = [sys.executable, "-I", "-S", program.__file__, str(watch)]
+    done = subprocess.run(command, pass_fds=(watch,), stdin=theirs, capture_output=True, timeout=50)
+    os.close(watch)
+    theirs.close()
+    return done
 
 
 def test_an_owner_that_dies_at_once_changes_nothing() -> None:
-    watch = os.pidfd_open(os.getpid())
-    command = [sys.executable, "-I", "-S", guardian.__file__, str(watch)]
-    done = subprocess.run(command, pass_fds=(watch,), stdin=subprocess.DEVNULL, capture_output=True)
-    os.close(watch)
+    done = orphaned()
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
@@ -102,22 +137,23 @@ def test_an_owner_that_dies_before_it_hears_of_the_guardian_is_restored(folder: 
     change(folder)
     record = tmp_path / "record"
     record.write_text("")
-    read, write = os.pipe()
-    os.close(read)
-    watch = os.pidfd_open(os.getpid())
-    command = [sys.executable, "-I", "-S", guardian.__file__, str(watch)]
-    line = json.dumps([str(folder), *restoring(BEFORE), str(record)]).encode()
-    done = subprocess.run(command, pass_fds=(watch,), input=line, stdout=write, stderr=subprocess.PIPE, timeout=50)
-    os.close(watch)
-    os.close(write)
+    done = orphaned(["record", str(record)], ["set", str(folder), *restoring(BEFORE)])
     assert (done.returncode, done.stderr, values(folder)) == (0, b"", BEFORE)
     assert not record.exists()
 
 
+def test_a_guardian_that_does_not_start_changes_nothing(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
+    monkeypatch.setattr(program, "__file__", "/dev/null")
+    with pytest.raises(VmdedupError, match="did not start; nothing was changed"):
+        Guardian()
+    assert settle() == []
+    assert not list(records.iterdir())
+
+
 def test_order_of_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[str, str]] = []
-    monkeypatch.setattr(guardian, "_write", lambda _root, knob, value: written.append((knob, value)))
-    assert guardian.restore(str(folder), *restoring(BEFORE | {"advisor_mode": "scan-time"})) == []
+    monkeypatch.setattr(program, "_write", lambda _root, knob, value: written.append((knob, value)))
+    assert program.set_back(str(folder), *restoring(BEFORE | {"advisor_mode": "scan-time"})) == []
     assert written[:4] == [
         ("advisor_mode", "none"),
         ("run", "0"),
@@ -132,7 +168,7 @@ def test_what_fails_is_told_and_the_rest_restored(folder: Path) -> None:
     change(folder)
     (folder / "sleep_millisecs").unlink()
     (folder / "sleep_millisecs").mkdir()
-    assert guardian.restore(str(folder), *restoring(BEFORE)) == ["sleep_millisecs=20: EISDIR"]
+    assert program.set_back(str(folder), *restoring(BEFORE)) == ["sleep_millisecs=20: EISDIR"]
     assert (folder / "pages_to_scan").read_text() == "123"
 
 
@@ -145,8 +181,8 @@ def test_busy_pages_are_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch
             if len(tries) < 3:
                 raise OSError(16, "busy")
 
-    monkeypatch.setattr(guardian, "_write", write)
-    assert guardian.restore(str(folder), *restoring(BEFORE)) == []
+    monkeypatch.setattr(program, "_write", write)
+    assert program.set_back(str(folder), *restoring(BEFORE)) == []
     assert len(tries) == 3
 
 
@@ -155,14 +191,46 @@ def test_patience_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if knob == "max_page_sharing":
             raise OSError(16, "busy")
 
-    monkeypatch.setattr(guardian, "_write", write)
-    assert guardian.restore(str(folder), *restoring(BEFORE), patience=0) == ["max_page_sharing=256: EBUSY"]
+    monkeypatch.setattr(program, "_write", write)
+    assert program.set_back(str(folder), *restoring(BEFORE), patience=0) == ["max_page_sharing=256: EBUSY"]
 
 
-def test_a_failed_restore_is_an_error(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    keeper = Guardian(KsmFiles(folder), 0)
+def test_a_failed_restore_is_an_error(folder: Path, records: Path) -> None:
+    """And the record stays: whoever comes next tries again."""
+    with Guardian() as guardian:
+        session = guarded(guardian, folder)
+        session.__enter__()
+        (folder / "sleep_millisecs").unlink()
+        (folder / "sleep_millisecs").mkdir()
+        with pytest.raises(VmdedupError, match="could not be restored: sleep_millisecs=20: EISDIR"):
+            session.__exit__(None, None, None)
+    assert len(list(records.iterdir())) == 1
+
+
+def test_a_failed_restore_of_a_dead_owner_is_told(folder: Path) -> None:
     (folder / "sleep_millisecs").unlink()
     (folder / "sleep_millisecs").mkdir()
-    with pytest.raises(VmdedupError, match="could not be restored"):
-        keeper.close()
-    assert "sleep_millisecs=20: EISDIR" in capfd.readouterr().err
+    done = orphaned(["set", str(folder), *restoring(BEFORE)])
+    assert (done.returncode, done.stderr) == (1, b"vmdedup: sleep_millisecs=20: EISDIR\n")
+
+
+def test_what_was_put_back_early_is_not_put_back_again(folder: Path) -> None:
+    """Not by the guardian in the end, and not by who comes next if all are killed."""
+    with Guardian() as guardian:
+        with guarded(guardian, folder):
+            change(folder)
+        change(folder)
+        os.kill(guardian.pid, signal.SIGKILL)
+    assert values(folder) == BEFORE | CHANGED
+
+
+def test_processes_end_before_tunables_come_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that lives on would have all its memory unmerged."""
+    with subprocess.Popen(["sleep", "60"]) as guest:
+        charge = program.Charge()
+        charge.take(["set", str(folder), *restoring(BEFORE)])
+        charge.take(["end", guest.pid])
+        lived: list[bool] = []
+        monkeypatch.setattr(program, "_write", lambda *_: lived.append(guest.poll() is None))
+        assert charge.settle() == []
+        assert lived == [False] * len(lived) != []

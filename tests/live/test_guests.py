@@ -14,6 +14,7 @@ import pytest
 
 from kit.private_libvirt import PrivateLibvirt, why_not
 from vmdedup.image.store import Image, require
+from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.guests.connection import Connection
 from vmdedup.live.guests.fleet import Fleet, Order
 from vmdedup.live.guests.removal import list_ours
@@ -21,7 +22,6 @@ from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.memory.guest import mergeable_mappings
 from vmdedup.live.memory.huge import HUGE_PAGES
-from vmdedup.live.watchers.kept import Kept
 from vmdedup.result.run import open_result
 from vmdedup.result.tables import records
 
@@ -256,8 +256,8 @@ def test_the_daemon_is_killed_in_the_middle(daemon: PrivateLibvirt, tmp_path: Pa
 
 
 def test_memory_that_is_not_to_be_merged(daemon: PrivateLibvirt, image: Image) -> None:
-    with Kept() as kept, Connection(daemon.uri) as connection:
-        fleet = Fleet(connection, kept, "test")
+    with Guardian() as guardian, Connection(daemon.uri) as connection:
+        fleet = Fleet(connection, guardian, "test")
         try:
             guest = fleet.start(Order("vm", "vmdedup-testone-vm", image, 128, sharing=False))
             assert fleet.pids == {}

@@ -19,9 +19,9 @@ from kit.bait import BAIT, COMMAND, PLANTED
 from kit.processes import descendants, until
 from kit.small_runs import write
 from vmdedup.errors import EnvironmentLacksError
+from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.guests.overlay import make_overlay
 from vmdedup.live.ksm.lock import KsmLock, lock_path
-from vmdedup.live.watchers.kept import Kept
 from vmdedup.ours import file, folder
 from vmdedup.ours.lock import Lock
 from vmdedup.ours.passing import Passing
@@ -182,8 +182,8 @@ def test_a_guest_s_disk_cannot_be_reached(public: Path) -> None:
     secret.chmod(0o600)
     base = public / "base.raw"
     base.write_bytes(bytes(1 << 20))
-    with Kept() as kept:
-        overlay = make_overlay(base, kept.folder("vmdedup-live-") / "vmdedup-a.qcow2")
+    with Guardian() as guardian:
+        overlay = make_overlay(base, guardian.folder("vmdedup-live-") / "vmdedup-a.qcow2")
         for script in (
             'cat "$1" > /dev/null',
             'printf x >> "$1"',
@@ -205,8 +205,8 @@ def test_qemu_s_user_can_reach_its_disk(public: Path) -> None:
         pytest.skip("qemu-img is missing: apt install qemu-utils")
     base = public / "base.raw"
     base.write_bytes(bytes(1 << 20))
-    with Kept() as kept:
-        run = kept.folder("vmdedup-live-")
+    with Guardian() as guardian:
+        run = guardian.folder("vmdedup-live-")
         mine, other = (run / f"vmdedup-{name}.qcow2" for name in "ab")
         make_overlay(base, mine, (NOBODY, NOBODY))
         make_overlay(base, other)
@@ -217,8 +217,8 @@ def test_qemu_s_user_can_reach_its_disk(public: Path) -> None:
 
 def test_what_a_run_writes_down_is_for_root(public: Path) -> None:
     """Plans and inventories, with ports and keys' places, lie in a folder that QEMU's user can pass through."""
-    with Kept() as kept:
-        run = kept.folder("vmdedup-")
+    with Guardian() as guardian:
+        run = guardian.folder("vmdedup-")
         file.write(run / "plan.json", "{}")
         assert not manages('cat "$1"', run / "plan.json")
 

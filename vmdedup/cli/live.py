@@ -255,8 +255,8 @@ def restore(as_json: _Json = False) -> int:
       vmdedup live restore
     The next run does so by itself; where nothing is left, nothing is done.
     """
+    from vmdedup.live.guardian.before import settle
     from vmdedup.live.ksm.alone import require_root
-    from vmdedup.live.ksm.before import settle
     from vmdedup.live.ksm.lock import KsmLock
 
     require_root()

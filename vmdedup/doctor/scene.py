@@ -10,7 +10,7 @@ from typing import Final
 from vmdedup.doctor.machine import Machine
 from vmdedup.doctor.processes import Process, Vma, memory_map, read_processes
 from vmdedup.errors import UsageError
-from vmdedup.live.ksm.before import SUFFIX
+from vmdedup.live.guardian.before import SUFFIX
 from vmdedup.live.ksm.lock import NAME
 
 KSM: Final = "/sys/kernel/mm/ksm"

@@ -1,55 +1,57 @@
-"""Processes that put right what this one leaves, however it ends: one launcher of all of them.
+"""A process that puts right what this one leaves, however it ends: how it is started and spoken to.
 
-owner ──stdin: what is to be done──► watcher       a session of its own: no signal to the owner's group reaches it
-owner ◄──stdout: its answers── watcher             end of stdin, or the owner's death: it does it, and exits
+owner ──messages, descriptors with them──► watcher       a session of its own: no signal to the owner's group reaches it
+owner ◄──────────── answers ────────────── watcher       end of the socket, or the owner's death: it does it, and exits
 """
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
 from vmdedup.ours import child
 
+_LARGEST = 1 << 17  # of a message
+
 
 class Watcher:
     """The owner's end."""
 
-    def __init__(self, script: str, *arguments: str, keep: Sequence[int] = (), bare: bool = True) -> None:
-        """Start a script of ours; its arguments are the owner's pidfd, then these. keep: descriptors it shall hold.
-
-        bare: it needs the standard library only.
-        """
+    def __init__(self, script: str) -> None:
+        """Start a script of ours with the standard library only: standard input is a socket, its argument our pidfd."""
         owner = os.pidfd_open(os.getpid())
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self.process = child.start(
-                child.python_script(script, str(owner), *arguments, bare=bare),
-                pass_fds=(owner, *keep),
-                stdin=child.PIPE,
-                stdout=child.PIPE,
+                child.python_script(script, str(owner)),
+                pass_fds=(owner,),
+                stdin=theirs,
+                stdout=child.DEVNULL,
                 start_new_session=True,
                 cwd="/",
-                bufsize=0,
             )
+        except BaseException:
+            self._socket.close()
+            raise
         finally:
             os.close(owner)
+            theirs.close()
 
-    def tell(self, line: bytes) -> None:
-        """Say something. Nothing is done if somebody has killed it; end() tells."""
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(line)
+    def tell(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Say something. Nothing is done if somebody has killed it: hear() and end() tell."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(self._socket, [message], list(descriptors))
 
-    def hear(self, most: int) -> bytes:
+    def hear(self) -> bytes:
         """What it answers; nothing if it has ended."""
-        assert self.process.stdout is not None
-        answer: bytes = self.process.stdout.read(most) or b""
-        return answer
+        try:
+            return self._socket.recv(_LARGEST)
+        except ConnectionResetError:
+            return b""
 
     def end(self) -> int:
-        """Close its standard input, and wait. Returns its exit status, negative if somebody killed it."""
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
+        """Close the socket, and wait. Returns its exit status, negative if somebody killed it."""
+        self._socket.close()
         return int(self.process.wait())

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from vmdedup.errors import GuestError
 from vmdedup.image.store import Image
+from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.guests.connection import Connection
 from vmdedup.live.guests.domain import DomainSpec
 from vmdedup.live.guests.guest import Guest
 from vmdedup.live.guests.marks import PREFIX, mark_of_this_process
 from vmdedup.live.guests.overlay import make_overlay
-from vmdedup.live.watchers.kept import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Order:
 class Fleet:
     """Guests in the order of their starts, which is that of ksmd's list. stop() ends them all."""
 
-    def __init__(self, connection: Connection, kept: Kept, run: str) -> None:
-        """kept: ends the guests and removes their folder if this process cannot. run: the word in their metadata."""
+    def __init__(self, connection: Connection, guardian: Guardian, run: str) -> None:
+        """guardian: ends guests and removes their folder if this process cannot. run: the word in their metadata."""
         self.guests: dict[str, Guest] = {}
-        self.folder = kept.folder("vmdedup-live-")
+        self.folder = guardian.folder("vmdedup-live-")
         self._ready_lines: dict[str, str] = {}
-        self._connection, self._kept, self._run = connection, kept, run
+        self._connection, self._guardian, self._run = connection, guardian, run
 
     def start(self, order: Order) -> Guest:
         """Start one guest; its memory is on ksmd's list when this returns. GuestError, EnvironmentLacksError."""
@@ -64,7 +64,7 @@ class Fleet:
         )
         guest = Guest(self._connection, spec)
         self.guests[order.name] = guest
-        self._kept.end(guest.pid)
+        self._guardian.end(guest.pid)
         self._ready_lines[order.name] = order.line or f"{image.ready} {order.name}"
         return guest
 
@@ -98,7 +98,7 @@ class Fleet:
             except GuestError as error:
                 failures.append(str(error))
             else:
-                self._kept.spare(guest.pid)
+                self._guardian.spare(guest.pid)
         if failures:
             raise GuestError("; ".join(failures))
 

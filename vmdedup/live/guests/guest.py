@@ -11,11 +11,11 @@ from typing import Any
 
 from vmdedup.dump.domain import process_of
 from vmdedup.errors import GuestError
+from vmdedup.live.guardian.program import has_ended
 from vmdedup.live.guests import binding
 from vmdedup.live.guests.connection import Connection
 from vmdedup.live.guests.domain import DomainSpec, to_xml
 from vmdedup.live.guests.marks import read_mark
-from vmdedup.live.watchers.keeper import has_ended
 
 _AUTODESTROY = 2  # VIR_DOMAIN_START_AUTODESTROY: the daemon ends the guest when our connection ends
 _POLL = 0.05  # seconds between two looks at a console

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmdedup.live.watchers.kept import Kept
+from vmdedup.live.guardian.guardian import Guardian
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def without_huge_pages(kept: Kept, path: Path = HUGE_PAGES) -> None:
-    """Have the kernel make no more huge pages until `kept` ends, whatever programs advise. Those there are stay.
+def without_huge_pages(guardian: Guardian, path: Path = HUGE_PAGES) -> None:
+    """Have the kernel make no more huge pages until the guardian has done its work, whatever programs advise.
 
-    khugepaged stops, too. Nothing is done where a kernel has no huge pages.
+    Those there are stay. khugepaged stops, too. Nothing is done where a kernel has no huge pages.
     """
     if not path.exists():
         return
     text = path.read_text()
     before = text.partition("[")[2].partition("]")[0] or text.strip()
     if before != "never":
-        kept.write(path, "never", before)
+        guardian.write(path, "never", before)

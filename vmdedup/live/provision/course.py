@@ -2,8 +2,8 @@
 
     prepare, images │ lock on KSM, guardian of its tunables │ guests, workload │ measure, collect │ teardown
 
-Whatever happens after the lock is taken, teardown is played. If this process is killed, the watch ends what Ansible has
-started and takes the guests away, the keeper removes the folder, and the guardian puts the tunables back.
+Whatever happens after the lock is taken, teardown is played. If this process is killed, the guardian ends what Ansible
+has started, puts the tunables back, takes the guests away and removes the folder.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 
 from vmdedup.errors import VmdedupError
 from vmdedup.image.store import built
+from vmdedup.live.guardian.guardian import Guardian
+from vmdedup.live.guests import away
 from vmdedup.live.guests.accel import choose
 from vmdedup.live.guests.guest import qemu_pid
 from vmdedup.live.guests.marks import start_time
@@ -28,8 +30,6 @@ from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.inventory import inventory, save_inventory
 from vmdedup.live.provision.plan import STOP, RunPlan
 from vmdedup.live.provision.playbook import Ansible, Heard, find_ansible
-from vmdedup.live.watchers.kept import Kept
-from vmdedup.live.watchers.orphans import Watch, take_away
 from vmdedup.result.directory import json_bytes
 
 PREPARE, PROVISION = ("prepare", "images"), ("guests", "workload")
@@ -87,13 +87,14 @@ def provision(plan: RunPlan, output: Path, wishes: Wishes) -> Report:
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        kept = stack.enter_context(Kept())
+        guardian = stack.enter_context(Guardian())
         log = output.with_name(f"{output.name}.ansible.log")
-        ansible = Ansible(kept.folder("vmdedup-"), program, log, wishes.heard)
-        stack.enter_context(Watch(ansible.word, ansible.directory, [guest.domain for guest in plan.guests]))
+        ansible = Ansible(guardian.folder("vmdedup-"), program, log, wishes.heard)
+        domains = [guest.domain for guest in plan.guests]
+        stack.enter_context(guardian.in_charge_of(ansible.word, away.remedy(domains), away.command(domains)))
         stack.callback(ansible.end_leftovers)
         course = _Course(plan, ansible, wishes, output)
-        course.run(kept)
+        course.run(guardian)
         return course.report
 
 
@@ -105,13 +106,13 @@ class _Course:
         self._plan, self._ansible, self._wishes, self._output = plan, ansible, wishes, output
         self._write()
 
-    def run(self, kept: Kept) -> None:
+    def run(self, guardian: Guardian) -> None:
         """All of it; interrupted, the report says so."""
         try:
             self._play(PREPARE)
             self._choose_accelerator()
-            with KsmSession(wait=self._wishes.wait), self._taken_down():
-                self._with_guests(kept)
+            with KsmSession(wait=self._wishes.wait, guardian=guardian), self._taken_down():
+                self._with_guests(guardian)
         except KeyboardInterrupt:
             self.report.interrupted = True
         self.report.interrupted |= self._wishes.stop()
@@ -133,10 +134,10 @@ class _Course:
         self._plan = replace(self._plan, accelerator=accelerator)
         self._write()
 
-    def _with_guests(self, kept: Kept) -> None:
+    def _with_guests(self, guardian: Guardian) -> None:
         self._play(PROVISION)
         for guest in self._plan.guests:
-            kept.end(qemu_pid(guest.domain))
+            guardian.end(qemu_pid(guest.domain))
         if self._wishes.again:
             self._refuse_changes(self._play((*PREPARE, *PROVISION)))
         self._play(MEASURE, wanted=self._measured)
@@ -161,7 +162,7 @@ class _Course:
         except (VmdedupError, KeyboardInterrupt) as failed:
             self._wishes.heard(f"teardown failed ({failed}); removing the guests without Ansible")
             try:
-                take_away(names)
+                away.take_away(names)
             except VmdedupError as error:
                 return f"guests may be left ({error}); remove them: vmdedup live remove {' '.join(names)}"
         return ""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
+from vmdedup.live.guardian.program import end_marked
 from vmdedup.live.provision.events import Record
 from vmdedup.live.provision.lines import lines_of
-from vmdedup.live.watchers.orphans import end_marked
 from vmdedup.ours import child
 
 MARK = "VMDEDUP_ANSIBLE"  # in the environment of everything that a run starts
@@ -77,7 +77,7 @@ class Ansible:
 
     def end_leftovers(self) -> None:
         """Kill what runs of this directory have left: modules of a run that was ended, SSH masters."""
-        end_marked(self.word)
+        end_marked([self.word])
 
     def environment(self) -> Mapping[str, str]:
         """What ansible-playbook has more in its environment: everything that it writes goes into the directory."""

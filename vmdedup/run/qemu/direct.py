@@ -1,9 +1,9 @@
 """Real guests of a scenario, started through libvirt without anything else, measured, compared, and taken away again.
 
-    lock, guardian, keeper │ start, wait │ measure │ pause │ verify, dump │ stop
+    guardian, lock │ start, wait │ measure │ pause │ verify, dump │ stop
 
-Nothing outlives it: the keeper and libvirt's daemon end the guests if this process is killed, the guardian puts KSM's
-tunables back.
+Nothing outlives it: the guardian and libvirt's daemon end the guests if this process is killed, and the guardian puts
+KSM's tunables back.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError, GuestError, UsageError, VmdedupError
 from vmdedup.image.store import Image, require
+from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.guests.accel import choose
 from vmdedup.live.guests.binding import restart
 from vmdedup.live.guests.connection import SYSTEM, Connection
@@ -26,7 +27,6 @@ from vmdedup.live.memory.export import export_ram
 from vmdedup.live.memory.huge import HUGE_PAGES, without_huge_pages
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.live.scripts.verify import Verification, verify
-from vmdedup.live.watchers.kept import Kept
 from vmdedup.outputs import check_output, make_folder
 from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
@@ -103,11 +103,11 @@ def run_direct(
     accel = choose(wishes.accel, list(images.values()), watcher.event)
     with ExitStack() as stack:
         connection = stack.enter_context(Connection(wishes.uri))
-        session = stack.enter_context(KsmSession(wait=wishes.wait, files=NodeFiles(connection)))
-        kept = stack.enter_context(Kept())
+        guardian = stack.enter_context(Guardian())
+        session = stack.enter_context(KsmSession(wishes.wait, NodeFiles(connection), guardian))
         session.start_state()
-        fleet = Fleet(connection, kept, f"{plan.name}-{uuid.uuid4().hex[:8]}")
-        run = _Run(plan, wishes, watcher, connection, session, kept, fleet, stop, directory)
+        fleet = Fleet(connection, guardian, f"{plan.name}-{uuid.uuid4().hex[:8]}")
+        run = _Run(plan, wishes, watcher, connection, session, guardian, fleet, stop, directory)
         stack.callback(run.stop)
         run.start(images, words, accel)
         run.work()
@@ -124,20 +124,20 @@ class _Run:
         watcher: Watcher,
         connection: Connection,
         session: KsmSession,
-        kept: Kept,
+        guardian: Guardian,
         fleet: Fleet,
         stop: Callable[[], bool],
         directory: RunDirectory | None,
     ) -> None:
         self._plan, self._wishes, self._watcher = plan, wishes, watcher
-        self._connection, self._session, self._kept = connection, session, kept
+        self._connection, self._session, self._guardian = connection, session, guardian
         self._fleet, self._stop, self._directory = fleet, stop, directory
         self.outcome = Outcome()
 
     def start(self, images: Mapping[str, Image], words: Mapping[str, tuple[str, ...]], accel: str) -> None:
         """Start all guests and wait until they are up."""
         if self._wishes.huge_pages == "never":
-            without_huge_pages(self._kept, HUGE_PAGES)
+            without_huge_pages(self._guardian, HUGE_PAGES)
         for number, guest in enumerate(self._plan.guests, start=1):
             self._watch()
             self._watcher.event(f"starting {guest.name} ({number} of {len(self._plan.guests)})")
@@ -197,7 +197,7 @@ class _Run:
         if self._wishes.dump is not None:
             self._dump(self._wishes.dump)
         if self._wishes.verify:
-            without_huge_pages(self._kept, HUGE_PAGES)
+            without_huge_pages(self._guardian, HUGE_PAGES)
         for knobs in self._wishes.variants if self._wishes.verify else ():
             self._watch()
             split = self._wishes.huge_pages == "split"

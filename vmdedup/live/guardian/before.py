@@ -1,10 +1,10 @@
 """What was there before this machine's tunables were changed: on disk until it is there again.
 
-    record of a session:  boot · ["ksm", FOLDER, TUNABLES] · ["write", FILE, TEXT] · ["remove", FOLDER]
+    record of a run:  boot · the guardian's orders that are about files (program.py), those done early with ["do", KIND]
 
-A record lies in root's folder below /run, written before anything is changed. Who restores (guardian, keeper) holds it,
-as its owner does, and removes it when all is as before. One that nobody holds was left by a session that was killed
-together with them, as a container is that is stopped: whoever comes next settles it first.
+A record lies in root's folder below /run, written before anything is changed. The guardian holds it, as its owner
+does, and removes it when all is as before. One that nobody holds was left by a run that was killed together with its
+guardian, as a container is that is stopped: whoever comes next settles it first.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.live.ksm.order import restoring
-from vmdedup.live.watchers import guardian, keeper
+from vmdedup.live.guardian import program
 from vmdedup.ours import folder
 from vmdedup.ours.lock import Lock
 
 SUFFIX = ".before"
+RECORDED = ("set", "write", "remove")  # orders that are true of what is on disk, or in the kernel
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = logging.getLogger(__name__)
 
@@ -103,17 +103,18 @@ def _entries(path: Path) -> list[Any]:
 
 
 def _undo(entries: list[Any], is_of_this_boot: bool) -> tuple[list[str], list[str]]:
-    """Returns what was done and what failed, a line each. Tunables of another boot have gone with it."""
-    charge, done, failures = keeper.Charge(), [], []
-    for what, *words in entries:
-        if not os.path.exists(words[0]):
-            continue
-        if what == "ksm" and is_of_this_boot:
-            root, saved = words
-            failures += guardian.restore(root, *restoring(saved))
-            done.append(f"tunables in {words[0]} are as before")
-        elif what == "remove" or (what == "write" and is_of_this_boot):
-            charge.take([what, *words])
-    done += [f"{path} is {text} again" for path, text in charge.files.items()]
-    done += [f"{path} is removed" for path in charge.folders]
-    return done, failures + charge.settle()
+    """Returns what was done and what failed, a line each. What is in the kernel of another boot has gone with it."""
+    charge = program.Charge()
+    for entry in entries:
+        what, about = entry[:2]
+        if what == "do":
+            for kind in program.KINDS[: program.KINDS.index(about) + 1]:
+                charge.forget(kind)
+        elif what not in RECORDED:
+            return [], [f"{what!r} is no order that this vmdedup knows"]
+        elif os.path.exists(about) and (is_of_this_boot or what == "remove"):
+            charge.take(entry)
+    done = [f"tunables in {path} are as before" for path in charge.orders["set"]]
+    done += [f"{path} is {text} again" for path, (text,) in charge.orders["write"].items()]
+    done += [f"{path} is removed" for path in charge.orders["remove"]]
+    return done, charge.settle()

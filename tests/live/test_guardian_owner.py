@@ -1,4 +1,4 @@
-"""The keeper on processes, folders and files: what it does in the end, and after which deaths."""
+"""The guardian on processes, folders and files: what it does in the end, and after which deaths."""
 
 import os
 import signal
@@ -11,23 +11,23 @@ import pytest
 
 from kit.processes import wait_for_death
 from vmdedup.errors import VmdedupError
+from vmdedup.live.guardian import program
+from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.memory.huge import without_huge_pages
-from vmdedup.live.watchers import keeper
-from vmdedup.live.watchers.kept import Kept
 from vmdedup.ours import folder
 
 SLEEPER = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
 OWNER = """
 import sys, time
 from pathlib import Path
-from vmdedup.live.watchers.kept import Kept
-kept = Kept()
-kept.end(int(sys.argv[1]))
-folder = kept.folder("vmdedup-test-")
+from vmdedup.live.guardian.guardian import Guardian
+guardian = Guardian()
+guardian.end(int(sys.argv[1]))
+folder = guardian.folder("vmdedup-test-")
 (folder / "inside").mkdir()
-kept.write(Path(sys.argv[2]), "never", "madvise")
-kept.write(Path(sys.argv[2]), "always", "never")
-print(kept._watcher.process.pid, folder, flush=True)
+guardian.write(Path(sys.argv[2]), "never", "madvise")
+guardian.write(Path(sys.argv[2]), "always", "never")
+print(guardian.pid, folder, flush=True)
 time.sleep(60)
 """
 
@@ -57,10 +57,10 @@ def knob(tmp_path: Path) -> Path:
 
 
 def test_everything_is_done_in_the_end(sleeper: subprocess.Popen[bytes], knob: Path, records: Path) -> None:
-    with Kept() as kept:
-        kept.end(sleeper.pid)
-        made = kept.folder("vmdedup-test-")
-        kept.write(knob, "never", "madvise")
+    with Guardian() as guardian:
+        guardian.end(sleeper.pid)
+        made = guardian.folder("vmdedup-test-")
+        guardian.write(knob, "never", "madvise")
         assert (made.stat().st_mode & 0o777, knob.read_text()) == (0o711, "never")
         assert sleeper.poll() is None
     assert sleeper.wait() == -signal.SIGKILL
@@ -70,17 +70,17 @@ def test_everything_is_done_in_the_end(sleeper: subprocess.Popen[bytes], knob: P
 
 
 def test_a_process_that_is_spared(sleeper: subprocess.Popen[bytes]) -> None:
-    with Kept() as kept:
-        kept.end(sleeper.pid)
-        kept.spare(sleeper.pid)
+    with Guardian() as guardian:
+        guardian.end(sleeper.pid)
+        guardian.spare(sleeper.pid)
     assert sleeper.poll() is None
 
 
 def test_a_process_that_has_ended_already(sleeper: subprocess.Popen[bytes]) -> None:
     sleeper.kill()
     sleeper.wait()
-    with Kept() as kept:
-        kept.end(sleeper.pid)
+    with Guardian() as guardian:
+        guardian.end(sleeper.pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -102,32 +102,31 @@ def test_everything_is_done_when_the_owner_dies(
     assert knob.read_text() == "madvise"  # as it was at first, not in between
 
 
-def test_everything_is_done_although_the_keeper_was_killed(sleeper: subprocess.Popen[bytes], knob: Path) -> None:
-    kept = Kept()
-    kept.end(sleeper.pid)
-    kept._watcher.process.kill()
-    kept._watcher.process.wait()
-    kept.write(knob, "never", "madvise")
-    kept.close()
+def test_everything_is_done_although_the_guardian_was_killed(sleeper: subprocess.Popen[bytes], knob: Path) -> None:
+    guardian = Guardian()
+    guardian.end(sleeper.pid)
+    os.kill(guardian.pid, signal.SIGKILL)
+    wait_for_death(guardian.pid)
+    guardian.write(knob, "never", "madvise")
+    guardian.close()
     assert sleeper.wait(20) == -signal.SIGKILL
     assert knob.read_text() == "madvise"
 
 
 def test_what_cannot_be_done_is_told(knob: Path, tmp_path: Path) -> None:
-    charge = keeper.Charge()
+    charge = program.Charge()
     charge.take(["write", str(tmp_path / "no" / "file"), "x"])
     charge.take(["write", str(knob), "y"])
     assert charge.settle() == [f"{tmp_path}/no/file: No such file or directory; write x to it"]
     assert knob.read_text() == "y"
 
 
-def test_a_file_that_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    kept = Kept()
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    guardian = Guardian()
     with pytest.raises(VmdedupError, match="refuses 'never'"):
-        kept.write(tmp_path / "no" / "file", "never", "madvise")
-    with pytest.raises(VmdedupError):
-        kept.close()
-    assert "write madvise to it" in capfd.readouterr().err
+        guardian.write(tmp_path / "no" / "file", "never", "madvise")
+    with pytest.raises(VmdedupError, match="write madvise to it"):
+        guardian.close()
 
 
 @pytest.mark.parametrize(
@@ -137,13 +136,13 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFixt
 def test_huge_pages_are_kept_away(tmp_path: Path, text: str, inside: str) -> None:
     path = tmp_path / "enabled"
     path.write_text(text)
-    with Kept() as kept:
-        without_huge_pages(kept, path)
+    with Guardian() as guardian:
+        without_huge_pages(guardian, path)
         assert path.read_text() == inside
     assert path.read_text() == ("madvise" if inside == "never" else inside)
 
 
 def test_a_kernel_without_huge_pages(tmp_path: Path) -> None:
-    with Kept() as kept:
-        without_huge_pages(kept, tmp_path / "none")
+    with Guardian() as guardian:
+        without_huge_pages(guardian, tmp_path / "none")
     assert not (tmp_path / "none").exists()

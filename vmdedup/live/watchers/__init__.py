@@ -1,1 +1,0 @@
-"""Those that put right what a killed run leaves: tunables, guests, folders."""
