@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +17,6 @@ from kit.processes import wait_for_death
 from kit.tunables import BEFORE, CHANGED
 from vmdedup.errors import VmdedupError
 from vmdedup.live.guardian import program
-from vmdedup.live.guardian.before import settle
 from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.ksm.order import restoring
 from vmdedup.live.ksm.sysfs import KsmFiles
@@ -27,7 +27,6 @@ import sys, time
 from pathlib import Path
 from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.guardian import program
-from vmdedup.live.guardian.before import settle
 from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.ksm.order import restoring
 from vmdedup.live.ksm.sysfs import KsmFiles
@@ -146,7 +145,6 @@ def test_a_guardian_that_does_not_start_changes_nothing(monkeypatch: pytest.Monk
     monkeypatch.setattr(program, "__file__", "/dev/null")
     with pytest.raises(VmdedupError, match="did not start; nothing was changed"):
         Guardian()
-    assert settle() == []
     assert not list(records.iterdir())
 
 
@@ -234,3 +232,18 @@ def test_processes_end_before_tunables_come_back(folder: Path, monkeypatch: pyte
         monkeypatch.setattr(program, "_write", lambda *_: lived.append(guest.poll() is None))
         assert charge.settle() == []
         assert lived == [False] * len(lived) != []
+
+
+def test_a_fork_that_lives_on_keeps_no_guardian(folder: Path) -> None:
+    """It has the socket, too."""
+    with Guardian() as guardian:
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+        guardian.end(child)
+        guardian.spare(child)
+        pid = guardian.pid
+    wait_for_death(pid)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from vmdedup.ours import child
 
-_LARGEST = 1 << 17  # of a message
+_LARGEST = 1 << 18  # of a message
 
 
 class Watcher:
@@ -53,5 +53,7 @@ class Watcher:
 
     def end(self) -> int:
         """Close the socket, and wait. Returns its exit status, negative if somebody killed it."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # whoever else has it, as a fork of ours may
         self._socket.close()
         return int(self.process.wait())

@@ -27,6 +27,7 @@ class Guardian:
         self._charge.take(["record", str(self._record.path)])
         if self._tell(["record", str(self._record.path)], (self._record.descriptor,)) is None:
             self._watcher.end()
+            self._charge.settle()  # the record goes
             self._record.close()
             raise VmdedupError("the guardian, which puts back what a run changes, did not start; nothing was changed")
 

@@ -39,7 +39,7 @@ LAST = KINDS[-1]
 PATIENCE = 10.0  # seconds for killed processes to go away
 UNMERGING = 20.0  # seconds for pages of dying processes to go away
 RUNNING = 60.0  # seconds for a program of ours
-_LARGEST, _MOST_DESCRIPTORS = 1 << 17, 4  # of a message
+_LARGEST, _MOST_DESCRIPTORS = 1 << 18, 4  # of a message
 
 Writes = Sequence[Sequence[str]]  # tunables and their values, one after another
 Rest = list[object]
