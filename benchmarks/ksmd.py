@@ -28,7 +28,7 @@ from vmdedup.host.memory import Host
 from vmdedup.host.workers import fork_server
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.live.ksm.session import KsmSession
-from vmdedup.live.ksm.timing import KernelTimer
+from vmdedup.live.prices.timing import KernelTimer
 
 PHASES = ("first_pass", "merging", "steady")
 SCANS = 4

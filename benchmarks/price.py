@@ -22,7 +22,7 @@ from typing import Any
 from vmdedup.api.watching import Silent
 from vmdedup.ksm.host_prices import VARIABLE
 from vmdedup.ksm.prices import BUILT_IN
-from vmdedup.live.ksm import calibrated
+from vmdedup.live.prices import calibrated
 from vmdedup.result.tables import records
 from vmdedup.run.run import run_scenario
 from vmdedup.scenario.load import load_scenario

@@ -110,6 +110,17 @@ def test_the_rule_has_no_cycle() -> None:
     assert not needs
 
 
+def test_rooms_of_live_need_each_other_one_way() -> None:
+    """live/ is the largest package: its folders have an order, too, late imports counted."""
+    needs: dict[str, set[str]] = {}
+    for path in (PACKAGE / "live").glob("*/*.py"):
+        rooms = {name.split(".")[1] for name in ours(parsed(path)) if name.startswith("live.")}
+        needs.setdefault(path.parent.name, set()).update(rooms - {path.parent.name})
+    while free := {room for room, others in needs.items() if not others & needs.keys()}:
+        needs = {room: others for room, others in needs.items() if room not in free}
+    assert not needs
+
+
 def test_ksmd_and_guests_meet_in_host_memory_only() -> None:
     """Said in words, in case somebody changes the table."""
     for here, there in (("ksm", "guest"), ("guest", "ksm")):

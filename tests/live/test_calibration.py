@@ -11,9 +11,9 @@ import pytest
 from vmdedup.errors import UsageError
 from vmdedup.ksm.host_prices import VARIABLE, host_prices
 from vmdedup.ksm.prices import BUILT_IN, bill_ns
-from vmdedup.live.ksm import calibrated
-from vmdedup.live.ksm.calibration import CONTENTS, Phase, _emulated, calibrate, solve
 from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.prices import calibrated
+from vmdedup.live.prices.calibration import CONTENTS, Phase, _emulated, calibrate, solve
 
 PAGES = 4096  # fewer do not make the emulated ksmd find out what most pages have in common
 

@@ -12,7 +12,7 @@ import pytest
 
 from vmdedup.errors import EnvironmentLacksError, GuestError, HostError, KnobError
 from vmdedup.live.ksm.session import KsmSession
-from vmdedup.live.ksm.timing import KernelTimer
+from vmdedup.live.prices.timing import KernelTimer
 from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.content import Key, Seed, Zero
 from vmdedup.replay.play import play

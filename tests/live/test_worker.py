@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from vmdedup.live.scripts import worker
+from vmdedup.live.workers import worker
 
 
 @pytest.mark.parametrize("fork", [False, True])

@@ -37,7 +37,7 @@ def calibrate(
 ) -> int:
     """Returns the exit status."""
     from vmdedup.cli.say import Progress, say, say_document
-    from vmdedup.live.ksm import calibrated
+    from vmdedup.live.prices import calibrated
 
     if show:
         document, where = calibrated.in_force(), None

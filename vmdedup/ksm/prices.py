@@ -2,7 +2,7 @@
 
     ns = sum of how often each operation was done (work.py) × its price
 
-A list comes from `vmdedup calibrate` (live.ksm.calibration), which measures the
+A list comes from `vmdedup calibrate` (live.prices.calibration), which measures the
 kernel's ksmd on this host, or is BUILT_IN.
 """
 

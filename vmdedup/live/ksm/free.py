@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from vmdedup.ksm.sysfs import ADVISOR_MODES, COUNTERS, LASTING, TUNABLES, in_turn
 from vmdedup.live.ksm.breaks import Breaks
+from vmdedup.live.ksm.cpu_clock import cpu_seconds, open_cpu_clock
 from vmdedup.live.ksm.ksmd import find_ksmd
 from vmdedup.live.ksm.sysfs import KsmFiles
-from vmdedup.live.ksm.timing import cpu_seconds, open_cpu_clock
 
 _SINCE = ("full_scans", *LASTING)  # shown from where they stood at first
 

@@ -16,7 +16,7 @@ from vmdedup.live.ksm.ksmd import Ksmd
 from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.order import UNMERGING, restoring
 from vmdedup.live.ksm.sysfs import KSM, KsmFiles
-from vmdedup.live.scripts.process import Nursery
+from vmdedup.live.workers.process import Nursery
 
 
 class KsmSession:

@@ -17,9 +17,9 @@ from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.sysfs import ADVISOR_MODES, COUNTERS, LASTING, PROCESS_COUNTERS, TUNABLES
 from vmdedup.live.ksm.alone import process_counters
 from vmdedup.live.ksm.breaks import Breaks
+from vmdedup.live.ksm.cpu_clock import cpu_seconds, open_cpu_clock
 from vmdedup.live.ksm.knobs import ScriptKnobs
 from vmdedup.live.ksm.session import KsmSession
-from vmdedup.live.ksm.timing import cpu_seconds, open_cpu_clock
 from vmdedup.policy.base import Policy
 from vmdedup.policy.ksm import Ksm
 from vmdedup.policy.work import PRICES_NS

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import HostError
-from vmdedup.live.scripts.worker import MAP_NORESERVE, MERGEABLE, NO_HUGE_PAGES, PAGE, check, libc, new_mapping
+from vmdedup.live.workers.worker import MAP_NORESERVE, MERGEABLE, NO_HUGE_PAGES, PAGE, check, libc, new_mapping
 
 _MAP_FIXED, _PROT_NONE, _DONTNEED = 0x10, 0, 4
 _DIGEST_PAGES = 1024

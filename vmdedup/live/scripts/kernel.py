@@ -14,8 +14,8 @@ from vmdedup.live.ksm.alone import process_counters, require_alone
 from vmdedup.live.ksm.knobs import ScriptKnobs
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.memory import pagemap
-from vmdedup.live.scripts import worker as protocol
-from vmdedup.live.scripts.process import WINDOW_PAGES, Worker
+from vmdedup.live.workers import worker as protocol
+from vmdedup.live.workers.process import WINDOW_PAGES, Worker
 from vmdedup.replay.content import Content, Pages, pages_of
 
 _MADV_DONTNEED, _MADV_MERGEABLE, _MADV_UNMERGEABLE = 4, 12, 13

@@ -11,8 +11,8 @@ from typing import Any
 
 from vmdedup.ksm.host_prices import PLACE, SCHEMA_VERSION, place, read
 from vmdedup.ksm.prices import BUILT_IN
-from vmdedup.live.ksm.calibration import Say, calibrate, stated
 from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.prices.calibration import Say, calibrate, stated
 from vmdedup.ours import file, folder
 from vmdedup.outputs import MARK, Output
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import GuestError, HostError
-from vmdedup.live.scripts import worker as protocol
-from vmdedup.live.scripts.worker import PAGE, REPLY, REQUEST
+from vmdedup.live.workers import worker as protocol
+from vmdedup.live.workers.worker import PAGE, REPLY, REQUEST
 from vmdedup.ours import child
 
 WINDOW_PAGES = 1024

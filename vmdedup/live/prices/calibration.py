@@ -17,7 +17,7 @@ from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.prices import Prices, bill_ns
 from vmdedup.live.ksm.session import KsmSession
-from vmdedup.live.ksm.timing import KernelTimer
+from vmdedup.live.prices.timing import KernelTimer
 from vmdedup.replay.content import Pages
 from vmdedup.units import PAGE_SIZE
 
