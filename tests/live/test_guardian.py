@@ -121,7 +121,7 @@ def orphaned(*messages: list[object]) -> subprocess.CompletedProcess[bytes]:
     ours.close()
     watch = os.pidfd_open(os.getpid())
     command = [sys.executable, "-I", "-S", program.__file__, str(watch)]
-    done = subprocess.run(command, pass_fds=(watch,), stdin=theirs, capture_output=True, timeout=50)
+    done = subprocess.run(command, pass_fds=(watch,), stdin=theirs.fileno(), capture_output=True, timeout=50)
     os.close(watch)
     theirs.close()
     return done
