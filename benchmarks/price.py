@@ -19,11 +19,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vmdedup.api.watching import Silent
 from vmdedup.ksm.host_prices import VARIABLE
 from vmdedup.ksm.prices import BUILT_IN
 from vmdedup.live.prices import calibrated
 from vmdedup.result.tables import records
+from vmdedup.run.measure.rows import Silent
 from vmdedup.run.run import run_scenario
 from vmdedup.scenario.load import load_scenario
 from vmdedup.scenario.model import Scenario

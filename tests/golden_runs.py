@@ -24,6 +24,7 @@ from vmdedup.errors import InvariantError, UsageError
 from vmdedup.guest.workloads import WORKLOADS
 from vmdedup.policy.table import POLICIES
 from vmdedup.result.run import Result
+from vmdedup.run.measure.rows import Silent
 from vmdedup.run.run import COMPLETE, run_scenario
 from vmdedup.scenario.checks import check
 from vmdedup.scenario.load import builtin_names, find_source
@@ -99,19 +100,9 @@ def scenario_of(name: str) -> Scenario:
     return scenario
 
 
-class _Silent:
-    """Watches a run, and says nothing."""
-
-    def sample(self, row: Any) -> None:
-        """A row."""
-
-    def event(self, text: str) -> None:
-        """An event."""
-
-
 def outcome(name: str) -> Data:
     """Run it. Returns digests of its tables and events, and the last row of its series."""
-    result = run_scenario(scenario_of(name), _Silent(), logging.NullHandler())
+    result = run_scenario(scenario_of(name), Silent(), logging.NullHandler())
     if result.run["ended"] != COMPLETE:
         raise InvariantError(f"{name}: the run ended early: {result.run['ended']}")
     texts = {table: json.dumps(getattr(result, table).to_dicts(), sort_keys=True) for table in TABLES}

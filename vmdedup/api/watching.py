@@ -6,19 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vmdedup.run.measure.row import Row
-from vmdedup.run.measure.rows import Watcher
+from vmdedup.run.measure.rows import Silent, Watcher
 from vmdedup.scenario.model import Scenario
-
-
-class Silent:
-    """A watcher that does not look."""
-
-    def sample(self, row: Row) -> None:
-        """Nothing."""
-
-    def event(self, text: str) -> None:
-        """Nothing."""
 
 
 @contextmanager

@@ -19,6 +19,16 @@ class Watcher(Protocol):
         """Something worth a line has happened."""
 
 
+class Silent:
+    """The watcher of those who do not look."""
+
+    def sample(self, row: Row) -> None:
+        """Nothing."""
+
+    def event(self, text: str) -> None:
+        """Nothing."""
+
+
 class Rows:
     """Series, timing and events. directory: where they go as they come, from the first row on; None: nowhere."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from vmdedup.errors import EnvironmentLacksError, VmdedupError
 from vmdedup.live.guests.guest import qemu_pid
@@ -14,17 +13,8 @@ from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.provision.plan import FILE, STOP, RunPlan
 from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
+from vmdedup.run.measure.rows import Silent
 from vmdedup.run.qemu.measured import measure
-
-
-class Unwatched:
-    """Fills run.measure.rows.Watcher: nobody looks on."""
-
-    def sample(self, row: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def event(self, text: str) -> None:
-        """Nothing."""
 
 
 def measure_provisioned(directory: Path, results: RunDirectory) -> Result:
@@ -44,7 +34,7 @@ def measure_provisioned(directory: Path, results: RunDirectory) -> Result:
         return (directory / STOP).exists() or not (directory / FILE).exists()
 
     with closing(KsmFiles()) as files:
-        return measure(plan, pids, files, Unwatched(), results, is_over)
+        return measure(plan, pids, files, Silent(), results, is_over)
 
 
 def _require_held() -> None:
