@@ -73,7 +73,7 @@ def behave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guest: subprocess.Po
     program.chmod(0o755)
     monkeypatch.setattr(course, "find_ansible", lambda: str(program))
     monkeypatch.setattr(course, "require_root", lambda: None)
-    monkeypatch.setattr(course, "require", lambda name, build: None)
+    monkeypatch.setattr(course, "built", lambda name: None)
     monkeypatch.setattr(course, "choose", lambda wanted, images, note: "tcg")
     monkeypatch.setattr(course, "KsmSession", lambda wait, guardian: nullcontext())
     monkeypatch.setattr(course, "qemu_pid", lambda domain: guest.pid)
