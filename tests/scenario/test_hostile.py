@@ -9,7 +9,7 @@ import pytest
 
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
-from vmdedup.report.compare.published import read_published
+from vmdedup.report.compare.published import published_figures
 from vmdedup.scenario.load import load_scenario
 from vmdedup.toml import MOST_BYTES, TomlError, parse
 
@@ -85,7 +85,7 @@ def test_a_byte_order_mark_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixt
     assert load_scenario(path).seed == 7
     assert ":3: key guests[0].x" in refusal(tmp_path, b"\xef\xbb\xbfseed = 7\r\n[[guests]]\r\nx = 1\r\n", capsys)
     path.write_text("\ufefflabel = 'a'\nsource = 'b'\ncertainty = 'c'\n[levels]\nsaved_pages = 3\n")
-    assert read_published(path).levels == {"saved_pages": 3}
+    assert published_figures(path).levels == {"saved_pages": 3}
 
 
 @pytest.mark.parametrize("command", [["scenario", "check"], ["scenario", "show"], ["run"], ["live", "run"]])
@@ -125,7 +125,7 @@ def test_published_figures_say_where(tmp_path: Path) -> None:
     ):
         (tmp_path / "a.toml").write_text(text)
         with pytest.raises(UsageError, match=rf"neither .*: {tmp_path / 'a.toml'}{said}"):
-            read_published(tmp_path / "a.toml")
+            published_figures(tmp_path / "a.toml")
 
 
 def test_the_line_is_known() -> None:

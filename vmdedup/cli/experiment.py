@@ -14,7 +14,7 @@ from vmdedup.cli.say import Progress, say, say_document
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vmdedup.papers.bench.base import Dumped, Experiment
+    from vmdedup.papers.bench.base import Bench, Dumped, Experiment
 
 app = typer.Typer(
     help="Published experiments, run again: paper, ours, difference, verdict.\n\n\b\n"
@@ -30,7 +30,8 @@ app.command("show", help=experiment_show.HELP, short_help="Show, and draw again,
     experiment_show.show
 )
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SEEDS, QUICK_SEEDS = 3, 1
 _progress = Progress(patience=0.0)
 FILE = "experiments.json"
 
@@ -42,11 +43,11 @@ def list_experiments(as_json: _JSON = False) -> None:
     \b
       vmdedup experiment list
     """
-    from vmdedup.papers.bench.published import Published
+    from vmdedup.papers.bench.published import published_figures
     from vmdedup.papers.table import EXPERIMENTS
 
     found = [
-        {"name": each.name, "title": each.title, "source": Published.read(each.published).source}
+        {"name": each.name, "title": each.title, "source": published_figures(each.published).source}
         for each in EXPERIMENTS.values()
     ]
     if as_json:
@@ -62,6 +63,12 @@ def run(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="From the list, or all.")],
     as_json: _JSON = False,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller guests, on generated disks only.")] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=100, help=f"Runs of each, with as many seeds [default: {SEEDS}; --quick: 1]."
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for experiments.json.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Folder for results.md and its pictures (all: docs).")] = None,
     pictures: experiment_show.Pictures = "svg",
@@ -75,10 +82,13 @@ def run(
 ) -> int:
     """Run experiments, and print what the paper has, what we have, and how that is to be judged.
 
+    A level agrees if it is within a fifth of the paper's, or within what reading it off a plot may be off.
+
     \b
       vmdedup experiment run de-table1 de-figure2
       vmdedup experiment run all --quick --json
       vmdedup experiment run all --docs docs/
+      vmdedup experiment run xlh-boot --seeds 9
       vmdedup experiment run de-table1 de-figure2 --dumps vm1.raw --dumps vm2.elf
     """
     from vmdedup.cli.dumped import read_dumps
@@ -91,11 +101,14 @@ def run(
         docs = Path("docs")
     places = Places(output, docs, force, pictures)
     places.check(chosen)
-    given = [*names, *(["--quick"] if quick else []), *(f"--dumps {dump}" for dump in dumps or [])]
+    given = [*names, *(["--quick"] if quick else []), *([f"--seeds {seeds}"] if seeds else [])]
+    given += [f"--dumps {dump}" for dump in dumps or []]
+    often = seeds or (QUICK_SEEDS if quick else SEEDS)
     found: list[dict[str, Any]] = []
     try:
         for number, experiment in enumerate(chosen, 1):
-            found.append(_run(experiment, f"{experiment.name} ({number} of {len(chosen)})", quick, dumped))
+            title = f"{experiment.name} ({number} of {len(chosen)})"
+            found.append(experiment.run(_bench(title, quick, dumped), often))
             places.keep(_document(found, given))
             if not as_json:
                 _show(found[-1])
@@ -111,10 +124,11 @@ def run(
     return 0
 
 
-def _run(experiment: Experiment, title: str, quick: bool, dumped: Dumped | None) -> dict[str, Any]:
+def _bench(title: str, quick: bool, dumped: Dumped | None) -> Bench:
+    """A bench that shows its progress."""
     from vmdedup.papers.bench.base import Bench
 
-    return experiment.run(Bench(quick, lambda text: _progress.show(f"{title}: {text}"), dumped))
+    return Bench(quick, lambda text: _progress.show(f"{title}: {text}"), dumped)
 
 
 def _show(experiment: dict[str, Any]) -> None:

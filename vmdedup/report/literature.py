@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,20 @@ Document = Mapping[str, Any]
 PAGE = "results.md"
 PICTURES = "results"
 KEPT = "experiments.json"  # all figures: what pictures can be drawn from again
-_HEADINGS = ("figure", "unit", "paper", "ours", "difference", "verdict", "rule")
+_HEADINGS = ("figure", "unit", "paper", "ours", "least to most", "difference", "verdict", "rule")
+_NUMBERS = ("paper", "ours", "least to most", "difference")
+
+
+_MEANINGS = {
+    "level agrees": "ours is within a fifth of the paper's figure, or within what that may be off by being read off a "
+    "plot or given as a range; the paper's ordering holds with every seed",
+    "direction only": "the paper's ordering or direction holds with every seed; the level does not, or it has none",
+    "disagrees": "neither",
+    "put in": "the input was made with the very share that is measured: counted neither for us nor against us",
+    "no figure published": "the paper has no figure for it, and claims nothing of it",
+    "own claim holds": "a claim that no paper makes, but we do",
+    "own claim fails": "the same, and it is not so",
+}
 
 
 def as_text(experiment: Document) -> str:
@@ -29,7 +43,7 @@ def as_text(experiment: Document) -> str:
     ]
     for row in rows:
         cells = (
-            cell.rjust(width) if 2 <= place <= 4 else cell.ljust(width)
+            cell.rjust(width) if _HEADINGS[place] in _NUMBERS else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         lines.append("  ".join(cells).rstrip())
@@ -88,22 +102,29 @@ def frame_of(experiment: Document) -> Frame:
 
 
 def _page(document: Document, pictures: Mapping[str, str]) -> Iterator[str]:
-    verdicts = [row["verdict"] for experiment in document["experiments"] for row in experiment["rows"]]
-    counts = ", ".join(f"{verdicts.count(verdict)} × {verdict}" for verdict in sorted(set(verdicts)))
     yield f"<!-- {MARK} -->"
     yield "# Published experiments, run again"
     yield ""
-    yield f"Written by `{document['command']}`; every number of ours is from that run. {counts}."
+    yield f"Written by `{document['command']}`; every number in the columns of ours is from that run. Above each table"
+    yield "stands what was put in. Ours is the mean over the seeds that were run, beside it the least and most of them;"
+    yield "remarks below the tables and pictures are of the first seed. Times and CPU are virtual and modelled, but for"
+    yield "those of Difference Engine's operations one by one."
     yield ""
-    yield "A verdict goes by the rule in its row. *Agrees*: the level is within the limit, the paper's ordering holds."
-    yield "*Same ordering, other level*: the ordering holds, the level does not, or cannot be compared."
-    yield "Else *disagrees*."
-    yield "Times and CPU are virtual and modelled."
+    yield from _counts(document["experiments"])
     yield ""
     yield f"In pictures, what a paper says is dotted. All figures are in [{KEPT}]({PICTURES}/{KEPT}), of which"
     yield f"`vmdedup experiment show {PICTURES}/{KEPT} --docs FOLDER` makes this page and its pictures again."
     for experiment in document["experiments"]:
         yield from _section(experiment, pictures.get(experiment["name"]))
+
+
+def _counts(experiments: Sequence[Document]) -> Iterator[str]:
+    """How many rows have each verdict, and what it means."""
+    found = Counter(row["verdict"] for experiment in experiments for row in experiment["rows"])
+    yield "| verdict | rows | what it says |"
+    yield "|---|---:|---|"
+    for verdict, meaning in _MEANINGS.items():
+        yield f"| {verdict} | {found[verdict]} | {meaning} |"
 
 
 def _section(experiment: Document, picture: str | None) -> Iterator[str]:
@@ -116,7 +137,7 @@ def _section(experiment: Document, picture: str | None) -> Iterator[str]:
     yield f"{experiment['stand_in']}"
     yield ""
     yield f"| {' | '.join(_HEADINGS)} |"
-    yield "|---|---|---:|---:|---:|---|---|"
+    yield "|---|---|---:|---:|---:|---:|---|---|"
     for row in experiment["rows"]:
         yield f"| {' | '.join(_cells(row))} |"
     if experiment["note"]:
@@ -134,6 +155,7 @@ def _cells(row: Document) -> tuple[str, ...]:
         row["unit"],
         "-" if row["paper"] is None else f"{row['paper']:,.4g}",
         f"{row['ours']:,.4g}",
+        "-" if row["seeds"] == 1 else f"{row['low']:,.4g} to {row['high']:,.4g}",
         difference,
         row["verdict"],
         row["rule"],

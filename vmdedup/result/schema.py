@@ -96,14 +96,25 @@ class Policies(_Document):
 
 
 class Row(_Document):
-    """A figure of an experiment."""
+    """A figure of an experiment. ours: the mean over so many seeds; low, high: the least and the most of them."""
 
     figure: Text
     unit: Name
     paper: float | None
     ours: float
+    low: float
+    high: float
+    seeds: Annotated[int, Field(ge=1, le=1000)]
     difference: float | None
-    verdict: Name
+    verdict: Literal[
+        "level agrees",
+        "direction only",
+        "disagrees",
+        "put in",
+        "no figure published",
+        "own claim holds",
+        "own claim fails",
+    ]
     rule: Text
 
 
@@ -141,7 +152,7 @@ class Experiment(_Document):
 class Experiments(_Document):
     """experiments.json."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     command: Text
     experiments: list[Experiment]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import HostError, ScenarioError
-from vmdedup.papers.bench.published import Published
-from vmdedup.papers.bench.verdict import Row
+from vmdedup.papers.bench.published import published_figures
+from vmdedup.papers.bench.verdict import Row, judge
+from vmdedup.result.published import Published
 from vmdedup.result.run import Result
 from vmdedup.run.measure.row import Row as Sample
 from vmdedup.run.run import EXHAUSTED, run_scenario
@@ -50,7 +51,7 @@ def _digits(value: float | str) -> float | str:
 
 @dataclass(frozen=True)
 class Finding:
-    """What an experiment found. axes: what x and y of the curves are. note: what has to be known to read it.
+    """What an experiment found with one seed. axes: what x and y of the curves are. note: what else it has come to.
 
     log: axes that go by powers of ten, "x" or nothing.
     """
@@ -87,15 +88,26 @@ class Dumped:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where experiments run. quick: smaller, on generated disks only; say: progress; dumped: in place of our guests."""
+    """Where experiments run. quick: smaller, on generated disks only; say: progress; dumped: in place of our guests.
+
+    seed: of everything that is drawn by lot, in guests and in policies.
+    """
 
     quick: bool = False
     say: Say = field(default=lambda text: None)
     dumped: Dumped | None = None
+    seed: int = 1
+
+    def seeded(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """A scenario's data with the bench's seed."""
+        return {**data, "seed": self.seed}
 
     def run(self, data: Mapping[str, Any]) -> Result:
-        """Run a scenario given as its data. ScenarioError: it is none. HostError: its host's memory ran out."""
-        scenario = scenario_of(data)
+        """Run a scenario given as its data, with the bench's seed.
+
+        ScenarioError: it is none. HostError: its host's memory ran out.
+        """
+        scenario = scenario_of(self.seeded(data))
         label = f"{scenario.name}: {Path(scenario.policy.name).stem}"
         self.say(label)
         result = run_scenario(scenario, _Quiet(self.say, label), logging.NullHandler())
@@ -128,22 +140,29 @@ class Experiment:
     measure: Callable[[Bench, Published], Finding]
     takes_dumps: bool = False
 
-    def run(self, bench: Bench) -> dict[str, Any]:
-        """Run it. Returns what --json prints of it."""
-        published = Published.read(self.published)
-        found = self.measure(bench, published)
+    def run(self, bench: Bench, seeds: int = 1) -> dict[str, Any]:
+        """Run it with so many seeds, from the bench's own on. Returns what --json prints of it."""
+        published = published_figures(self.published)
+        found = [self.measure(_turn(bench, number, seeds), published) for number in range(seeds)]
+        first = found[0]
         return {
             "name": self.name,
             "title": self.title,
             "source": published.source,
             "certainty": published.certainty,
             "stand_in": self.stand_in if bench.dumped is None else _in_place(bench.dumped),
-            "note": found.note,
-            "rows": [row.document() for row in found.rows],
-            "axes": list(found.axes),
-            "log": found.log,
-            "curves": [curve.document() for curve in found.curves],
+            "note": first.note,
+            "rows": [row.document() for row in judge([each.rows for each in found])],
+            "axes": list(first.axes),
+            "log": first.log,
+            "curves": [curve.document() for curve in first.curves],
         }
+
+
+def _turn(bench: Bench, number: int, seeds: int) -> Bench:
+    """The bench with its next seed."""
+    told = f"seed {number + 1} of {seeds}, " if seeds > 1 else ""
+    return replace(bench, seed=bench.seed + number, say=lambda text: bench.say(f"{told}{text}"))
 
 
 def _in_place(dumped: Dumped) -> str:

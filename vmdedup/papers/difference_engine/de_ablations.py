@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from vmdedup.papers.bench.base import Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import PAGES_PER_MIB, column, last, scenario
 from vmdedup.papers.bench.verdict import Row
 from vmdedup.papers.difference_engine.loads import MIB, engine, unlike
 from vmdedup.papers.difference_engine.split import means_between, split
+from vmdedup.result.published import Published
 
 PAPER_MIB: Final = 512
 RUN_S: Final = 1000.0  # of the paper's time
@@ -35,21 +35,18 @@ def ablations(bench: Bench, published: Published) -> Finding:
         saved[name] = means_between(times, found, LOADED_S, RUN_S)
         cpu[name], paid[name] = last(result, "ksmd_cpu_s"), last(result, "guests_cost_s")
         curves.append(Curve(name, times, found["saved"]))
-    rows = _everything_c4(published, saved, cpu, paid) + _compress_first(saved, cpu, paid)
+    rows = _everything_c4(saved, cpu, paid) + _compress_first(saved, cpu, paid)
     return Finding(rows, _NOTE, ("time of the paper, s", "saved, % of memory"), curves)
 
 
-def _everything_c4(
-    published: Published, saved: dict[str, dict[str, float]], cpu: dict[str, float], paid: dict[str, float]
-) -> list[Row]:
+def _everything_c4(saved: dict[str, dict[str, float]], cpu: dict[str, float], paid: dict[str, float]) -> list[Row]:
     one, name, _ = POLICIES
     more = sum(saved[name][kind] - saved[one][kind] for kind in ("patched", "compressed"))
     gain = saved[name]["saved"] - saved[one]["saved"]
-    paper = published.levels["everything_c4_gain_percent"]
     claim = f"no net gain above {_NET_GAIN:g} points", gain <= _NET_GAIN
     return [
-        Row(f"{name}: patched and compressed", "points", None, more, None, "slightly more", more > 0),
-        Row(f"{name}: saved in all", "points", paper, gain, _NET_GAIN, *claim),
+        Row(f"{name}: patched and compressed", "points", None, more, "slightly more", more > 0),
+        Row(f"{name}: saved in all", "points", None, gain, *claim),
         Row(f"{name}: the engine's CPU", "×", None, cpu[name] / cpu[one]),
         Row(f"{name}: guests' time for pages back", "×", None, paid[name] / max(1e-9, paid[one])),
     ]
@@ -59,8 +56,8 @@ def _compress_first(saved: dict[str, dict[str, float]], cpu: dict[str, float], p
     one, _, name = POLICIES
     gain, overhead = saved[name]["saved"] - saved[one]["saved"], cpu[name] / cpu[one]
     return [
-        Row(f"{name}: saved in all", "points", None, gain, None, "slightly lower", gain < 0),
-        Row(f"{name}: the engine's CPU", "×", None, overhead, None, "lower", overhead < 1),
+        Row(f"{name}: saved in all", "points", None, gain, "slightly lower", gain < 0),
+        Row(f"{name}: the engine's CPU", "×", None, overhead, "lower", overhead < 1),
         Row(f"{name}: guests' time for pages back", "×", None, paid[name] / max(1e-9, paid[one])),
     ]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import Data, scenario
 from vmdedup.papers.bench.verdict import Row
 from vmdedup.papers.difference_engine.lives import Lives, estimated_within, share_within
 from vmdedup.papers.difference_engine.loads import ALIKE_SCALE, BATCH, UNLIKE_SCALE, alike, engine, unlike
 from vmdedup.papers.difference_engine.stage import TICK_MS, Stage
+from vmdedup.result.published import Published
 
 _TIMES: Final = {"100ms": 100, "1s": 1_000, "10s": 10_000, "100s": 100_000, "1000s": 1_000_000}
 # What the paper says of its curve at these times: between which percentages ours has to lie to have it, too.
@@ -44,7 +44,7 @@ def clock_quality(bench: Bench, published: Published) -> Finding:
         for name, ours in zip(times, share_within(used, list(times.values())), strict=True):
             claim, low, high = _CLAIMS[name]
             paper = published.levels[f"{kind}_within_{name}_percent"]
-            rows.append(Row(f"{kind}: within {name}", "%", paper, ours, 10.0, claim, low <= ours <= high))
+            rows.append(Row(f"{kind}: within {name}", "%", paper, ours, claim, low <= ours <= high))
         last = list(times)[-1]
         all_stored = estimated_within(used, unused, [times[last]])[0]
         rows.append(Row(f"{kind}: within {last}, of all stored", "%", None, all_stored))
@@ -63,7 +63,7 @@ def clock_quality(bench: Bench, published: Published) -> Finding:
 
 def _watched(bench: Bench, data: Data, seconds: int) -> tuple[Lives, int]:
     """What was observed in a run, and how long it was in milliseconds."""
-    with Stage(data) as stage:
+    with Stage(bench.seeded(data)) as stage:
         lives = Lives(stage.host)
         while stage.now_ms < 1000 * seconds:
             if stage.now_ms % 1000 == 0:
@@ -80,7 +80,7 @@ def _curve(panel: str, kind: str, times_ms: Sequence[float], percent: Sequence[f
 
 
 def _published(published: Published, kind: str) -> list[float]:
-    return [published.levels[f"{kind}_within_{name}_percent"] for name in _TIMES]
+    return [published.levels[f"{kind}_within_{name}_percent"].value for name in _TIMES]
 
 
 EXPERIMENTS = (

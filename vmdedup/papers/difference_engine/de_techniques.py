@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import PAGES_PER_MIB, Data, column, generated, last, scenario
 from vmdedup.papers.bench.verdict import Row
-from vmdedup.papers.difference_engine.loads import ESX, HEAP
+from vmdedup.papers.difference_engine.loads import HEAP, PAPERS_RATE, RATES_NOTE, esx_rates
 from vmdedup.papers.difference_engine.split import Split, mean_between, split
+from vmdedup.papers.difference_engine.versus import ABOVE, esx_rows
+from vmdedup.result.published import Published
 from vmdedup.result.run import Result
 
 PAPER_MIB: Final = 512
@@ -30,7 +31,7 @@ _BOOT: Final = {"cache_share": 0.12, "heap_share": 0.05, "scrubbed": True}
 class Load:
     """A run of the paper's. groups: its guests. Seconds, all of the paper's: how many, when guests rest.
 
-    working: from where to where the paper's graph shows guests at work; wide: how far it goes up and down there.
+    working: from where to where the paper's graph is read while guests are at work.
     """
 
     kind: str
@@ -38,52 +39,57 @@ class Load:
     seconds: int
     rests: int
     working: tuple[int, int]
-    wide: dict[str, float]
 
 
 def settled(bench: Bench, published: Published) -> Finding:
     """Both scenarios under Difference Engine and ESX. Per cent of the guests' memory, as the paper has it."""
     rows: list[Row] = []
     curves: list[Curve] = []
-    notes = [
-        "Storage is taken off what patches and compression save. ESX keeps to 450 pages a second for each guest, as "
-        "the paper's did."
-    ]
+    notes = ["Storage is taken off what patches and compression save."]
     for load in (_alike(_mib(bench)), _unlike(_mib(bench))):
         pages = sum(group.get("count", 1) for group in load.groups) * _mib(bench) * PAGES_PER_MIB
-        engine, esx = (_run(bench, load, policy) for policy in (_engine(bench), ESX))
-        times, found = column(engine, "time_s"), split(engine, pages) | {"esx": split(esx, pages)["saved"]}
-        rows += _rows(load, published, times, found, _scale(bench))
-        for name, saved in (("Difference Engine", found["saved"]), ("ESX", found["esx"])):
-            curves.append(Curve(name, times, saved, load.kind))
+        engine = _run(bench, load, _engine(bench))
+        times, found = column(engine, "time_s"), split(engine, pages)
+        rates = esx_rates(PAPER_MIB).items()
+        esx = {rate: split(_run(bench, load, policy), pages)["saved"] for rate, policy in rates}
+        rows += _rows(load, published, times, (found, esx), _scale(bench))
+        curves.append(Curve("Difference Engine", times, found["saved"], load.kind))
+        curves += [Curve(f"ESX, {rate}", times, saved, load.kind) for rate, saved in esx.items()]
         curves += _papers(load, published, times[-1], _scale(bench))
         notes.append(_keeps_from_more(load.kind, engine, pages))
-    return Finding(rows, " ".join(notes), ("time, s", "saved, % of memory"), curves)
+    return Finding(rows, " ".join([*notes, RATES_NOTE]), ("time, s", "saved, % of memory"), curves)
 
 
 def _papers(load: Load, published: Published, end: float, scale: float) -> Iterator[Curve]:
     """While guests work, and at the end."""
     working = [second / scale for second in load.working]
-    for name, key in (("Difference Engine", "saved"), ("ESX", "esx")):
-        at_work, at_end = (published.levels[f"{load.kind}_{phase}_{key}_percent"] for phase in ("working", "settled"))
+    for name, key in (("Difference Engine", "saved"), (f"ESX, {PAPERS_RATE}", "esx")):
+        levels = (published.levels[f"{load.kind}_{phase}_{key}_percent"] for phase in ("working", "settled"))
+        at_work, at_end = (level.value for level in levels)
         yield Curve(name, working, [at_work, at_work], load.kind, PAPER)
         yield Curve(name, [end], [at_end], load.kind, PAPER)
 
 
-def _rows(load: Load, published: Published, times: list[float], found: Split, scale: float) -> list[Row]:
-    """While guests work, the mean; then the end."""
+def _rows(load: Load, published: Published, times: list[float], both: tuple[Split, Split], scale: float) -> list[Row]:
+    """While guests work, the mean; then the end. both: what the engine saves, and ESX at each rate."""
     start, end = (second / scale for second in load.working)
-    phases = {
-        "working": {name: mean_between(times, values, start, end) for name, values in found.items()},
-        "settled": {name: values[-1] for name, values in found.items()},
-    }
     rows: list[Row] = []
-    for phase, ours in phases.items():
-        claims = _claims(ours)
-        for name, value in ours.items():
-            paper = published.levels[f"{load.kind}_{phase}_{name}_percent"]
-            within = 5.0 if phase == "settled" else load.wide.get(name, 5.0)
-            rows.append(Row(f"{load.kind}, {phase}: {name}", "%", paper, value, within, *claims[name]))
+    for phase in ("working", "settled"):
+        ours, esx = (
+            {
+                name: mean_between(times, values, start, end) if phase == "working" else values[-1]
+                for name, values in found.items()
+            }
+            for found in both
+        )
+        where = f"{load.kind}_{phase}"
+        claims = _claims(ours, esx[PAPERS_RATE])
+        rows += [
+            Row(f"{load.kind}, {phase}: {name}", "%", published.levels[f"{where}_{name}_percent"], value, *claims[name])
+            for name, value in ours.items()
+        ]
+        level, ratio = published.levels[f"{where}_esx_percent"], published.levels.get(f"{where}_to_esx_ratio")
+        rows += esx_rows(f"{load.kind}, {phase}: ", level, ratio, ours["saved"], esx)
     return rows
 
 
@@ -98,12 +104,11 @@ def _keeps_from_more(kind: str, result: Result, pages: int) -> str:
     )
 
 
-def _claims(ours: dict[str, float]) -> dict[str, tuple[str, bool]]:
+def _claims(ours: dict[str, float], esx: float) -> dict[str, tuple[str, bool]]:
     """The paper's orderings, and whether ours has them."""
     shared = "sharing saves the most", ours["shared"] > max(ours["patched"], ours["compressed"])
     order = "patching saves more than compression", ours["patched"] > ours["compressed"]
-    above = "Difference Engine saves more than ESX", ours["saved"] > ours["esx"]
-    return {"shared": shared, "patched": order, "compressed": order, "saved": above, "esx": above}
+    return {"shared": shared, "patched": order, "compressed": order, "saved": (ABOVE, ours["saved"] > esx)}
 
 
 def _engine(bench: Bench) -> Data:
@@ -127,8 +132,7 @@ def _alike(mib: int) -> Load:
     ends = 600 * mib // PAPER_MIB
     parameters = {"run_s": float(ends), "mib_s": mib / 6}
     group = _group("alike", mib, "dbench", generated(64), count=4, parameters=parameters)
-    wide = {"shared": 12.5, "saved": 13.0, "esx": 9.5}
-    return Load("homogeneous", [group], 1200, 600, (100, 600), wide)
+    return Load("homogeneous", [group], 1200, 600, (100, 750))
 
 
 def _unlike(mib: int) -> Load:
@@ -140,7 +144,7 @@ def _unlike(mib: int) -> Load:
         _group("mixed1", mib, "build", generated(64, 1), parameters=build),
         _group("mixed2", mib, "build", generated(64, 2), parameters=build),
     ]
-    return Load("mixed", groups, 1500, 1080, (750, 1080), {})
+    return Load("mixed", groups, 1500, 1080, (750, 1080))
 
 
 def _group(name: str, mib: int, workload: str, disk: Data, **options: Any) -> Data:

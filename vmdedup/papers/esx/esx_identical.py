@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import PAGES_PER_MIB, generated, percent_of, scenario
 from vmdedup.papers.bench.verdict import Row
+from vmdedup.result.published import Published
 
 MIB, DISK_MIB = 16, 48
 NO_LIMIT = {"host_pages_per_second": 0, "vm_pages_per_second": 0}
@@ -24,16 +24,19 @@ def identical(bench: Bench, published: Published) -> Finding:
     law = [common * (1 - 1 / count) + alone for count in counts]
     off = max(abs(ours - expected) for ours, expected in zip(esx, law, strict=True))
     grows = all(before < after for before, after in pairwise(esx))
-    level = published.levels["reclaimed_10_percent"]
+    levels = published.levels
+    level = levels["reclaimed_10_percent"]
     rows = [
-        Row(f"reclaimed, {most} guests", "%", level if most == 10 else None, esx[-1], 10.0, "grows with n", grows),
-        Row("farthest from the law", "%", published.levels["from_the_law_percent"], off, 3.0),
-        Row("esx of ideal", "%", published.levels["esx_of_ideal_percent"], 100 * esx[-1] / ideal[-1], 5.0),
+        Row(f"reclaimed, {most} guests", "%", level if most == 10 else None, esx[-1], "grows with n", grows),
+        Row("reclaimed, 1 guest: s", "%", levels["reclaimed_1_percent"], alone),
+        Row("in common: f", "%", levels["common_percent"], common),
+        Row("farthest from f (1 - 1/n) + s", "points", None, off, "less than 3 points", off < 3, own=True),
+        Row("esx of ideal", "%", None, 100 * esx[-1] / ideal[-1]),
     ]
     numbers = [float(count) for count in counts]
-    papers = Curve("esx", [10.0], [level], kind=PAPER)
+    papers = Curve("esx", [10.0], [level.value], kind=PAPER)
     curves = (Curve("ideal", numbers, ideal), Curve("esx", numbers, esx), Curve("law", numbers, law), papers)
-    note = f"The law with f = {common:.1f} % and s = {alone:.1f} %, from the runs with 1 and {most} guests."
+    note = f"The law f (1 - 1/n) + s, with f and s from the runs with 1 and {most} guests, as the paper's are from its."
     return Finding(rows, note, ("guests", "reclaimed, % of memory"), curves)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from vmdedup.guest.mixes import HeapMix
+from vmdedup.guest.workloads.desktop import DesktopParameters
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import PAGES_PER_MIB, Data, column, generated, last, scenario
 from vmdedup.papers.bench.verdict import Row
+from vmdedup.result.published import Level, Published
 from vmdedup.result.run import Result
 
 MIB: Final = 48
@@ -51,50 +54,53 @@ def self_sharing(bench: Bench, published: Published) -> Finding:
         pages = column(real, f"{name}_guest{'s' * (name == 'between')}_pages")
         shares = [100 * count / (MACHINES * MIB * PAGES_PER_MIB) for count in pages]
         curves.append(Curve(f"{name} machines", column(real, "time_s"), shares))
-        curves.append(Curve(f"{name} machines", (), [levels[f"{name}_percent"]], kind=PAPER))
+        curves.append(Curve(f"{name} machines", (), [levels[f"{name}_percent"].value], kind=PAPER))
     return Finding(_main(found["bytes", False], levels) + _variants(found, levels), _note(found), _AXES, curves)
 
 
 _AXES = ("time, s", "saved by exact sharing, % of memory")
 
 
-def _main(real: Sharing, levels: dict[str, float]) -> list[Row]:
+def _main(real: Sharing, levels: Mapping[str, Level]) -> list[Row]:
     """Machines with randomised addresses that are not of one release."""
-    most = levels["shared_percent"]
+    most = levels["shared_percent"].value
+    under = (f"under {most:g} %", real.shared < most)
     more = ("more within than between", real.within > real.between)
     return [
         Row("shared, with zero pages", "%", None, real.shared + real.zero),
-        Row("shared, zero pages apart", "%", None, real.shared, None, f"paper: under {most:g} %", real.shared < most),
-        Row("of that within one machine", "%", levels["within_of_shared_percent"], real.within_of_shared, 10.0, *more),
-        Row("within (put in)", "%", levels["within_percent"], real.within, 5.0, *more),
-        Row("between", "%", levels["between_percent"], real.between, 2.0, *more),
+        Row("shared, zero pages apart (mostly put in)", "%", None, real.shared, *under, put_in=True),
+        Row("of that within one machine", "%", levels["within_of_shared_percent"], real.within_of_shared, *more),
+        Row("within", "%", levels["within_percent"], real.within, *more, put_in=True),
+        Row("between", "%", levels["between_percent"], real.between, *more),
     ]
 
 
-def _variants(found: dict[tuple[str, bool], Sharing], levels: dict[str, float]) -> list[Row]:
+def _variants(found: dict[tuple[str, bool], Sharing], levels: Mapping[str, Level]) -> list[Row]:
     """What randomised addresses take, and what one release for all gives."""
     real, fixed, same, both = found["bytes", False], found["off", False], found["bytes", True], found["off", True]
     less = 100 * (1 - real.within / max(fixed.within, 1e-9))
     fewer = ("ASLR takes some", real.within < fixed.within)
     release = "one release shares more between"
     return [
-        Row("ASLR: less within", "%", levels["aslr_less_percent"], less, 5.0, *fewer),
-        Row("ASLR, one release: less between", "%", None, 100 * (1 - same.between / max(both.between, 1e-9)), None,
+        Row("ASLR: less within", "%", levels["aslr_less_percent"], less, *fewer, put_in=True),
+        Row("ASLR, one release: less between", "%", None, 100 * (1 - same.between / max(both.between, 1e-9)),
             "ASLR takes some", same.between < both.between),
-        Row("one release, ASLR: between", "%", None, same.between, None, release, same.between > real.between),
-        Row("one release, no ASLR: between", "%", None, both.between, None, release, both.between > fixed.between),
+        Row("one release, ASLR: between", "%", None, same.between, release, same.between > real.between),
+        Row("one release, no ASLR: between", "%", None, both.between, release, both.between > fixed.between),
         Row("one release, no ASLR: of that within", "%", None, both.within_of_shared),
     ]  # fmt: skip
 
 
 def _note(found: dict[tuple[str, bool], Sharing]) -> str:
     real = found["bytes", False]
+    made, mix = DesktopParameters(), HeapMix()
     return (
-        "How much is shared within a machine was put in: heaps take 45 % of memory and a quarter of what a process "
-        "begins with is alike in its program's four processes; libraries' data take 7 %, a quarter of them addresses. "
-        "Both follow the paper's split (over half in heaps, 43 % in libraries). What follows from that, and was not "
-        f"put in, is that little is left between machines: {real.between:.1f} % of memory, mostly page cache of files "
-        "that releases have in common."
+        f"How much is shared within a machine was put in: heaps take {100 * made.heap_share:g} % of memory, and "
+        f"{100 * mix.common:g} % of what a process begins with is alike in its program's {made.processes} processes; "
+        f"libraries' data take {100 * made.data_share:g} %, {100 * made.relocated:g} % of them addresses. "
+        "Both follow the paper's split (over half in heaps, 43 % in libraries), and so does what ASLR takes within. "
+        f"What follows from that, and was not put in, is that little is left between machines: {real.between:.1f} % of "
+        "memory, mostly page cache of files that releases have in common."
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import PAGES_PER_MIB, Data, column, generated, last, mib, scenario
 from vmdedup.papers.bench.verdict import Row
+from vmdedup.result.published import Published
 
 MIB = 8
 
@@ -27,8 +27,8 @@ def windows(bench: Bench, published: Published) -> Finding:
     pages = guests * MIB * PAGES_PER_MIB
     used, touched = last(result, "used_pages"), last(result, "allocated_pages")
     saved = 100 * (1 - used / pages)
-    least = published.levels["saved_percent"]
-    rows = [Row("saved of what the guests have", "%", least, saved, 100 - least, "at least as much", saved >= least)]
+    least = published.levels["saved_percent"].value
+    rows = [Row("saved of what the guests have", "%", None, saved, f"at least {least:g} %", saved >= least)]
     note = (
         f"{guests} guests. {100 * (1 - touched / pages):.0f} % of memory was never touched and costs the host nothing, "
         f"as zeroed memory does; of the rest KSM saves {100 * (1 - used / touched):.0f} %."

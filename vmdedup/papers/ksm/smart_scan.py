@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import column, last
 from vmdedup.papers.bench.verdict import Row
 from vmdedup.papers.ksm.workers import COUNT, MIB, run
+from vmdedup.result.published import Level, Published
 from vmdedup.result.run import Result
 from vmdedup.units import MIB as MIB_BYTES
 from vmdedup.units import PAGE_SIZE
@@ -21,42 +23,38 @@ def smart_scan(bench: Bench, published: Published) -> Finding:
     levels = published.levels
     fewer = 100 * (1 - _pages_a_scan(smart) / _pages_a_scan(without))
     merged = sum(column(smart, "saved_pages")) / max(1.0, sum(column(without, "saved_pages")))
+    course = _course(without, smart)
+    most = max(course[1], default=0.0)
     mail, blog = levels["fewer_pages_percent"], levels["fewer_pages_blog_percent"]
     rows = [
-        Row("fewer pages a full scan", "%", mail, fewer, 5.0, "fewer with it", fewer > 0),
-        Row("the same, at most, in a later blog", "%", blog, fewer, 5.0, "fewer with it", fewer > 0),
-        Row("saved on average, with to without", "×", levels["merged_ratio"], merged, 0.05),
+        Row("fewer pages a full scan", "%", mail, fewer, "fewer with it", fewer > 0),
+        Row("the same, at most, in a later blog", "%", blog, most, "fewer with it", most > 0),
+        Row("saved on average, with to without", "×", None, merged, "more is merged", merged > 1),
         *_memory(without, guests, levels),
     ]
-    course = _course(without, smart)
-    note = f"{guests} guests. {_note(without, smart, course, mail)}"
+    note = f"{guests} guests. {_note(without, smart, course, mail.value)}"
     curves = [Curve("fewer pages", *course)]
-    curves += [Curve(name, (), [share], kind=PAPER) for name, share in (("patches' mail", mail), ("later blog", blog))]
+    curves += [
+        Curve(name, (), [share.value], kind=PAPER) for name, share in (("patches' mail", mail), ("later blog", blog))
+    ]
     return Finding(rows, note, ("full scans with it", "fewer pages so far, %"), curves)
 
 
-def _memory(without: Result, guests: int, levels: dict[str, float]) -> list[Row]:
-    """What KSM finds without smart scan, beside what Meta published."""
+def _memory(without: Result, guests: int, levels: Mapping[str, Level]) -> list[Row]:
+    """What KSM finds without smart scan, beside what Meta published: after which the guests were made."""
     counts = {name: last(without, name) for name in _RECORDS}
     records = sum(counts.values())
     each = counts["pages_sharing"] / max(1.0, counts["pages_shared"])
-    profit = 100 * last(without, "general_profit")
+    profit, records_profit = 100 * last(without, "general_profit"), levels["profit_records_percent"]
     rows = [
-        Row(f"KSM's records: {name}", "%", paper, 100 * count / records, min(5.0, paper / 2))
+        Row(f"KSM's records: {name}", "%", levels[f"{name}_percent"], 100 * count / records, put_in=True)
         for name, count in counts.items()
-        for paper in (levels[f"{name}_percent"],)
     ]
     return [
         *rows,
-        Row("pages that share one", "pages", levels["sharers"], each, 5.0),
-        Row(
-            "profit, of what it has records of",
-            "%",
-            levels["profit_records_percent"],
-            profit / records / PAGE_SIZE,
-            5.0,
-        ),
-        Row("profit, of all memory", "%", levels["profit_percent"], profit / (guests * MIB * MIB_BYTES), 5.0),
+        Row("pages that share one", "pages", levels["sharers"], each, put_in=True),
+        Row("profit, of what it has records of", "%", records_profit, profit / records / PAGE_SIZE, put_in=True),
+        Row("profit, of all memory", "%", levels["profit_percent"], profit / (guests * MIB * MIB_BYTES)),
     ]
 
 

@@ -37,13 +37,15 @@ class Shares:
     similar: float
 
 
-def phone_shares(mib: int, seconds: int, disk: DiskSpec, parameters: Mapping[str, Any]) -> Shares:
+def phone_shares(mib: int, seconds: int, disk: DiskSpec, parameters: Mapping[str, Any], seed: int = 1) -> Shares:
     """Shares in the memory of a phone after so many seconds of use."""
     host = Host.create(mib * 256 + 64, mms=1)
     opened = open_disk(disk)
     try:
         memory = host.add(mib * 256, "phone")
-        given = GuestSpec("phone", mib * 256, disk=disk, workload="phone", parameters=parameters, kernel_mib=2)
+        given = GuestSpec(
+            "phone", mib * 256, disk=disk, workload="phone", parameters=parameters, kernel_mib=2, seed=seed
+        )
         guest = Guest(given, memory, opened)
         guest.boot()
         for _ in range(seconds * 1000 // TICK_MS):

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.verdict import Row
 from vmdedup.papers.phones.memory import phone_shares
-from vmdedup.papers.phones.trial import Outcome, Phone, trial
+from vmdedup.papers.phones.trial import BATCHES, Outcome, Phone, trial
+from vmdedup.policy.work import PRICES_NS
+from vmdedup.result.published import Level, Published
 
 MIB: Final = 48
 DISK_MIB: Final = 24
@@ -40,7 +41,11 @@ class Runs:
     ) -> Outcome:
         """A phone under a policy."""
         self.bench.say(f"phone: {policy}")
-        return trial(Phone(MIB, 10 if self.bench.quick else 30, phone, DISK_MIB), policy, pages, knobs)
+        return trial(_phone(self.bench, phone), policy, pages, knobs)
+
+
+def _phone(bench: Bench, parameters: Mapping[str, Any]) -> Phone:
+    return Phone(MIB, 10 if bench.quick else 30, parameters, DISK_MIB, bench.seed)
 
 
 def phones(bench: Bench, published: Published) -> Finding:
@@ -51,38 +56,38 @@ def phones(bench: Bench, published: Published) -> Finding:
     default = similar[DEFAULT_SIMILAR]
     more = {share: 100 * (run.saved / everything.saved - 1) for share, run in similar.items()}
     level = levels["similar_more_percent"]
+    chances, about_chances = _chances(runs, levels["chances_less_percent"])
+    exclusion, about_exclusion = _exclusion(runs)
     rows = [
         *_held(bench, levels),
-        Row("similar pages save more", "%", level, more[DEFAULT_SIMILAR], 10.0, "more", more[DEFAULT_SIMILAR] > 0),
+        Row("similar pages save more", "%", level, more[DEFAULT_SIMILAR], "more", more[DEFAULT_SIMILAR] > 0),
         *_copies(runs, everything),
         *_groups(runs, everything),
-        *_chances(runs, levels["chances_less_percent"]),
-        *_exclusion(runs),
+        *chances,
+        *exclusion,
     ]
     shares = ", ".join(f"{100 * share:g} %: {value:.0f} %" for share, value in more.items())
     note = (
         f"How much more similar pages save goes with how many of heaps' pages are similar: {shares}. The paper's share "
-        "is not known, nor how it makes differences; here words in the same place are compared. A page that is "
-        "skipped costs a visit, 45 % of what KSM's look at a page costs here, so chances cannot save more than 55 %. "
-        "Exclusion saves less because the app in front, which it leaves out, is a large part of so small a phone; at "
-        "half the rate it saves nearly as much as at all of it, but so does scanning everything."
+        f"is not known, nor how it makes differences; here words in the same place are compared. {about_chances} "
+        f"{about_exclusion}"
     )
     lines = {"equal pages": everything, "and similar ones": default}
     curves = [Curve(name, run.times, run.series) for name, run in lines.items()]
-    as_much_more = [(1 + level / 100) * saved for saved in everything.series]
+    as_much_more = [(1 + level.value / 100) * saved for saved in everything.series]
     curves.append(Curve("and similar ones", everything.times, as_much_more, kind=PAPER))
     return Finding(rows, note, ("time, s", "saved, MiB"), curves)
 
 
-def _held(bench: Bench, levels: Mapping[str, float]) -> list[Row]:
+def _held(bench: Bench, levels: Mapping[str, Level]) -> list[Row]:
     """Shares of identical and similar pages by exact hashing, in the midst of use."""
-    found = phone_shares(MIB, 10 if bench.quick else 30, DiskSpec(kind="generated", mib=DISK_MIB), USED)
+    found = phone_shares(MIB, 10 if bench.quick else 30, DiskSpec(kind="generated", mib=DISK_MIB), USED, bench.seed)
     apps, services = levels["identical_apps_percent"], levels["identical_services_percent"]
     order = "apps more than services"
     holds = found.identical > found.services
     return [
-        Row("identical pages of apps", "%", apps, found.identical, 4.0, order, holds),
-        Row("identical pages of services", "%", services, found.services, 1.5, order, holds),
+        Row("identical pages of apps", "%", apps, found.identical, order, holds, put_in=True),
+        Row("identical pages of services", "%", services, found.services, order, holds, put_in=True),
         Row("similar pages of apps", "%", None, found.similar),
     ]
 
@@ -97,9 +102,7 @@ def _copies(runs: Runs, everything: Outcome) -> list[Row]:
     found = {share: runs.run("similar_page", phone=USED | {"similar": share}) for share in (DEFAULT_SIMILAR, 0.0)}
     more = {share: 100 * (run.saved / everything.saved - 1) for share, run in found.items()}
     return [
-        Row(
-            "if differences find copies, too", "%", None, more[DEFAULT_SIMILAR], None, "more", more[DEFAULT_SIMILAR] > 0
-        ),
+        Row("if differences find copies, too", "%", None, more[DEFAULT_SIMILAR], "more", more[DEFAULT_SIMILAR] > 0),
         Row("the same, but no page is similar", "%", None, more[0.0]),
     ]
 
@@ -108,10 +111,10 @@ def _groups(runs: Runs, everything: Outcome) -> list[Row]:
     """Groups by kind of area against one group for all."""
     grouped = runs.run("group_limited")
     kept = 100 * grouped.saved / everything.saved
-    return [Row("groups: of the saving without them", "%", None, kept, None, "nearly all", kept > 100 * ENOUGH)]
+    return [Row("groups: of the saving without them", "%", None, kept, "nearly all", kept > 100 * ENOUGH, own=True)]
 
 
-def _chances(runs: Runs, paper: float) -> list[Row]:
+def _chances(runs: Runs, paper: Level) -> tuple[list[Row], str]:
     """Work that chances spare on a phone that is left alone: the most of a grid of settings, and the mean."""
     grid = GRID[:1] if runs.bench.quick else GRID
     whole = runs.run("ksm", PLAIN, LEFT)
@@ -120,24 +123,36 @@ def _chances(runs: Runs, paper: float) -> list[Row]:
         some = runs.run("n_chance", {"chances": chances, "rest_rounds": rest}, LEFT)
         less.append(100 * (1 - some.work / whole.work))
     saved = 100 * runs.run("n_chance").saved / runs.run("ksm", PLAIN).saved
+    looks = len(whole.series) * BATCHES * PAGES
+    visit = 100 * looks * PRICES_NS["visit"] / (whole.work * 1e6)
+    about = (
+        f"A page that is skipped costs a visit, {visit:.0f} % of what KSM's look at a page costs here, so chances "
+        f"cannot save more than {100 - visit:.0f} %."
+    )
     return [
-        Row("chances: less work, at most", "%", paper, max(less), 10.0, "less", max(less) > 0),
-        Row("chances: less work, mean of settings", "%", None, sum(less) / len(less), None, "less", min(less) > 0),
+        Row("chances: less work, at most", "%", paper, max(less), "less", max(less) > 0),
+        Row("chances: less work, mean of settings", "%", None, sum(less) / len(less), "less", min(less) > 0),
         Row("chances: of KSM's saving, in use", "%", None, saved),
-    ]
+    ], about
 
 
-def _exclusion(runs: Runs) -> list[Row]:
+def _exclusion(runs: Runs) -> tuple[list[Row], str]:
     """The least work by which exclusion saves as much as scanning all anonymous memory."""
     whole = runs.run("exclusion", ANONYMOUS)
     found = [runs.run("exclusion", pages=rate) for rate in (RATES[-1:] if runs.bench.quick else RATES)]
     enough = [run for run in found if run.saved >= ENOUGH * whole.saved]
     best = min(enough, key=lambda run: run.work) if enough else max(found, key=lambda run: run.saved)
     saved, work = 100 * best.saved / whole.saved, 100 * best.work / whole.work
+    slow = runs.run("exclusion", pages=PAGES // 2), runs.run("exclusion", ANONYMOUS, pages=PAGES // 2)
+    parts = [100 * half.saved / full.saved for half, full in zip(slow, (found[-1], whole), strict=True)]
+    about = (
+        "Exclusion leaves out the app in front, a large part of so small a phone. At half the rate it saves "
+        f"{parts[0]:.0f} % of what it does at all of it, and scanning everything {parts[1]:.0f} %."
+    )
     return [
-        Row("exclusion: of KSM's saving", "%", 100.0, saved, 5.0, "as much", bool(enough)),
-        Row("exclusion: of KSM's work for that", "%", None, work, None, "less", bool(enough) and work < 100),
-    ]
+        Row("exclusion: of KSM's saving", "%", None, saved, "as much", bool(enough)),
+        Row("exclusion: of KSM's work for that", "%", None, work, "less", bool(enough) and work < 100),
+    ], about
 
 
 EXPERIMENTS = (
@@ -149,7 +164,8 @@ EXPERIMENTS = (
         "for chances one that nobody touches; scan work by one price list in place of power. KSM stands without smart "
         "scan, and for exclusion by scanning all anonymous memory. Fair as to which pages a policy looks at. The share "
         "of identical pages was put in as MemScope has it and is measured again by hashing; the share of similar ones "
-        "is a guess, 30 % of heaps, and what they save follows from it.",
+        ""
+        f"is a guess, {100 * DEFAULT_SIMILAR:g} % of heaps, and what they save follows from it.",
         phones,
     ),
 )

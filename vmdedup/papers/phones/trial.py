@@ -26,18 +26,22 @@ _PAID: Final = {"cow_break": ("cow_ksm", "zero_cow"), "unpatch": ("unpatched",),
 
 @dataclass(frozen=True)
 class Phone:
-    """A phone and for how long it is used. parameters: of the workload. disk_mib: of its generated disk."""
+    """A phone and for how long it is used. parameters: of the workload. disk_mib: of its generated disk.
+
+    seed: of what is drawn by lot, in the phone and in the policy.
+    """
 
     mib: int
     seconds: int
     parameters: Mapping[str, Any]
     disk_mib: int = 24
+    seed: int = 1
 
     def make(self, host: Host) -> tuple[Guest, int]:
         """The phone on a host, powered on, and the number of its address space."""
         disk = DiskSpec(kind="generated", mib=self.disk_mib)
         pages, parameters = self.mib * PAGES_PER_MIB, self.parameters
-        given = GuestSpec("phone", pages, disk, workload="phone", parameters=parameters, kernel_mib=2, seed=1)
+        given = GuestSpec("phone", pages, disk, workload="phone", parameters=parameters, kernel_mib=2, seed=self.seed)
         memory = host.add(pages, "phone")
         guest = Guest(given, memory, open_disk(disk))
         guest.boot()
@@ -73,7 +77,7 @@ def trial(phone: Phone, name: str, pages: int, knobs: Mapping[str, int] | None =
     host = Host.create(phone.mib * PAGES_PER_MIB, mms=2)
     try:
         guest, mm = phone.make(host)
-        policy = load_policy(name)(host, 1)
+        policy = load_policy(name)(host, phone.seed)
         for knob, value in {**_zero_pages(policy), **(knobs or {})}.items():
             policy.set(knob, str(value))
         policy.enter(mm)

@@ -6,6 +6,8 @@ from typing import Final
 
 from vmdedup.papers.bench.base import Bench
 from vmdedup.papers.bench.runs import PAGES_PER_MIB, Data, column, last, scenario
+from vmdedup.papers.bench.verdict import Row
+from vmdedup.result.published import Level
 from vmdedup.result.run import Result
 
 PAGES = 100  # a wake-up
@@ -63,6 +65,13 @@ def found(result: Result) -> float:
 def visits(result: Result) -> float:
     """Pages visited for each that was merged."""
     return last(result, "pages_scanned") / max(1.0, found(result))
+
+
+def visits_row(figure: str, paper: Level, result: Result, fewer: bool) -> Row:
+    """visits() beside the range that the paper has. fewer: whether XLH's are fewer than KSM's."""
+    low, high = paper.value - paper.error, paper.value + paper.error
+    name = f"{figure} ({low:g} to {high:g})"
+    return Row(name, "pages", paper, visits(result), "XLH visits fewer", fewer)
 
 
 def wait(result: Result) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from vmdedup.papers.bench.base import Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import Data, column, last, mib
 from vmdedup.papers.bench.verdict import Row
-from vmdedup.papers.xlh.hints import found, full_scan, hinted, visits, wait
+from vmdedup.papers.xlh.hints import found, full_scan, hinted, visits, visits_row, wait
 from vmdedup.papers.xlh.xlh_build import BUILDERS
+from vmdedup.result.published import Level, Published
 from vmdedup.result.run import Result
 
 SECONDS: Final = 42
@@ -39,24 +40,19 @@ def apache(bench: Bench, published: Published) -> Finding:
     return Finding(rows, " ".join(notes), ("time, s", "saved, MiB"), curves)
 
 
-def _ratios(load: str, ksm: Result, xlh: Result, levels: dict[str, float]) -> list[Row]:
+def _ratios(load: str, ksm: Result, xlh: Result, levels: Mapping[str, Level]) -> list[Row]:
     more = found(xlh) / max(1.0, found(ksm))
     earlier = (wait(ksm) - wait(xlh)) / full_scan(SERVERS)
-    paper = levels[f"{load}_found_xlh"] / levels[f"{load}_found_ksm"]
+    sooner = "XLH is sooner", earlier > 0
+    paper = Level(levels[f"{load}_found_xlh"].value / levels[f"{load}_found_ksm"].value)
     rows = [
-        Row(f"{load}: sharing found, XLH to KSM", "×", paper, more, 0.25 * paper, "XLH finds more", more > 1),
-        Row(
-            *(f"{load}: found earlier", "full scans", levels[f"{load}_earlier_scans"], earlier),
-            *(1.5, "XLH is sooner", earlier > 0),
-        ),
+        Row(f"{load}: sharing found, XLH to KSM", "×", paper, more, "XLH finds more", more > 1),
+        Row(f"{load}: found earlier", "full scans", levels[f"{load}_earlier_scans"], earlier, *sooner),
     ]
     if load == "web":
         fewer = visits(ksm) > visits(xlh)
         for name, run in (("ksm", ksm), ("xlh", xlh)):
-            low, high = levels[f"visits_{name}_low"], levels[f"visits_{name}_high"]
-            label = f"web: visits a sharing, {name.upper()} ({low:g} to {high:g})"
-            middle, half = (low + high) / 2, (high - low) / 2
-            rows.append(Row(label, "pages", middle, visits(run), half, "XLH visits fewer", fewer))
+            rows.append(visits_row(f"web: visits a sharing, {name.upper()}", levels[f"visits_{name}"], run, fewer))
     return rows
 
 

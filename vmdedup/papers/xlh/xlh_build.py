@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from vmdedup.papers.bench.base import PAPER, POSSIBLE, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import PAGES_PER_MIB, Data, column, generated, last, mib, scenario
 from vmdedup.papers.bench.verdict import Row
 from vmdedup.papers.xlh.hints import (
@@ -18,11 +18,14 @@ from vmdedup.papers.xlh.hints import (
     pages_of,
     percent_at,
     visits,
+    visits_row,
     wait,
 )
+from vmdedup.result.published import Level, Published
 from vmdedup.result.run import Result
 
 SECONDS: Final = 42
+ENOUGH: Final = 75 / 1024  # of memory that KSM has saved where the paper says how much more XLH has
 # Sources of 143 MiB, and object files that push them out of the page cache; one guest is a little behind the other.
 BUILDERS: Final[list[Data]] = [
     {
@@ -54,15 +57,15 @@ def build(bench: Bench, published: Published) -> Finding:
     return Finding(rows, _note(runs), ("time, s", "saved, MiB"), _curves(runs, levels))
 
 
-def _curves(runs: Runs, levels: dict[str, float]) -> list[Curve]:
+def _curves(runs: Runs, levels: Mapping[str, Level]) -> list[Curve]:
     """A panel for each wake-up, with the paper's levels at its moments."""
     curves = []
     for (name, ms), run in runs.items():
         panel = f"a wake-up every {ms} ms"
         curves.append(Curve(name, column(run, "time_s"), mib(column(run, "saved_pages")), panel))
         if f"{name[:3].lower()}_{ms}ms_percent" in levels and name != "XLH HT":
-            level = levels[f"{name[:3].lower()}_{ms}ms_percent"] / 100 * pages_of(BUILDERS) / PAGES_PER_MIB
-            when = levels[f"read_{ms}ms_s"] * full_scan(BUILDERS) / PAPERS_SCAN
+            level = levels[f"{name[:3].lower()}_{ms}ms_percent"].value / 100 * pages_of(BUILDERS) / PAGES_PER_MIB
+            when = levels[f"read_{ms}ms_s"].value * full_scan(BUILDERS) / PAPERS_SCAN
             curves.append(Curve(name, [when], [level], panel, PAPER))
     ksm = runs["KSM", 20]
     possible = mib(column(ksm, "possible_pages"))
@@ -72,64 +75,64 @@ def _curves(runs: Runs, levels: dict[str, float]) -> list[Curve]:
 def _lives(bench: Bench, published: Published) -> Row:
     """How long equal pages stay so, in full scans."""
     scan = full_scan(BUILDERS)
-    short, long = (int(1000 * scan * published.levels[f"lives_{end}_s"] / PAPERS_SCAN) for end in ("from", "to"))
+    short, long = (int(1000 * scan * published.levels[f"lives_{end}_s"].value / PAPERS_SCAN) for end in ("from", "to"))
     observer = {"name": str(_OBSERVER), "tunables": {"short": short, "long": long, "until": 1000 * SECONDS - long}}
     run = bench.run(scenario("lifetimes", SECONDS, observer, BUILDERS))
     counted = {name: last(run, f"lives_{name}") for name in ("short", "between", "long")}
     share = 100 * counted["between"] / max(1.0, sum(counted.values()))
+    most = "most live 0.7 to 7 full scans", share > 50
     name = f"equal pages that live {scan * 30 / 44:.1f} to {scan * 300 / 44:.1f} s"
-    return Row(name, "%", published.levels["lives_percent"], share, 5.0, "most live 0.7 to 7 full scans", share > 50)
+    return Row(name, "%", published.levels["lives_percent"], share, *most, put_in=True)
 
 
-def _ratios(runs: Runs, levels: dict[str, float]) -> list[Row]:
+def _ratios(runs: Runs, levels: Mapping[str, Level]) -> list[Row]:
     """At 20 ms: XLH beside KSM."""
     ksm, xlh = runs["KSM", 20], runs["XLH RO", 20]
-    saved = _mean(xlh) / max(1.0, _mean(ksm))
+    saved, most = _mean(xlh) / max(1.0, _mean(ksm)), _most(xlh, ksm)
     more = found(xlh) / max(1.0, found(ksm))
     earlier = (wait(ksm) - wait(xlh)) / full_scan(BUILDERS)
     rows = [
-        Row("saved on average, XLH to KSM", "×", levels["saved_ratio"], saved, 1.0, "XLH saves more", saved > 1),
-        Row("sharing found, XLH to KSM", "×", levels["found_ratio"], more, 2.5, "XLH finds more", more > 1),
-        Row("found earlier", "full scans", levels["earlier_scans"], earlier, 1.5, "XLH is sooner", earlier > 0),
+        Row("saved at most, XLH to KSM", "×", levels["most_saved_ratio"], most, "XLH saves more", most > 1),
+        Row("saved on average, XLH to KSM", "×", None, saved, "XLH saves more", saved > 1),
+        Row("sharing found, XLH to KSM", "×", levels["found_ratio"], more, "XLH finds more", more > 1),
+        Row("found earlier", "full scans", levels["earlier_scans"], earlier, "XLH is sooner", earlier > 0),
     ]
     fewer = visits(ksm) > visits(xlh)
     for name, run in (("ksm", ksm), ("xlh", xlh)):
-        low, high = levels[f"visits_{name}_low"], levels[f"visits_{name}_high"]
-        label, claim = f"visits a sharing, {name.upper()} ({low:g} to {high:g})", "XLH visits fewer"
-        rows.append(Row(label, "pages", (low + high) / 2, visits(run), (high - low) / 2, claim, fewer))
+        rows.append(visits_row(f"visits a sharing, {name.upper()}", levels[f"visits_{name}"], run, fewer))
     return rows
 
 
-def _levels(runs: Runs, levels: dict[str, float]) -> list[Row]:
+def _levels(runs: Runs, levels: Mapping[str, Level]) -> list[Row]:
     """Saved memory at the paper's moments, by wake-up."""
     scan = full_scan(BUILDERS) / PAPERS_SCAN
     rows = []
     possible = percent_at(runs["KSM", 20], "possible_pages", 300 * scan, BUILDERS)
-    rows.append(Row("opportunity", "% of memory", levels["opportunity_percent"], possible, 3.0))
+    rows.append(Row("opportunity", "% of memory", levels["opportunity_percent"], possible))
     for ms in sorted({ms for _, ms in runs}):
-        when = levels[f"read_{ms}ms_s"] * scan
+        when = levels[f"read_{ms}ms_s"].value * scan
         ours = {name: percent_at(runs[name, ms], "saved_pages", when, BUILDERS) for name in ("KSM", "XLH RO")}
         more = ours["XLH RO"] > ours["KSM"]
         for name, key in (("KSM", "ksm"), ("XLH RO", "xlh")):
             label, paper = f"{name}, {ms} ms, after {when:.1f} s", levels[f"{key}_{ms}ms_percent"]
-            rows.append(Row(label, "% of memory", paper, ours[name], 3.0, "XLH saves more", more))
+            rows.append(Row(label, "% of memory", paper, ours[name], "XLH saves more", more))
     if ("XLH RO", 100) in runs:
-        when = levels["read_100ms_s"] * scan
+        when = levels["read_100ms_s"].value * scan
         slow, fast = (percent_at(runs[key], "saved_pages", when, BUILDERS) for key in (("XLH RO", 100), ("KSM", 20)))
         label, claim = f"XLH at 100 ms to KSM at 20, after {when:.1f} s", "XLH saves more at a fifth of the rate"
-        rows.append(Row(label, "×", levels["slow_ratio"], slow / max(0.1, fast), 0.5, claim, slow > fast))
+        rows.append(Row(label, "×", levels["slow_ratio"], slow / max(0.1, fast), claim, slow > fast))
     return rows
 
 
-def _costs(runs: Runs, levels: dict[str, float]) -> list[Row]:
+def _costs(runs: Runs, levels: Mapping[str, Level]) -> list[Row]:
     """CPU time by our price list, XLH to KSM."""
     rows = []
     for name, ms in runs:
         if name != "KSM":
             ratio = last(runs[name, ms], "ksmd_cpu_s") / last(runs["KSM", ms], "ksmd_cpu_s")
-            paper = levels[f"cpu_{name[4:].lower()}_{ms}ms"] / levels[f"cpu_ksm_{ms}ms"]
+            paper = levels[f"cpu_{name[4:].lower()}_{ms}ms"].value / levels[f"cpu_ksm_{ms}ms"].value
             label, about = f"CPU, {name} to KSM, {ms} ms", 0.75 < ratio < 1.25
-            rows.append(Row(label, "×", paper, ratio, 0.15, "within a quarter of KSM's", about))
+            rows.append(Row(label, "×", Level(paper), ratio, "within a quarter of KSM's", about))
     return rows
 
 
@@ -152,6 +155,12 @@ def _note(runs: Runs) -> str:
     if ("XLH HT", 20) in runs:
         text += f" The hash table saves {_mean(runs['XLH HT', 20]) / max(1.0, _mean(ksm)):.2f} times what KSM does."
     return text
+
+
+def _most(xlh: Result, ksm: Result) -> float:
+    """The largest ratio of what is saved over time, once KSM has as much of memory as in the paper's abstract."""
+    pairs = zip(column(xlh, "saved_pages"), column(ksm, "saved_pages"), strict=True)
+    return max((more / less for more, less in pairs if less >= ENOUGH * pages_of(BUILDERS)), default=0.0)
 
 
 def _mean(result: Result) -> float:

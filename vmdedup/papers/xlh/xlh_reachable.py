@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
-from vmdedup.papers.bench.published import Published
 from vmdedup.papers.bench.runs import column, last
 from vmdedup.papers.bench.verdict import Row
 from vmdedup.papers.xlh.hints import hinted
 from vmdedup.papers.xlh.xlh_build import BUILDERS
+from vmdedup.result.published import Published
 from vmdedup.result.run import Result
 
 
@@ -18,16 +18,17 @@ def reachable(bench: Bench, published: Published) -> Finding:
     series = {name: _shares(run) for name, run in runs.items()}
     ours = {name: sum(shares) / max(1, len(shares)) for name, (_, shares) in series.items()}
     levels = published.levels
-    low, high = levels["ksm_low_percent"], levels["ksm_high_percent"]
+    ksm = levels["ksm_percent"]
+    low, high = ksm.value - ksm.error, ksm.value + ksm.error
     most = ours["XLH RO"] > max(ours["KSM"], ours["XLH RW"])
     decays, worse = ours["KSM"] < 90, ours["XLH RW"] < ours["KSM"]
     rows = [
-        Row(f"KSM ({low} to {high})", "%", (low + high) / 2, ours["KSM"], (high - low) / 2, "much is lost", decays),
-        Row("XLH RW", "%", levels["rw_percent"], ours["XLH RW"], 5.0, "less than KSM", worse),
-        Row("XLH RO", "%", levels["ro_percent"], ours["XLH RO"], 5.0, "more than both others", most),
+        Row(f"KSM ({low:g} to {high:g})", "%", ksm, ours["KSM"], "much is lost", decays),
+        Row("XLH RW", "%", levels["rw_percent"], ours["XLH RW"], "less than KSM", worse),
+        Row("XLH RO", "%", levels["ro_percent"], ours["XLH RO"], "more than both others", most),
     ]
     curves = [Curve(name, times, shares) for name, (times, shares) in series.items()]
-    papers = {"KSM": (low, high), "XLH RW": (levels["rw_percent"],), "XLH RO": (levels["ro_percent"],)}
+    papers = {"KSM": (low, high), "XLH RW": (levels["rw_percent"].value,), "XLH RO": (levels["ro_percent"].value,)}
     curves += [Curve(name, (), [level], kind=PAPER) for name, found in papers.items() for level in found]
     return Finding(rows, _note(runs), ("time, s", "reachable, %"), curves)
 

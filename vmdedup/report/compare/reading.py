@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmdedup.errors import UsageError
 from vmdedup.report.compare.figures import Figures, from_result
-from vmdedup.report.compare.published import read_published
+from vmdedup.report.compare.published import published_figures
 from vmdedup.result.decoding import DECODER
 from vmdedup.result.run import list_parts, open_result
 
@@ -21,7 +21,7 @@ def read_figures(paths: Sequence[Path]) -> list[Figures]:
     labels = distinct_labels([path.absolute().parts for path in places])
     with DECODER:  # one process for all tables
         return [
-            read_published(path) if _is_file(path) else from_result(open_result(path), label)
+            published_figures(path) if _is_file(path) else from_result(open_result(path), label)
             for path, label in zip(places, labels, strict=True)
         ]
 
