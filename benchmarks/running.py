@@ -112,7 +112,7 @@ def section(zero: int, folder: Path, plot: Path) -> str:
 
 HEAD = """# Running guests: measured, and emulated from what they did
 
-Made by `python -m benchmarks.running`; every number below is of that run.
+Made by `python -m benchmarks.running`; what `vmdedup compare` says below is of that run.
 
 Three real guests under QEMU (scenario `twins`: two alike and one that keeps changing memory) run while the host's ksmd
 merges them. Their savings are measured, and their memory is recorded every two seconds. Then emulated guests live what

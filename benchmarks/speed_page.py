@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.images import COMMON, LIVED_MS
 from benchmarks.operations import PAPER_US
 from benchmarks.scanning import PHASES
 
 _FEW = 0.03  # a smaller share of the time is left out
 _HEAD = """# How fast policies scan
 
-Made by `python -m benchmarks.policies {arguments}`; every number below is of that run.
+Made by `python -m benchmarks.policies {arguments}`; pages a second, ratios, shares and µs of ours are of that run.
 
 Each policy and `ksm` (the emulated ksmd) scan the same bytes in the same run, in turn:
 {pages:,} pages of each content, in batches of {batch:,};
 pairs of runs: {rounds}, and a ratio is the median over the pairs. Rate limits and smart scan are off, so that every
-page is looked at. *first* is the first pass over all pages, *settling* the seven passes after it, in which most is
-shared or packed, *steady* five more. Pages a second are of CPU time, Python part included.
+page is looked at. *first* is the first pass over all pages, *settling* the {settling} passes after it, in which most is
+shared or packed, *steady* {steady} more. Pages a second are of CPU time, Python part included.
 
 What a scan is for those that do not scan as ksmd does: `ideal` looks at all memory each time that somebody stored,
 however few pages it is given. `esx` draws pages at random; a pass is as many as there are. `none` scans nothing. The
 controllers are ksmd at the speed that they give it; they are not slowed down here (no figure: the controller had
 switched ksmd off). They run the very same code as `ksm`, so how far their ratios are from 1 is how far any ratio here
 may be off by what else the machine did. `ksm_domains` finds fewer equal pages, and what has no equal is looked up again
-in each pass. `background` looks at a page only when an event says so; where
-nothing is due there is no figure. Contents: noise, every page another one; 256 pages of noise, over and over; pages
-whose first half is the same everywhere; four servers with one generated disk after 20 s; a phone with apps after 20 s.
+in each pass. `background` looks at a page only when an event says so; where nothing is due there is no figure.
+Contents: noise, every page another one; {common} pages of noise, over and over; pages whose first half is the same
+everywhere; four servers with one generated disk after {lived} s; a phone with apps after as long.
 """
 _COSTS = """
 ## Where the time goes
@@ -58,7 +59,8 @@ def page(document: Mapping[str, Any], arguments: Sequence[str]) -> str:
     """The document in Markdown."""
     policies = document["policies"]
     contents = list(next(iter(policies.values())))
-    parts = [_HEAD.format(arguments=" ".join(arguments), **document)]
+    given = {"settling": PHASES["settling"], "steady": PHASES["steady"], "common": COMMON, "lived": LIVED_MS // 1000}
+    parts = [_HEAD.format(arguments=" ".join(arguments), **given, **document)]
     parts += [_rates(content, policies) for content in contents]
     reading = {name.replace(" ", "_"): spent for name, spent in document["reading_us"].items()}
     parts += [_COSTS.format(**reading), _shares(policies)]

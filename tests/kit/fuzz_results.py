@@ -26,8 +26,12 @@ EXPERIMENTS = Path(__file__).parent.parent.parent / "docs" / "results" / "experi
 PUBLISHED = """label = "a"
 source = "b"
 certainty = "c"
+reading_error = 1.5
 [levels]
 saved_pages = 70
+used_pages = [3, 9]
+[reading_errors]
+used_pages = 0
 [[series]]
 time_s = 1.0
 saved_pages = 3

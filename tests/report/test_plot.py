@@ -203,7 +203,8 @@ def test_kept_figures_are_drawn_again_in_another_form(tmp_path: Path, capsys: py
     ("change", "said"),
     [
         ({"experiments": [{}]}, "experiments.0.name: Field required"),
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 3}, "schema_version"),
+        ({"schema_version": 1}, "an earlier version"),
         ({"experiments": 7}, "experiments: Input should be a valid list"),
     ],
 )

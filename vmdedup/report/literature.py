@@ -131,7 +131,7 @@ def _section(experiment: Document, picture: str | None) -> Iterator[str]:
     yield ""
     yield f"## {experiment['title']}"
     yield ""
-    yield f"`vmdedup experiment run {experiment['name']}`."
+    yield f"`vmdedup experiment run {experiment['name']}`, {_seeds(experiment)}."
     yield f"{experiment['source']}. Certainty: {experiment['certainty']}."
     yield ""
     yield f"{experiment['stand_in']}"
@@ -146,6 +146,12 @@ def _section(experiment: Document, picture: str | None) -> Iterator[str]:
     if picture:
         yield ""
         yield f"![{experiment['title']}]({picture})"
+
+
+def _seeds(experiment: Document) -> str:
+    """With how many seeds it was run."""
+    seeds = max((row["seeds"] for row in experiment["rows"]), default=1)
+    return f"{seeds} seeds" if seeds > 1 else "1 seed"
 
 
 def _cells(row: Document) -> tuple[str, ...]:

@@ -14,4 +14,7 @@ def read_experiments(path: Path) -> dict[str, Any]:
     """The document. UsageError: there is none, or it is not what `experiment run` writes."""
     if not path.exists():
         raise UsageError(f"{path} does not exist; vmdedup experiment run … --output FOLDER writes one")
-    return checked(Experiments, read_document(path), path)
+    document = read_document(path)
+    if document.get("schema_version") == 1:
+        raise UsageError(f"{path} is of an earlier version, whose verdicts meant something else; run them again")
+    return checked(Experiments, document, path)
