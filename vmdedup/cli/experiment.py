@@ -32,6 +32,12 @@ app.command("show", help=experiment_show.HELP, short_help="Show, and draw again,
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")]
 SCHEMA_VERSION = 2
 SEEDS, QUICK_SEEDS = 3, 1
+_Seeds = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, max=100, help=f"Seeds to run each with [default: {SEEDS}; --quick: {QUICK_SEEDS}]."
+    ),
+]
 _progress = Progress(patience=0.0)
 FILE = "experiments.json"
 
@@ -63,12 +69,7 @@ def run(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="From the list, or all.")],
     as_json: _JSON = False,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller guests, on generated disks only.")] = False,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, max=100, help=f"Runs of each, with as many seeds [default: {SEEDS}; --quick: 1]."
-        ),
-    ] = None,
+    seeds: _Seeds = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for experiments.json.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Folder for results.md and its pictures (all: docs).")] = None,
     pictures: experiment_show.Pictures = "svg",
