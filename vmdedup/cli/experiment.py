@@ -34,9 +34,7 @@ SCHEMA_VERSION = 2
 SEEDS, QUICK_SEEDS = 3, 1
 _Seeds = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", min=1, max=100, help=f"Seeds to run each with [default: {SEEDS}; --quick: {QUICK_SEEDS}]."
-    ),
+    typer.Option(metavar="N", min=1, max=100, help=f"Seeds, each a run [default: {SEEDS}; --quick: {QUICK_SEEDS}]."),
 ]
 _progress = Progress(patience=0.0)
 FILE = "experiments.json"
