@@ -36,3 +36,18 @@ class ScriptedBench(Bench):
         self.asked.append(data)
         answer: Answer = self._answer  # type: ignore[attr-defined]
         return answer(data)
+
+
+class KeepingBench(Bench):
+    """A quick bench that keeps what its runs came to. kept: each with its scenario."""
+
+    kept: list[tuple[Mapping[str, Any], Result]]
+
+    def __init__(self, seed: int = 1) -> None:
+        super().__init__(quick=True, seed=seed)
+        object.__setattr__(self, "kept", [])
+
+    def run(self, data: Mapping[str, Any]) -> Result:
+        """A real run."""
+        self.kept.append((data, super().run(data)))
+        return self.kept[-1][1]

@@ -42,7 +42,7 @@ def self_sharing(bench: Bench, published: Published) -> Finding:
     """Exact sharing at each moment; other releases and one, with randomised addresses and without."""
     results = {
         (aslr, same): bench.run(
-            scenario("machines", 4 if bench.quick else 15, {"name": "ideal"}, _machines(aslr, same))
+            scenario("machines", 4 if bench.quick else 15, {"name": "ideal"}, _machines(aslr, same, bench.seed))
         )
         for aslr in ("bytes", "off")
         for same in (False, True)
@@ -112,17 +112,18 @@ def _read(result: Result) -> Sharing:
     return Sharing(zero, within, between)
 
 
-def _machines(aslr: str, same: bool) -> list[Data]:
+def _machines(aslr: str, same: bool, seed: int) -> list[Data]:
     """Four desktops. same: all of one release; else two releases of one system, which differ in most files, and two
     other systems.
     """
     common = {"memory": f"{MIB}MiB", "kernel_mib": 2, "aslr": aslr, "workload": "desktop"}
+    first = MACHINES * (seed - 1)  # other systems with each seed, as what is shared is files and programs
     return [
         {
             **common,
             "name": f"machine{number}",
-            "disk": generated(64, 0 if same else max(0, number - 1)),
-            "variant": {"differs": 0.0 if same else DIFFERS, "seed": number},
+            "disk": generated(64, first + (0 if same else max(0, number - 1))),
+            "variant": {"differs": 0.0 if same else DIFFERS, "seed": first + number},
         }
         for number in range(MACHINES)
     ]
