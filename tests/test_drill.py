@@ -35,8 +35,17 @@ from vmdedup.signals import ENDING
 
 pytestmark = pytest.mark.compiled
 CHEAP = [name for name, command in COMMANDS.items() if command.cheap]
-KILLED = ["run", "run wall", "run policies", "record", "record pause", "scan spooled", "replay"]
-SIGNALLED = ["run", "record", "policy list", "experiment run"]
+KILLED = [
+    "run",
+    "run wall",
+    "run policies",
+    "record",
+    "record pause",
+    "scan spooled",
+    "replay",
+    "experiment run beside",
+]
+SIGNALLED = ["run", "record", "policy list", "experiment run", "experiment run beside"]
 # They go on until they are killed, however busy the machine is.
 LONG = Command(f"run {INPUTS}/tiny.toml -o out --clock wall", makes="run")
 LONG_ON_KERNEL = Command(f"run {INPUTS}/tiny.toml -o out --on kernel", makes="run", kernel=True)

@@ -76,6 +76,7 @@ COMMANDS = {
     "compare plot": Command(f"compare {INPUTS}/one {INPUTS}/two --plot out.png"),
     "leak": Command("leak --policy ksm --memory 4MiB --guesses 8 --trials 0"),
     "experiment run": Command("experiment run ksm-windows --quick -o out"),
+    "experiment run beside": Command("experiment run ksm-windows --quick --seeds 2 --jobs 2 -o out"),
     "experiment list": Command("experiment list"),
     "experiment show": Command(f"experiment show {INPUTS}/kept/experiments.json"),
     "policy list": Command("policy list"),

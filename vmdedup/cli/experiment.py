@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from vmdedup.cli import experiment_show
 from vmdedup.cli.say import Progress, say, say_document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vmdedup.papers.bench.base import Bench, Dumped, Experiment
 
@@ -35,6 +36,10 @@ SEEDS, QUICK_SEEDS = 3, 1
 _Seeds = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, max=100, help=f"Seeds, each a run [default: {SEEDS}; --quick: {QUICK_SEEDS}]."),
+]
+_Jobs = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, max=64, help="Seeds run beside each other [default: as many as processors]."),
 ]
 _progress = Progress(patience=0.0)
 FILE = "experiments.json"
@@ -68,6 +73,7 @@ def run(
     as_json: _JSON = False,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller guests, on generated disks only.")] = False,
     seeds: _Seeds = None,
+    jobs: _Jobs = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for experiments.json.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Folder for results.md and its pictures (all: docs).")] = None,
     pictures: experiment_show.Pictures = "svg",
@@ -87,7 +93,7 @@ def run(
       vmdedup experiment run de-table1 de-figure2
       vmdedup experiment run all --quick --json
       vmdedup experiment run all --docs docs/
-      vmdedup experiment run xlh-boot --seeds 9
+      vmdedup experiment run xlh-boot --seeds 9 --jobs 2
       vmdedup experiment run de-table1 de-figure2 --dumps vm1.raw --dumps vm2.elf
     """
     from vmdedup.cli.dumped import read_dumps
@@ -102,12 +108,10 @@ def run(
     places.check(chosen)
     given = [*names, *(["--quick"] if quick else []), *([f"--seeds {seeds}"] if seeds else [])]
     given += [f"--dumps {dump}" for dump in dumps or []]
-    often = seeds or (QUICK_SEEDS if quick else SEEDS)
     found: list[dict[str, Any]] = []
     try:
-        for number, experiment in enumerate(chosen, 1):
-            title = f"{experiment.name} ({number} of {len(chosen)})"
-            found.append(experiment.run(_bench(title, quick, dumped), often))
+        for document in _documents(chosen, seeds or (QUICK_SEEDS if quick else SEEDS), quick, dumped, jobs):
+            found.append(document)
             places.keep(_document(found, given))
             if not as_json:
                 _show(found[-1])
@@ -121,6 +125,22 @@ def run(
     if as_json:
         say_document(_document(found, given))
     return 0
+
+
+def _documents(
+    chosen: Sequence[Experiment], seeds: int, quick: bool, dumped: Dumped | None, jobs: int | None
+) -> Iterator[dict[str, Any]]:
+    """What was found by each, one after the other; where there is more than one thing to do, side by side."""
+    from vmdedup.papers.bench.beside import Beside
+
+    jobs = min(jobs or len(os.sched_getaffinity(0)), seeds * len(chosen))
+    if jobs == 1 or dumped is not None:
+        for number, experiment in enumerate(chosen, 1):
+            title = f"{experiment.name} ({number} of {len(chosen)})"
+            yield experiment.run(_bench(title, quick, dumped), seeds)
+        return
+    with Beside(jobs, quick, _progress.show) as beside:
+        yield from beside.documents(chosen, seeds)
 
 
 def _bench(title: str, quick: bool, dumped: Dumped | None) -> Bench:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vmdedup.errors import HostError, ScenarioError
 from vmdedup.papers.bench.published import published_figures
-from vmdedup.papers.bench.verdict import Row, judge
+from vmdedup.papers.bench.verdict import Row, judge, row_of
 from vmdedup.result.published import Published
 from vmdedup.result.run import Result
 from vmdedup.run.measure.row import Row as Sample
@@ -61,6 +61,16 @@ class Finding:
     axes: tuple[str, str] = ("", "")
     curves: Sequence[Curve] = ()
     log: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """All of it in plain data."""
+        return {
+            "rows": [row.plain() for row in self.rows],
+            "note": self.note,
+            "axes": list(self.axes),
+            "log": self.log,
+            "curves": [curve.document() for curve in self.curves],
+        }
 
 
 class _Quiet:
@@ -142,20 +152,24 @@ class Experiment:
 
     def run(self, bench: Bench, seeds: int = 1) -> dict[str, Any]:
         """Run it with so many seeds, from the bench's own on. Returns what --json prints of it."""
-        published = published_figures(self.published)
-        found = [self.measure(_turn(bench, number, seeds), published) for number in range(seeds)]
-        first = found[0]
+        return self.document([self.turn(_turn(bench, number, seeds)) for number in range(seeds)], bench.dumped)
+
+    def turn(self, bench: Bench) -> dict[str, Any]:
+        """Run it with one seed. Returns what was found as a document, for document()."""
+        return self.measure(bench, published_figures(self.published)).document()
+
+    def document(self, turns: Sequence[Mapping[str, Any]], dumped: Dumped | None = None) -> dict[str, Any]:
+        """What --json prints of the turns of all seeds. Remarks and curves are of the first."""
+        published, first = published_figures(self.published), turns[0]
         return {
             "name": self.name,
             "title": self.title,
             "source": published.source,
             "certainty": published.certainty,
-            "stand_in": self.stand_in if bench.dumped is None else _in_place(bench.dumped),
-            "note": first.note,
-            "rows": [row.document() for row in judge([each.rows for each in found])],
-            "axes": list(first.axes),
-            "log": first.log,
-            "curves": [curve.document() for curve in first.curves],
+            "stand_in": self.stand_in if dumped is None else _in_place(dumped),
+            "note": first["note"],
+            "rows": [row.document() for row in judge([[row_of(row) for row in turn["rows"]] for turn in turns])],
+            **{name: first[name] for name in ("axes", "log", "curves")},
         }
 
 

@@ -44,6 +44,24 @@ class Row:
     own: bool = False
     put_in: bool = False
 
+    def plain(self) -> dict[str, Any]:
+        """The row as a document, without a verdict."""
+        return {
+            "figure": self.figure,
+            "unit": self.unit,
+            "paper": None if self.paper is None else [float(self.paper.value), self.paper.error],
+            "ours": float(self.ours),
+            "claim": self.claim,
+            "holds": None if self.holds is None else bool(self.holds),
+            "own": self.own,
+            "put_in": self.put_in,
+        }
+
+
+def row_of(plain: Mapping[str, Any]) -> Row:
+    """The row of such a document."""
+    return Row(**{**plain, "paper": None if plain["paper"] is None else Level(*plain["paper"])})
+
 
 @dataclass(frozen=True)
 class Judged:
