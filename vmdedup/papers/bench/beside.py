@@ -56,7 +56,7 @@ class Beside:
             if self._ending:
                 raise WorkerDiedError(f"{label} was not begun")
             command = child.python_module(_MODULE, name, str(seed), *(["quick"] if self._quick else []))
-            pipes = {"stdin": child.PIPE, "stdout": child.PIPE, "stderr": child.PIPE}
+            pipes: dict[str, Any] = {"stdin": child.PIPE, "stdout": child.PIPE, "stderr": child.PIPE}
             process = self._running[label] = child.start(command, text=True, **pipes)
             self._tell()
             return process
