@@ -95,7 +95,7 @@ def test_an_ordering_that_fails_with_one_seed_does_not_hold() -> None:
     assert (Judged(rows).verdict, Judged(rows).holds) == (DISAGREES, False)
     assert Judged(rows).rule == "level within 10 % (a fifth); a < b (with 2 of 3 seeds)"
     assert Judged(rows[::2]).rule == "level within 10 % (a fifth); a < b"
-    assert Judged((Row("x", "s", READ_OFF, 4.0),)).rule == "level within 2 s (as read)"
+    assert Judged((Row("x", "s", READ_OFF, 4.0),)).rule == "level within 2 s (reading or range)"
     assert Judged((Row("x", "s", None, 4.0),)).rule == "nothing claimed"
 
 

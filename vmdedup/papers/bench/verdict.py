@@ -123,7 +123,7 @@ class Judged:
         """What the verdict goes by, in words."""
         row, parts = self.rows[0], []
         if self.within is not None and row.paper is not None:
-            why = "a fifth" if self.within > row.paper.error else "as read"
+            why = "a fifth" if self.within > row.paper.error else "reading or range"
             parts.append(f"level within {self.within:.4g}{f' {row.unit}' if row.unit else ''} ({why})")
         if row.claim:
             often = "" if self.held in (0, len(self.rows)) else f" (with {self.held} of {len(self.rows)} seeds)"
