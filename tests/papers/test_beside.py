@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from vmdedup.cli import run_command
+from vmdedup.cli.experiment import TURN
 from vmdedup.errors import WorkerDiedError
 from vmdedup.ours import child
-from vmdedup.papers.bench import beside
 from vmdedup.papers.bench.beside import Beside
 from vmdedup.papers.table import EXPERIMENTS
 
 # In place of an experiment: what it was asked for. It ends when it is told, or its parent ends.
-TURN = """
+STAND_IN = """
 import json, sys
 name, seed, *flags = sys.argv[1:]
 if name == "ksm-windows" and seed == "2" and "fails" in sys.modules["__main__"].__doc__:
@@ -32,11 +32,11 @@ print(json.dumps({"rows": rows, "note": seed, "axes": ["", ""], "log": "", "curv
 
 @pytest.fixture
 def stood_in(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    script = f'"""{getattr(request, "param", "")}"""\n{TURN}'
+    script = f'"""{getattr(request, "param", "")}"""\n{STAND_IN}'
     start = child.start
 
     def start_other(command: list[str], **how: Any) -> Any:
-        return start([command[0], "-c", script, *command[command.index(beside._MODULE) + 1 :]], **how)
+        return start([command[0], "-c", script, *command[command.index(TURN) + 1 :]], **how)
 
     monkeypatch.setattr(child, "start", start_other)
 
@@ -45,7 +45,7 @@ def stood_in(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 def test_documents_come_in_order_with_all_their_seeds() -> None:
     told: list[str] = []
     chosen = [EXPERIMENTS[name] for name in ("leak", "ksm-windows", "barker")]
-    with Beside(2, True, told.append) as side:
+    with Beside(2, TURN, True, told.append) as side:
         found = list(side.documents(chosen, 3))
     assert [each["name"] for each in found] == ["leak", "ksm-windows", "barker"]
     for each in found:
@@ -62,7 +62,7 @@ def test_documents_come_in_order_with_all_their_seeds() -> None:
 @pytest.mark.parametrize("stood_in", ["fails"], indirect=True)
 @pytest.mark.usefixtures("stood_in")
 def test_one_that_fails_says_which_and_why() -> None:
-    with Beside(2, True, print) as side:
+    with Beside(2, TURN, True, print) as side:
         documents = side.documents([EXPERIMENTS["ksm-windows"]], 3)
         with pytest.raises(WorkerDiedError, match="ksm-windows, seed 2: it is gone; run it alone"):
             next(documents)
@@ -75,7 +75,7 @@ def test_whoever_ends_it_ends_what_runs() -> None:
     running: list[Any] = []
 
     def end() -> None:
-        with Beside(2, True, lambda text: begun.release()) as side:
+        with Beside(2, TURN, True, lambda text: begun.release()) as side:
             for seed in range(9):
                 side._pool.submit(side._turn, "leak", seed)
             begun.acquire()

@@ -43,6 +43,7 @@ _Jobs = Annotated[
 ]
 _progress = Progress(patience=0.0)
 FILE = "experiments.json"
+TURN = "vmdedup.cli.experiment_turn"
 
 
 @app.command("list")
@@ -139,7 +140,7 @@ def _documents(
             title = f"{experiment.name} ({number} of {len(chosen)})"
             yield experiment.run(_bench(title, quick, dumped), seeds)
         return
-    with Beside(jobs, quick, _progress.show) as beside:
+    with Beside(jobs, TURN, quick, _progress.show) as beside:
         yield from beside.documents(chosen, seeds)
 
 

@@ -13,14 +13,16 @@ from vmdedup.errors import WorkerDiedError
 from vmdedup.ours import child
 from vmdedup.papers.bench.base import Bench, Experiment, Say
 
-_MODULE = "vmdedup.papers.bench.turn"
-
 
 class Beside:
-    """So many processes at once. A context manager: whatever ends it ends them, in order."""
+    """So many processes at once. A context manager: whatever ends it ends them, in order.
 
-    def __init__(self, jobs: int, quick: bool, say: Say) -> None:
-        self._quick, self._say = quick, say
+    turn: the module that prints what Experiment.turn() gives, told a name and a seed, and to be quick; it ends in order
+    when its standard input does.
+    """
+
+    def __init__(self, jobs: int, turn: str, quick: bool, say: Say) -> None:
+        self._module, self._quick, self._say = turn, quick, say
         self._pool = ThreadPoolExecutor(jobs)
         self._running: dict[str, child.Process[str]] = {}
         self._lock = threading.Lock()
@@ -55,7 +57,7 @@ class Beside:
         with self._lock:
             if self._ending:
                 raise WorkerDiedError(f"{label} was not begun")
-            command = child.python_module(_MODULE, name, str(seed), *(["quick"] if self._quick else []))
+            command = child.python_module(self._module, name, str(seed), *(["quick"] if self._quick else []))
             pipes: dict[str, Any] = {"stdin": child.PIPE, "stdout": child.PIPE, "stderr": child.PIPE}
             process = self._running[label] = child.start(command, text=True, **pipes)
             self._tell()
