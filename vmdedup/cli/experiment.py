@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from vmdedup.cli import experiment_show
 from vmdedup.cli.say import Progress, say, say_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from vmdedup.papers.bench.base import Bench, Dumped, Experiment
 
@@ -109,13 +110,15 @@ def run(
     places.check(chosen)
     given = [*names, *(["--quick"] if quick else []), *([f"--seeds {seeds}"] if seeds else [])]
     given += [f"--dumps {dump}" for dump in dumps or []]
+    often = seeds or (QUICK_SEEDS if quick else SEEDS)
     found: list[dict[str, Any]] = []
     try:
-        for document in _documents(chosen, seeds or (QUICK_SEEDS if quick else SEEDS), quick, dumped, jobs):
-            found.append(document)
-            places.keep(_document(found, given))
-            if not as_json:
-                _show(found[-1])
+        with closing(_documents(chosen, often, quick, dumped, jobs)) as documents:
+            for document in documents:
+                found.append(document)
+                places.keep(_document(found, given))
+                if not as_json:
+                    _show(found[-1])
     except KeyboardInterrupt:
         if as_json and found:
             say_document(_document(found, given))
@@ -130,7 +133,7 @@ def run(
 
 def _documents(
     chosen: Sequence[Experiment], seeds: int, quick: bool, dumped: Dumped | None, jobs: int | None
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any]]:
     """What was found by each, one after the other; where there is more than one thing to do, side by side."""
     from vmdedup.papers.bench.beside import Beside
 
