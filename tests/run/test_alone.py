@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,11 @@ import pytest
 from kit.small_runs import SMALL, Watching, run
 from vmdedup.available import Available
 from vmdedup.errors import HostError, UsageError
+from vmdedup.guest.disk import Disk
+from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.run import emulation
 from vmdedup.run import run as run_module
+from vmdedup.run.disks import open_disks
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.room import host_room
 from vmdedup.run.run import ALL_DEAD, COMPLETE, INTERRUPTED
@@ -52,6 +56,18 @@ def test_lockstep(tmp_path: Path) -> None:
     assert last["between_guests_pages"] == 0
     assert result.guests["used_pages"].sum() == pytest.approx(last["used_pages"])
     assert result.matrix["guest_b"].to_list() == ["vm"]
+
+
+def test_reading_a_disk_is_no_event_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listing(specs: Iterable[DiskSpec], note: Callable[[str], None]) -> dict[DiskSpec, Disk]:
+        note("1,000 files listed")
+        return open_disks(specs, note)
+
+    monkeypatch.setattr(emulation, "open_disks", listing)
+    watcher = Watching()
+    result = run(tmp_path, overrides=ALONE, watcher=watcher)
+    assert "1,000 files listed" in watcher.events
+    assert result.run["events"] == []
 
 
 def test_wall_with_a_stopped_ksmd(tmp_path: Path) -> None:

@@ -43,9 +43,12 @@ class Emulation:
         self._pending = list(plan.actions)
         self._unburied: list[GuestProcess] = []
 
-    def open_disks(self) -> None:
-        """Open what guests will read, each once, before anybody is started. Raises UsageError."""
-        self._disks = open_disks((spec.disk for spec in self.plan.specs), self._note)
+    def open_disks(self, note: Note) -> None:
+        """Open what guests will read, each once, before anybody is started. Raises UsageError.
+
+        note: told now and then how far it is; of no interest afterwards, as events of the run are.
+        """
+        self._disks = open_disks((spec.disk for spec in self.plan.specs), note)
 
     @contextmanager
     def on(self, backend: Backend) -> Iterator[None]:

@@ -75,7 +75,7 @@ def run_scenario(
     with Logs(log_handler, log_level) as logs:
         recorder = Recorder(about(scenario, prices), watcher, directory)
         emulation = Emulation(plan(scenario), recorder.event, scenario.clock == "wall")
-        emulation.open_disks()
+        emulation.open_disks(watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         with module.opened(scenario, logs.channel(), room, recorder.event) as opened, emulation.on(opened):
             return _run(scenario, emulation, recorder, prices, room)
