@@ -8,7 +8,8 @@ place at a time is changed (benchmarks/mutations.py), and the tests that run its
 fails; a constant of a module has all tests. --seconds limits how long they take together: slower ones are left out. A
 test that takes ten times as long as usual has failed, too. Printed are the share of changes that a test noticed, and
 each that none did. Those that make no difference to what a program does are in benchmarks/equivalent_mutants.toml, with
-the reason; they count nowhere.
+the reason; they count nowhere. Changes are tried in random order: after Ctrl-C, or --minutes, those tried are a sample.
+--known FILE keeps what tests run which line, so that the next run of the same tree need not look again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
@@ -133,9 +135,8 @@ def in_a_child(work: Callable[[], int], seconds: float) -> int:
     return status
 
 
-def look(tree: Path, tests: Sequence[str]) -> Known:
-    """Run the tests of the copy once, as it is."""
-    answer = tree / "known.json"
+def look(tree: Path, tests: Sequence[str], answer: Path) -> Known:
+    """Run the tests of the copy once, as it is. answer: the file in which that is kept, or was."""
 
     def work() -> int:
         import_module("pytest")
@@ -151,7 +152,7 @@ def look(tree: Path, tests: Sequence[str]) -> Known:
         answer.write_text(json.dumps({"seconds": timed.seconds, "lines": lines}))
         return status
 
-    if status := in_a_child(work, 3600):
+    if not answer.exists() and (status := in_a_child(work, 3600)):
         sys.exit(f"{(tree / 'log').read_text()[-2000:]}\ntests fail without any change (exit status {status})")
     known = json.loads(answer.read_text())
     lines = {path: {int(line): who for line, who in each.items()} for path, each in known["lines"].items()}
@@ -171,6 +172,8 @@ class Context:
 
 def verdict(tree: Path, mutation: Mutation, known: Known, most: float) -> str:
     """Change one place, run the tests that can notice it, and put it back. most: seconds that they take."""
+    if (mutation.path, mutation.source, mutation.before, mutation.after) in equivalents():
+        return EQUAL
     tests = known.of(mutation, most)
     if not tests:
         return UNSEEN
@@ -191,6 +194,7 @@ def verdict(tree: Path, mutation: Mutation, known: Known, most: float) -> str:
     return SURVIVED if status == 0 else SLOW if status == -signal.SIGALRM else KILLED
 
 
+@cache
 def equivalents() -> set[tuple[str, str, str, str]]:
     """File, line, what stands there, and what it is changed to, of those that make no difference."""
     rows = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
@@ -205,10 +209,10 @@ def sources(places: Sequence[str]) -> Iterator[str]:
 
 
 def chosen(places: Sequence[str], sample: int, seed: int) -> list[Mutation]:
-    """A sample of all changes, in the order of files and lines."""
+    """A sample of all changes, in random order."""
     every = [mutation for path in sources(places) for mutation in mutations(ROOT, path)]
     numbers = random.Random(seed).sample(range(len(every)), min(sample, len(every)))
-    return [every[number] for number in sorted(numbers)]
+    return [every[number] for number in numbers]
 
 
 def copy_tree(tree: Path) -> None:
@@ -253,23 +257,29 @@ def main() -> None:
     parser.add_argument("places", nargs="*", metavar="FILE", help=f"files or folders; without: {', '.join(PACKAGES)}")
     parser.add_argument("--sample", type=int, default=200, help="changes that are tried (200)")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (1)")
+    parser.add_argument("--minutes", type=float, default=1e9, help="after which no other change is tried")
+    parser.add_argument("--known", metavar="FILE", help="where what tests run which line is kept")
     parser.add_argument("--seconds", type=float, default=120, help="of tests, for a change that none notices (120)")
     parser.add_argument("--tests", nargs="+", default=TESTS, metavar="TEST", help="those that should notice")
     parser.add_argument("--json", action="store_true", help="a JSON document")
     options = parser.parse_args()
-    begin, known_equal = time.monotonic(), equivalents()
     tried = chosen(options.places or PACKAGES, options.sample, options.seed)
-    outcomes = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copy_tree(Path(folder))
-        settle(Path(folder))
-        known = look(Path(folder), options.tests)
+    kept = Path(options.known).absolute() if options.known else None
+    outcomes: list[tuple[Mutation, str]] = []
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, suppress(KeyboardInterrupt):
+        tree = Path(folder)
+        copy_tree(tree)
+        settle(tree)
+        known = look(tree, options.tests, kept or tree / "known.json")
+        end = time.monotonic() + 60 * options.minutes
         for mutation in tried:
-            equal = (mutation.path, mutation.source, mutation.before, mutation.after) in known_equal
-            outcomes.append((mutation, EQUAL if equal else verdict(Path(folder), mutation, known, options.seconds)))
+            if time.monotonic() > end:
+                break
+            outcomes.append((mutation, verdict(tree, mutation, known, options.seconds)))
             if outcomes[-1][1] in ALIVE:
                 print(f"{outcomes[-1][1]}: {mutation}", file=sys.stderr, flush=True)
-        os.chdir("/")
+    os.chdir("/")
     document = report(outcomes, time.monotonic() - begin)
     print(json.dumps(document, indent=1) if options.json else table(document))
 
