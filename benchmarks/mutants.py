@@ -41,7 +41,13 @@ from benchmarks.mutations import Mutation, mutations
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("vmdedup/ksm", "vmdedup/host", "vmdedup/scanner")
-TESTS: Final = ("tests/host", "tests/ksm", "tests/scanner", "tests/replay/test_golden.py")
+TESTS: Final = (
+    "tests/host",
+    "tests/ksm",
+    "tests/scanner",
+    "tests/replay/test_golden.py",
+    "tests/scenario/test_listing.py",
+)
 # What only serves processes of its own, which Python mode has none of, as in pyproject.toml; the tables for people.
 LEFT_OUT: Final = {
     *(f"vmdedup/host/{name}.py" for name in ("logs", "orphan", "workers")),

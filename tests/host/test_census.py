@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,3 +118,24 @@ def totals(host: Host) -> list[int]:
     sums = np.zeros(3, np.int64)
     census.share_totals(host.arrays, maps, guests, last, sums)
     return list(sums.tolist())
+
+
+def test_every_counted_frame_is_hashed_once() -> None:
+    """Those of the zero page, and free ones, are not."""
+    host = Host.create(16, mms=2)
+    try:
+        memory = host.add(8)
+        contents = [bytes([number]) * host.page_size for number in (1, 1, 2, 0)]
+        for page, content in enumerate(contents):
+            memory.write(page, content)
+        memory.touch(np.array([5]))
+        memory.write(6, b"gone")
+        memory.discard(np.array([6]))
+        hashes = np.zeros(len(host.arrays.frames), np.int64)
+        count = int(census.hash_frames(host.arrays, hashes))
+        assert count == 4
+        expected = [xxhash.xxh64_intdigest(content) for content in contents]
+        assert sorted(hashes[:count].view(np.uint64).tolist()) == sorted(expected)
+        assert not hashes[count:].any()
+    finally:
+        host.close()

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from vmdedup.errors import HostError
-from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MAPPED, MERGEABLE, PRESENT
+from vmdedup.host.fault import unshare
+from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MAPPED, MERGEABLE, NO_NODE, NODE_SHIFT, PIN, PRESENT
 from vmdedup.host.memory import Host, Memory
 
 PAGE_SIZE = 64
@@ -244,6 +245,27 @@ def peek(host: Host, memory: Memory) -> Iterator[bytes]:
     for entry in memory.entries[(memory.entries & MAPPED) != 0].tolist():
         pfn = (entry >> FRAME_SHIFT) & FRAME_MASK if entry & PRESENT else 0
         yield host.arrays.bytes[pfn].tobytes()
+
+
+@pytest.mark.compiled  # ten million looks
+def test_a_pin_that_never_ends_is_given_up() -> None:
+    """Its owner was killed: a page is not unshared under it, but once it is gone."""
+    host = Host.create(8, mms=2)
+    try:
+        memory, h = host.add(2), host.arrays
+        memory.write(0, b"x")
+        entry = int(h.mms[memory.mm]["first"])
+        shared = (int(h.pte[entry]) >> FRAME_SHIFT) & FRAME_MASK
+        h.frames[shared] |= NO_NODE << NODE_SHIFT
+        h.pte[entry] |= PIN
+        assert unshare(h, memory.mm, entry) == 1
+        assert (int(h.pte[entry]) >> FRAME_SHIFT) & FRAME_MASK == shared
+        h.pte[entry] &= ~PIN
+        assert unshare(h, memory.mm, entry) == 0
+        assert (int(h.pte[entry]) >> FRAME_SHIFT) & FRAME_MASK != shared
+        assert (memory.counter("cow_ksm"), memory.read(0)[:2]) == (1, b"x\0")
+    finally:
+        host.close()
 
 
 TestCopyOnWrite = CopyOnWrite.TestCase

@@ -46,6 +46,16 @@ def test_what_is_drawn_is_used_once_and_the_pool_stays_full(host: Host) -> None:
     assert host.frames_in_use() == 0
 
 
+def test_places_are_drawn_by_a_generator_that_is_known(host: Host) -> None:
+    """That of the C standard's example for rand(), of 31 bits, without its low ones."""
+    h, state = host.arrays, 7
+    for _ in range(100):
+        state = (1103515245 * state + 12345) % (1 << 31)
+        before = h.pool[:PLACES].copy()
+        put_frame(h, int(draw_frame(h, 0)))
+        assert np.flatnonzero(before != h.pool[:PLACES]).tolist() == [(state >> 8) % PLACES]
+
+
 def test_each_place_is_drawn_about_as_often(host: Host) -> None:
     """Which place changes is counted; 4,000 draws of 16: 250 each, standard deviation 15."""
     h, times = host.arrays, np.zeros(PLACES, np.int64)
