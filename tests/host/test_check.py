@@ -177,6 +177,17 @@ def guards_nothing(s: Sound) -> None:
     guard(s, UNTOUCHED, len(s.h.frames))
 
 
+def guards_the_zero_page(s: Sound) -> None:
+    """A page is guarded in the frame that everybody reads."""
+    guard(s, UNTOUCHED, 0)
+
+
+def slot_in_the_zero_page(s: Sound) -> None:
+    """A compressed page is kept in the frame that everybody reads."""
+    s.one.entries[UNTOUCHED] |= COMPRESSED << KIND_SHIFT
+    s.h.slots[int(s.h.mms[s.one.mm]["first"]) + UNTOUCHED]["frame"] = 0
+
+
 def guards_a_frame_of_its_own(s: Sound) -> None:
     """A page is guarded in a frame that somebody might store into."""
     guard(s, OWN, s.pfn(OWN))
@@ -189,6 +200,7 @@ def pool_without_frame(s: Sound) -> None:
 
 CORRUPTIONS = [
     (guards_nothing, r"address space \d \(one\): it guards a frame that does not exist"),
+    (guards_the_zero_page, "it guards a frame that does not exist"),
     (guards_a_frame_of_its_own, "a guarded frame is not marked as shared"),
     (pool_without_frame, "the pool has a frame that does not exist"),
     (counts_one_more, r"frame \d+ counts 2, 1 entries and slots use it \(1 such frames\)"),
@@ -215,6 +227,7 @@ CORRUPTIONS = [
     (bits(UNTOUCHED, on=WRITABLE), "the zero page is writable"),
     (bits(UNTOUCHED, on=SOFT), "an absent page is marked as written"),
     (slot_without_frame, "a slot names a frame that does not exist"),
+    (slot_in_the_zero_page, "a slot names a frame that does not exist"),
     (zero_page_written, "the zero page is not zero"),
 ]
 
@@ -224,6 +237,27 @@ def test_each_invariant_is_checked(sound: Sound, corrupt: Callable[[Sound], None
     corrupt(sound)
     with pytest.raises(InvariantError, match=message):
         sound.host.check()
+
+
+@pytest.mark.parametrize("frame", [1, 4])
+def test_any_frame_but_the_zero_page_may_be_guarded_or_kept_in(frame: int) -> None:
+    """The first and the last of a host, too; as frames come in the order of stores."""
+    host = Host.create(8, frames=4, mms=2, page_size=64)
+    try:
+        memory = host.add(8)
+        for page in range(frame):
+            memory.write(page, b"x")
+        page, kept = frame - 1, int(memory.entries[frame - 1])
+        assert (kept >> FRAME_SHIFT) & FRAME_MASK == frame == (4 if frame > 1 else 1)
+        frames.set_stable_node(host.arrays, frame, NO_NODE)
+        memory.entries[page] = MAPPED | (GUARDED << KIND_SHIFT) | (frame << FRAME_SHIFT)
+        host.check()
+        memory.entries[page] = MAPPED | (COMPRESSED << KIND_SHIFT)
+        host.arrays.slots[int(host.arrays.mms[memory.mm]["first"]) + page]["frame"] = frame
+        host.check()
+        memory.entries[page] = kept & ~WRITABLE
+    finally:
+        host.close()
 
 
 def test_every_complaint_is_tried() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -201,3 +202,23 @@ def test_two_processes_see_each_others_bytes(host: Host) -> None:
     assert pipe.recv() == b"later"
     process.join(30)
     assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize(("pages", "frames", "nodes"), [(1, None, 1), (1000, 70, 1), (5000, None, 4)])
+def test_no_part_of_host_memory_reaches_into_another(pages: int, frames: int | None, nodes: int, swap: bool) -> None:
+    host = Host.create(pages, frames=frames, mms=3, nodes=nodes, swap=swap)
+    try:
+        parts = {name: part for name, part in host.arrays._asdict().items() if name != "bytes" and part.nbytes}
+        assert ("swap" in parts) == swap
+        begins = {name: part.__array_interface__["data"][0] for name, part in parts.items()}
+        order = sorted(parts, key=lambda name: begins[name])
+        assert all(begins[name] % 4096 == 0 for name in order)
+        assert order[0] == "ctl"
+        for one, other in pairwise(order):
+            assert begins[one] + parts[one].nbytes <= begins[other], f"{one} reaches into {other}"
+        last = order[-1]
+        assert begins[last] + parts[last].nbytes <= begins["ctl"] + host.segment.size
+        assert host.arrays.bytes.__array_interface__["data"][0] == begins["words"]
+    finally:
+        host.close()
