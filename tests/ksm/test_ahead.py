@@ -10,6 +10,7 @@ import pytest
 from kit.ksm_host import KsmHost
 from kit.ksm_pair import Pair
 from script_generator import generate
+from vmdedup.host.layout import FRAME_SHIFT
 from vmdedup.ksm import ahead
 from vmdedup.replay.script import parse_text
 
@@ -23,6 +24,28 @@ def test_small_trees_are_looked_up_ahead_too(monkeypatch: pytest.MonkeyPatch, se
     pair = Pair(script)
     pair.play(script)
     pair.close()
+
+
+@pytest.mark.interpreted
+def test_what_is_looked_up_ahead_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the unstable tree each page itself; in the stable one the frame of those that hold what a page holds now."""
+    monkeypatch.setattr(ahead, "WORTH_WHILE", 0)
+    with KsmHost() as k:
+        one, two = k.guest(*range(1, 12)), k.guest(*range(1, 12), *range(20, 40))
+        k.scans(2)
+        assert k.get("pages_shared") == 11
+        k.fill(two, range(25, 28), (3, 7, 11))
+        k.ksmd.scan(one.pages + two.pages - 1)  # to the last page but one: the unstable tree is there still
+        first = int(k.host.arrays.mms[two.mm]["first"])
+        for pages in (range(11, 19), range(17, 25), (25, 12, 26, 13, 27, 14, 15, 16)):
+            ahead.look_ahead_at(k.host.arrays, k.ksmd.arrays, np.array([first + page for page in pages]), 0)
+            frames = [int(two.entries[page]) >> FRAME_SHIFT for page in pages]
+            for place, content in ((0, 3), (2, 7), (4, 11)):
+                if pages[0] == 25:
+                    frames[place] = int(one.entries[content - 1]) >> FRAME_SHIFT
+            assert k.ksmd.arrays.ahead[:, 3].tolist() == frames
+        ahead.look_ahead(k.host.arrays, k.ksmd.arrays, first + 12)
+        assert k.ksmd.arrays.ahead[:, 3].tolist() == [int(entry) >> FRAME_SHIFT for entry in two.entries[12:20]]
 
 
 @pytest.mark.compiled
