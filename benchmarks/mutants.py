@@ -105,10 +105,10 @@ class Timed:
             signal.setitimer(signal.ITIMER_REAL, GRACE + SLOWER * self.usual.get(nodeid, 0.0))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Take the time. What is said when all is over is of the machine, on which others may be at work."""
+        """Take the time. What is left behind in the end may be of others who are at work on the machine."""
         if report.when == "call" and report.passed:
             self.seconds[report.nodeid] = report.duration
-        self.failed |= report.failed and report.when != "teardown"
+        self.failed |= report.failed and "def nothing_is_left" not in report.longreprtext
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """Quickest first, whatever the order of files."""

@@ -13,7 +13,7 @@ import pytest
 
 from vmdedup.errors import HostError
 from vmdedup.host import memory
-from vmdedup.host.layout import MAX_NODES
+from vmdedup.host.layout import BLOCK, MAX_NODES, MM_LIVE
 from vmdedup.host.memory import Host
 from vmdedup.host.segment import Segment
 from vmdedup.host.workers import fork_server, without_main
@@ -220,5 +220,25 @@ def test_no_part_of_host_memory_reaches_into_another(pages: int, frames: int | N
         last = order[-1]
         assert begins[last] + parts[last].nbytes <= begins["ctl"] + host.segment.size
         assert host.arrays.bytes.__array_interface__["data"][0] == begins["words"]
+    finally:
+        host.close()
+
+
+def test_a_new_address_space_has_counted_nothing_whoever_had_its_record() -> None:
+    with_text = {"name", "state", "first", "pages", "capacity"}
+    host = Host.create(64, mms=1)
+    try:
+        old = host.add(4, "old", domain=3)
+        old.exit()
+        record = host.arrays.mms[old.mm]
+        for field in set(record.dtype.names) - with_text:
+            record[field] = 9
+        host.release(old.mm)
+        new = host.add(5, "new")
+        assert new.mm == old.mm
+        found = {field: record[field] for field in record.dtype.names}
+        assert (found.pop("name"), found.pop("state"), found.pop("pages")) == (b"new", MM_LIVE, 5)
+        assert (found.pop("first") % BLOCK, found.pop("capacity")) == (0, BLOCK)
+        assert {field for field, value in found.items() if value} == set()
     finally:
         host.close()
