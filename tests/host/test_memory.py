@@ -15,6 +15,7 @@ from vmdedup.errors import HostError
 from vmdedup.host import memory
 from vmdedup.host.layout import BLOCK, MAX_NODES, MM_LIVE
 from vmdedup.host.memory import Host
+from vmdedup.host.pool import fill_pool
 from vmdedup.host.segment import Segment
 from vmdedup.host.workers import fork_server, without_main
 
@@ -240,5 +241,22 @@ def test_a_new_address_space_has_counted_nothing_whoever_had_its_record() -> Non
         assert (found.pop("name"), found.pop("state"), found.pop("pages")) == (b"new", MM_LIVE, 5)
         assert (found.pop("first") % BLOCK, found.pop("capacity")) == (0, BLOCK)
         assert {field for field, value in found.items() if value} == set()
+    finally:
+        host.close()
+
+
+@pytest.mark.parametrize(("nodes", "pool", "most"), [(1, 0, 5), (2, 0, 2), (1, 3, 2)])
+def test_the_most_that_was_in_use_is_known_unless_free_memory_lies_in_several_places(
+    nodes: int, pool: int, most: int
+) -> None:
+    host = Host.create(32, mms=2, nodes=nodes)
+    try:
+        assert host.frames_at_most() == 0
+        fill_pool(host.arrays, pool)
+        guest = host.add(8)
+        for page in range(5):
+            guest.write(page, b"x")
+        guest.discard(np.arange(3))
+        assert (host.frames_in_use(), host.frames_at_most()) == (2, most)
     finally:
         host.close()
