@@ -93,8 +93,9 @@ class Massacre(Watching):
         real = Host.recover
 
         def recover(host: Host) -> None:
-            emulation = getattr(self, "_emulation", None)  # warming up recovers a host of its own
-            if emulation is not None and host is host_of(emulation):
+            emulation = getattr(self, "_emulation", None)
+            # Warming up, before the emulation is on any backend, recovers a host of its own.
+            if hasattr(emulation, "backend") and host is host_of(emulation):
                 for guest in emulation.alive():
                     assert guest.state != "free", f"{guest.spec.name} runs free during a recovery"
                     assert not guest._waiting, f"{guest.spec.name} is at work during a recovery"
