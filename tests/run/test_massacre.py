@@ -93,7 +93,7 @@ class Massacre(Watching):
         real = Host.recover
 
         def recover(host: Host) -> None:
-            emulation = getattr(self, "_emulation", None)
+            emulation: Any = getattr(self, "_emulation", None)
             # Warming up, before the emulation is on any backend, recovers a host of its own.
             if hasattr(emulation, "backend") and host is host_of(emulation):
                 for guest in emulation.alive():
