@@ -58,3 +58,12 @@ def replace_page(h: Any, entry: int, protected: int, pfn: int, kpfn: int) -> boo
         fetch_add(h.mms["zero_pages"], mm_of_entry(h, entry), 1)
     put_frame(h, pfn)
     return True
+
+
+@kernel
+def forget_page(h: Any, entry: int, protected: int, pfn: int) -> bool:
+    """Let a protected page of zeros map the zero page as one that was only read does: nobody will know who did it."""
+    if not cas(h.pte, entry, protected, protected & ~FRAME_BITS):
+        return False
+    put_frame(h, pfn)
+    return True

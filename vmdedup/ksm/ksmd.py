@@ -10,6 +10,7 @@ from vmdedup.ksm import adopt, layout, mm_list, scan, stable, unmerge
 from vmdedup.ksm.advisor import Advisor
 from vmdedup.ksm.check import check_ksm
 from vmdedup.ksm.prices import Tally
+from vmdedup.ksm.profile import BEHAVIOUR, DEFAULT, Profile
 from vmdedup.ksm.sysfs import COUNTERS, RMAP_ITEM_BYTES, TUNABLES, UNMERGED
 from vmdedup.ksm.work import work_done
 
@@ -25,8 +26,10 @@ class Ksmd:
     Time is told to it: `now_ms` is its clock, `cpu_ms` the CPU time it is charged with (the advisor looks at both).
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, profile: Profile = DEFAULT) -> None:
+        """profile: of which version of Linux."""
         self.host = host
+        self.profile = profile
         self._h = host.arrays
         nodes = int(self._h.ctl[CTL_NODES])
         self.arrays = layout.make(len(self._h.pte), len(self._h.mms), nodes, self._h.words.shape[1])
@@ -34,9 +37,12 @@ class Ksmd:
         self._advisor = Advisor()
         self.cpu_ms = 0
         self._batches = 0
+        self._inherited: dict[int, tuple[int, int]] = {}  # what ksm_stat shows beyond what there is (fork)
         self._state("zero_checksum", checksum(self._h.words, 0))
+        for name in BEHAVIOUR.keys() & set(layout.state_dtype.names or ()):
+            self._state(name, int(profile.does(name)))
         for name, value in self._knobs.items():
-            self._apply(name, value)
+            self._apply(name, value if profile.has(name) else 0)  # what it cannot do is off
 
     def _state(self, field: str, value: int | None = None) -> int:
         if value is not None:
@@ -84,8 +90,17 @@ class Ksmd:
         """An address space has mergeable memory from now on. Source: mm/ksm.c:__ksm_enter."""
         mm_list.enter(self.arrays, mm, self._knobs["run"] == RUN_UNMERGE)
 
+    def fork(self, parent: int, child: int) -> None:
+        """An address space has been copied; the copy is scanned if it was."""
+        if not self.is_entered(parent):
+            return
+        self.enter(child)
+        if not self.profile.does("fork_starts_anew"):
+            self._inherited[child] = self._records(parent)
+
     def exit(self, mm: int) -> None:
         """An address space has exited. Source: mm/ksm.c:__ksm_exit."""
+        self._inherited.pop(mm, None)
         mm_list.leave(self._h, self.arrays, mm)
 
     def is_entered(self, mm: int) -> bool:
@@ -142,7 +157,7 @@ class Ksmd:
 
     def set(self, knob: str, text: str) -> None:
         """Write a tunable as its sysfs file would be written. Raises KnobError with the kernel's refusal."""
-        if knob not in TUNABLES:
+        if knob not in TUNABLES or not self.profile.has(knob):
             raise KnobError(knob, text, "ENOENT")
         if not text:
             return  # a write of no bytes never reaches the kernel's file
@@ -214,8 +229,7 @@ class Ksmd:
 
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """The figures of /proc/PID/ksm_stat of an address space."""
-        slot = self.arrays.slots[mm]
-        items, merging = int(slot["rmap_items"]), int(slot["merging_pages"])
+        items, merging = self._records(mm)
         zero = int(self._h.mms[mm]["zero_pages"])
         return {
             "ksm_rmap_items": items,
@@ -223,6 +237,11 @@ class Ksmd:
             "ksm_merging_pages": merging,
             "ksm_process_profit": (merging + zero) * self.host.page_size - items * RMAP_ITEM_BYTES,
         }
+
+    def _records(self, mm: int) -> tuple[int, int]:
+        """ksm_rmap_items and ksm_merging_pages of an address space, as they are shown."""
+        slot, more = self.arrays.slots[mm], self._inherited.get(mm, (0, 0))
+        return int(slot["rmap_items"]) + more[0], int(slot["merging_pages"]) + more[1]
 
     def metadata_bytes(self) -> dict[str, int]:
         """Bytes that ksmd's own records really take, by kind."""

@@ -92,6 +92,10 @@ state_dtype = np.dtype(
         ("max_page_sharing", "i8"),
         ("merge_across_nodes", "i8"),
         ("prune_millisecs", "i8"),
+        ("checksum_first", "i8"),  # with the next three, what this version of ksmd does (profile.BEHAVIOUR)
+        ("chain_of_one_goes", "i8"),
+        ("zero_pages_known", "i8"),
+        ("items_start_anew", "i8"),
         ("zero_checksum", "i8"),  # checksum of an empty page
         ("free_node", "i8"),  # head of the list of free stable nodes
         ("fresh_node", "i8"),  # next stable node never used

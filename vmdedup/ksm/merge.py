@@ -11,12 +11,13 @@ from vmdedup.host.fault import unshare
 from vmdedup.host.frames import get_frame, put_frame, set_stable_node
 from vmdedup.host.layout import MERGEABLE, NO_NODE, SOFT
 from vmdedup.host.mm import mm_of_entry
-from vmdedup.host.share import FAILED, replace_page, write_protect
+from vmdedup.host.share import FAILED, forget_page, replace_page, write_protect
 from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import same_page
 from vmdedup.ksm.layout import HASHED
 from vmdedup.ksm.rmap import remove_from_tree
+from vmdedup.ksm.stable_node import start_anew
 
 BECOMES_KSM = -1  # instead of a KSM frame: turn the page's own frame into one
 
@@ -40,6 +41,8 @@ def _try_to_merge_one_page(h: Any, k: Any, entry: int, pfn: int, kpfn: int) -> b
         set_stable_node(h, pfn, NO_NODE)
         return True
     if same_page(h.words, pfn, h.words, kpfn):
+        if kpfn == 0 and not k.st[0]["zero_pages_known"]:
+            return forget_page(h, entry, protected, pfn)
         return replace_page(h, entry, protected, pfn, kpfn)
     # What was computed from this page no longer holds: have it looked at again.
     cas(h.pte, entry, protected, protected | SOFT)
@@ -65,6 +68,8 @@ def merge_two(h: Any, k: Any, entry: int, pfn: int, tree_entry: int, tree_pfn: i
     if merge_into(h, k, tree_entry, tree_pfn, pfn):
         return True
     unshare(h, mm_of_entry(h, entry), entry)
+    if k.st[0]["items_start_anew"]:
+        start_anew(k, entry)
     return False
 
 

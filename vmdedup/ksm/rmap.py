@@ -8,7 +8,7 @@ from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit import rbtree
 from vmdedup.jit.kernel import kernel
 from vmdedup.ksm.layout import EXISTS, NID_MASK, NID_SHIFT, NOT_TREE, STABLE, UNSTABLE
-from vmdedup.ksm.stable_node import is_stale, remove_node, unlink_item
+from vmdedup.ksm.stable_node import is_stale, remove_node, start_anew, unlink_item
 
 
 @kernel
@@ -17,11 +17,8 @@ def get_item(k: Any, mm: int, entry: int) -> None:
     item = k.items[entry]
     if item["flags"] & EXISTS:
         return
-    item["oldchecksum"] = 0
-    item["age"] = 0
-    item["remaining_skips"] = 0
     item["flags"] = EXISTS
-    item["key"] = 0
+    start_anew(k, entry)
     k.st[0]["rmap_items"] += 1
     k.slots[mm]["rmap_items"] += 1
 

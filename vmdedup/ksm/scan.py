@@ -115,6 +115,8 @@ def _should_skip(h: Any, k: Any, entry: int, pfn: int) -> bool:
     if stable_node_of(h, pfn) != 0:
         return False
     item = k.items[entry]
+    if item["flags"] & STABLE and k.st[0]["items_start_anew"]:
+        return False
     age = item["age"]
     if age < 255:
         item["age"] = age + 1
@@ -165,17 +167,48 @@ def settle_without_unstable(h: Any, k: Any, entry: int, gated: bool) -> int:
             remove_from_tree(h, k, entry)
             _join(h, k, entry, pfn, node)
         return 0
+    if not k.st[0]["checksum_first"]:
+        return _settle_stable_tree_first(h, k, entry, pfn, gated)
     remove_from_tree(h, k, entry)
     k.st[0]["hashed"] += 1
     if _has_changed(h, k, entry, pfn) and gated:
         return 0
-    if (
-        k.st[0]["use_zero_pages"]
-        and k.items[entry]["oldchecksum"] == k.st[0]["zero_checksum"]
-        and merge_with_zero_page(h, k, entry, pfn)
-    ):
+    if _became_zero_page(h, k, entry, pfn):
         return 0
     return 0 if _settle_in_stable_tree(h, k, entry, pfn) else pfn
+
+
+@kernel
+def _became_zero_page(h: Any, k: Any, entry: int, pfn: int) -> bool:
+    """Whether an empty page has been replaced by the zero page, where that is wanted."""
+    st = k.st[0]
+    is_empty = st["use_zero_pages"] and k.items[entry]["oldchecksum"] == st["zero_checksum"]
+    return is_empty and merge_with_zero_page(h, k, entry, pfn)
+
+
+@kernel
+def _settle_stable_tree_first(h: Any, k: Any, entry: int, pfn: int, gated: bool) -> int:
+    """As settle_without_unstable, of versions that look for any page in the stable tree, changed or not.
+
+    The item leaves its own tree after that. Of a page that merges no checksum is taken, but its key is needed.
+    """
+    item = k.items[entry]
+    before = item["oldchecksum"]
+    changed = _has_changed(h, k, entry, pfn)
+    if base_is_bad(k):
+        rebase(h, k, pfn)
+    node = stable_tree_search(h, k, pfn, _key_of(h, k, entry, pfn))
+    remove_from_tree(h, k, entry)
+    if node != 0:
+        if item["oldchecksum"] != before:
+            item["oldchecksum"] = before
+            item["flags"] &= ~HASHED & 255
+        _merge_with_node(h, k, entry, pfn, node)
+        return 0
+    k.st[0]["hashed"] += 1
+    if changed and gated:
+        return 0
+    return 0 if _became_zero_page(h, k, entry, pfn) else pfn
 
 
 @kernel

@@ -83,8 +83,9 @@ def _walk_dups(h: Any, k: Any, chain: int, prune: bool) -> int:
         drop_chain(k, chain)
         return CHANGED
     if k.nodes[chain]["kpfn"] == found and k.nodes[found]["left"] == 0:
-        collapse_chain(k, chain, found)
-        k.st[0]["walked"] = found
+        if k.st[0]["chain_of_one_goes"] or (prune and can_share(k, found, 0)):
+            collapse_chain(k, chain, found)
+            k.st[0]["walked"] = found
     elif k.nodes[chain]["kpfn"] != found and can_share(k, found, 1):
         leave_chain(k, found)
         join_chain(k, found, chain)

@@ -14,7 +14,7 @@ from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit import rbtree
 from vmdedup.jit.atomic import fetch_add, load
 from vmdedup.jit.kernel import kernel
-from vmdedup.ksm.layout import CHAIN, DUP, NID_MASK, NID_SHIFT, NOT_TREE, STABLE
+from vmdedup.ksm.layout import CHAIN, DUP, HASHED, NID_MASK, NID_SHIFT, NOT_TREE, STABLE
 from vmdedup.ksm.order import page_key
 
 NO_ROOM = 0
@@ -122,6 +122,19 @@ def unlink_item(h: Any, k: Any, entry: int) -> None:
         k.st[0]["pages_shared"] -= 1
     k.slots[mm_of_entry(h, entry)]["merging_pages"] -= 1
     item["flags"] &= NOT_TREE
+    if k.st[0]["items_start_anew"]:
+        start_anew(k, entry)
+
+
+@kernel
+def start_anew(k: Any, entry: int) -> None:
+    """Know no more of a page's past than of a new one's."""
+    item = k.items[entry]
+    item["oldchecksum"] = 0
+    item["age"] = 0
+    item["remaining_skips"] = 0
+    item["flags"] &= ~HASHED & 255
+    item["key"] = 0
 
 
 @kernel

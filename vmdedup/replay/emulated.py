@@ -7,7 +7,7 @@ kinds of process here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from vmdedup.errors import HostError
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
 from vmdedup.host.memory import MAX_MMS, Host, Memory
 from vmdedup.ksm.ksmd import Ksmd
+from vmdedup.ksm.profile import DEFAULT, Profile
 from vmdedup.ksm.sysfs import START
 from vmdedup.replay.content import Content
 from vmdedup.replay.process import LocalProcess, Process
@@ -34,8 +35,8 @@ class Engine(Protocol):
     def exit(self, mm: int) -> None:
         """An address space has ended."""
 
-    def is_entered(self, mm: int) -> bool:
-        """Whether it scans the address space."""
+    def fork(self, parent: int, child: int) -> None:
+        """An address space has been copied."""
 
     def set(self, knob: str, text: str) -> None:
         """Write a tunable. Raises KnobError."""
@@ -66,19 +67,22 @@ class EmulatedMachine:
         self,
         script: Script,
         start: Callable[[Memory], Process] = LocalProcess,
-        ksmd: Callable[[Host], Engine] = Ksmd,
+        ksmd: Callable[[Host, Profile], Engine] = Ksmd,
+        profile: Profile = DEFAULT,
     ) -> None:
-        """HostError: the script is larger than the emulator can be."""
+        """profile: of which version of Linux. HostError: the script is larger than the emulator can be."""
         if script.mms() > MOST_PROCESSES:
             raise HostError(
                 f"{script.name} has {script.mms()} processes, the emulator at most {MOST_PROCESSES}; split the script"
             )
         self.host = Host.create(max(1, script.pages()), mms=script.mms() + 1)
-        self.ksmd = ksmd(self.host)
+        self.ksmd = ksmd(self.host, profile)
+        self._profile = profile
         self._start = start
         self._processes: dict[str, Process] = {}
         for knob, value in START.items():
-            self.ksmd.set(knob, value)
+            if profile.has(knob):
+                self.ksmd.set(knob, value)
 
     def vm(self, name: str, pages: int) -> None:
         """Start a process; see replay.machine."""
@@ -91,8 +95,7 @@ class EmulatedMachine:
         parent = self._processes[name]
         forked = parent.fork(child)
         self._processes[child] = forked
-        if self.ksmd.is_entered(parent.memory.mm):
-            self.ksmd.enter(forked.memory.mm)
+        self.ksmd.fork(parent.memory.mm, forked.memory.mm)
 
     def exit(self, name: str) -> None:
         """End a process."""
@@ -146,9 +149,13 @@ class EmulatedMachine:
 
     def counters(self) -> dict[str, Any]:
         """The counters, and each living process's."""
-        values: dict[str, Any] = dict(self.ksmd.counters())
-        values["vms"] = {name: self.ksmd.ksm_stat(p.memory.mm) for name, p in self._processes.items()}
+        values = self._shown(self.ksmd.counters())
+        values["vms"] = {name: self._shown(self.ksmd.ksm_stat(p.memory.mm)) for name, p in self._processes.items()}
         return values
+
+    def _shown(self, figures: Mapping[str, int]) -> dict[str, Any]:
+        """Figures of this version; None where it has no file for them."""
+        return {name: value if self._profile.has(name) else None for name, value in figures.items()}
 
     def sharing(self) -> list[list[str]]:
         """Groups of pages on one frame."""
