@@ -15,6 +15,7 @@ from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PIN, PRESENT, SOFT
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.layout import CHAIN, EXISTS, HASHED
 from vmdedup.ksm.order import KEY_BITS, KEY_VALID, WINDOW, page_key
+from vmdedup.ksm.profile import DEFAULT, Profile
 from vmdedup.replay import steps
 from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.machine import Machine
@@ -27,10 +28,11 @@ LOOKS = steps.Counters | steps.Sharing | steps.Digest
 class Pair:
     """Both machines. force_rebase: let the engine choose another base page for its keys at every batch."""
 
-    def __init__(self, script: Script, force_rebase: bool = False) -> None:
+    def __init__(self, script: Script, force_rebase: bool = False, kernel: Profile = DEFAULT) -> None:
+        """kernel: the version of Linux that both are as."""
         self.now = 0
-        self.engine = EmulatedMachine(script)
-        self.oracle = OracleMachine(lambda: self.now)
+        self.engine = EmulatedMachine(script, profile=kernel)
+        self.oracle = OracleMachine(lambda: self.now, kernel.version)
         self.force_rebase = force_rebase
         self.has_scanned = False
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vmdedup.host.memory import Host
 from vmdedup.ksm.prices import Tally
+from vmdedup.ksm.profile import DEFAULT, Profile
 from vmdedup.policy.base import Policy
 from vmdedup.policy.ksm import Ksm
 from vmdedup.scanner.process import Order, ScannerProcess
@@ -72,12 +73,13 @@ class Counting:
 class KsmdProcess(ScannerProcess):
     """A ksmd in a process of its own, with what scripts ask of one. It rests until it is told to run."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, profile: Profile = DEFAULT) -> None:
+        assert profile == DEFAULT
         super().__init__(host, Order("ksm", written={"run": "0"}))
 
-    def is_entered(self, mm: int) -> bool:
-        """Whether it scans the address space."""
-        return bool(self.ask("is_entered", mm))
+    def fork(self, parent: int, child: int) -> None:
+        """An address space has been copied."""
+        self.ask("fork", parent, child)
 
     def full_scan(self) -> int:
         """Scan to the end of the current full scan. Returns pages scanned."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from kit.ksm_pair import Pair
 from script_generator import generate, generate_into
 from vmdedup.jit import PYTHON_MODE
+from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.replay.content import Content, Key, Seed, Zero
 from vmdedup.replay.script import parse, parse_text
 
@@ -134,9 +135,14 @@ class Lives:
         return mapped[first], mapped[last]
 
 
-def live(start: tuple[str, ...], events: list[tuple[str, int, int, int]], force_rebase: bool = False) -> None:
+def live(
+    start: tuple[str, ...],
+    events: list[tuple[str, int, int, int]],
+    force_rebase: bool = False,
+    kernel: Profile = DEFAULT,
+) -> None:
     """Let all of it happen on both, and look at everything at the end."""
-    pair = Pair(ROOM, force_rebase)
+    pair = Pair(ROOM, force_rebase, kernel)
     for (knob, *_), text in zip(KNOBS, start, strict=False):
         pair.do(methodcaller("set", knob, text))
     lives = Lives(pair)
@@ -156,6 +162,15 @@ def live(start: tuple[str, ...], events: list[tuple[str, int, int, int]], force_
 @given(START, LIVES)
 def test_the_engine_does_what_the_oracle_does(start: tuple[str, ...], events: list[tuple[str, int, int, int]]) -> None:
     live(start, events)
+
+
+@settings(max_examples=EXAMPLES)
+@given(START, LIVES, st.sampled_from(["5.10", "6.1", "6.5", "6.8", "6.11", "7.3"]))
+def test_so_it_does_as_any_version_of_linux(
+    start: tuple[str, ...], events: list[tuple[str, int, int, int]], kernel: str
+) -> None:
+    """Versions between those that were asked have some of the differences, in whichever mixture."""
+    live(start, events, kernel=profile(kernel))
 
 
 @settings(max_examples=EXAMPLES // 2)

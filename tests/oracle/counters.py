@@ -12,6 +12,15 @@ from oracle.objects import PAGE_SIZE, Chain, Ksm, Mm
 from oracle.rbtree import Node
 
 ITEM_BYTES = 64
+SINCE = {  # versions of Linux that have these counters
+    "ksm_rmap_items": (5, 19),
+    "ksm_merging_pages": (5, 19),
+    "general_profit": (6, 4),
+    "ksm_process_profit": (6, 4),
+    "ksm_zero_pages": (6, 6),
+    "pages_scanned": (6, 6),
+    "pages_skipped": (6, 7),
+}
 
 
 def system(ksm: Ksm, living: Iterable[Mm]) -> dict[str, Any]:
@@ -23,7 +32,7 @@ def system(ksm: Ksm, living: Iterable[Mm]) -> dict[str, Any]:
     unshared = sum(item.seq is not None for item in items)
     zeros = sum(len(mm.ksm_zeros) for mm in living)
     chains = [node for node in in_order(ksm.stable.root) if isinstance(node, Chain)]
-    return {
+    figures = {
         "pages_shared": shared,
         "pages_sharing": sharing,
         "pages_unshared": unshared,
@@ -35,19 +44,26 @@ def system(ksm: Ksm, living: Iterable[Mm]) -> dict[str, Any]:
         "full_scans": ksm.seqnr,
         "pages_scanned": ksm.pages_scanned,
         "pages_skipped": ksm.pages_skipped,
-        "vms": {mm.name: process(mm) for mm in living},
     }
+    known = {name: value if ksm.version >= SINCE.get(name, (0, 0)) else None for name, value in figures.items()}
+    return {**known, "vms": {mm.name: process(ksm, mm) for mm in living}}
 
 
-def process(mm: Mm) -> dict[str, int]:
-    """Return what /proc/PID/ksm_stat says of a process."""
-    merging = sum(item.node is not None for item in mm.items)
-    return {
-        "ksm_rmap_items": len(mm.items),
+def records(mm: Mm) -> tuple[int, int]:
+    """Items and merging pages of a process, as they are shown."""
+    return len(mm.items) + mm.surplus[0], sum(item.node is not None for item in mm.items) + mm.surplus[1]
+
+
+def process(ksm: Ksm, mm: Mm) -> dict[str, int | None]:
+    """Return what /proc/PID/ksm_stat says of a process; None where this version says nothing."""
+    items, merging = records(mm)
+    figures = {
+        "ksm_rmap_items": items,
         "ksm_zero_pages": len(mm.ksm_zeros),
         "ksm_merging_pages": merging,
-        "ksm_process_profit": (merging + len(mm.ksm_zeros)) * PAGE_SIZE - len(mm.items) * ITEM_BYTES,
+        "ksm_process_profit": (merging + len(mm.ksm_zeros)) * PAGE_SIZE - items * ITEM_BYTES,
     }
+    return {name: value if ksm.version >= SINCE.get(name, (0, 0)) else None for name, value in figures.items()}
 
 
 def in_order(node: Node | None) -> Iterator[Node]:

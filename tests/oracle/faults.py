@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from oracle import counters
 from oracle.objects import Frame, Ksm, Mm
 
 
@@ -66,6 +67,8 @@ def fork(ksm: Ksm, parent: Mm, name: str) -> Mm:
     child.ksm_zeros = set(parent.ksm_zeros)
     if parent.on_list:
         enter(ksm, child)
+        if ksm.version < (6, 12):
+            child.surplus = counters.records(parent)
     return child
 
 

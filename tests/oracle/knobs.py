@@ -13,6 +13,9 @@ from vmdedup.errors import KnobError
 U32 = (1 << 32) - 1
 U64 = (1 << 64) - 1
 I32 = (1 << 31) - 1
+# Versions of Linux that have these.
+SINCE = {"smart_scan": (6, 7), "advisor_mode": (6, 8), "advisor_max_cpu": (6, 8), "advisor_target_scan_time": (6, 8)}
+SINCE |= {"advisor_min_pages_to_scan": (6, 8), "advisor_max_pages_to_scan": (6, 8)}
 
 
 @dataclass

@@ -7,17 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from oracle import counters, faults, rmap, scan, stable
-from oracle.knobs import parse
+from oracle.knobs import SINCE, parse
 from oracle.objects import Frame, Ksm, Mm
 from vmdedup.errors import KnobError
 from vmdedup.replay.content import Content, pages_of
 
 
 class OracleMachine:
-    """Fills vmdedup.replay.machine.Machine. clock: milliseconds, for the pruning of chains; stands still."""
+    """Fills vmdedup.replay.machine.Machine. clock: milliseconds, for the pruning of chains; stands still.
 
-    def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
-        self.ksm = Ksm(clock)
+    version: of Linux, whose ksmd it is.
+    """
+
+    def __init__(self, clock: Callable[[], int] = lambda: 0, version: tuple[int, int] = (6, 18)) -> None:
+        self.ksm = Ksm(clock, version)
         self.living: dict[str, Mm] = {}
 
     def vm(self, name: str, pages: int) -> None:
@@ -66,8 +69,10 @@ class OracleMachine:
         faults.unadvise(self.living[name], range(lo, hi + 1))
 
     def set(self, knob: str, value: str) -> None:
-        """Write a tunable. KnobError: EINVAL, ERANGE or EBUSY."""
+        """Write a tunable. KnobError: EINVAL, ERANGE, EBUSY, or ENOENT: this version has none."""
         knobs = self.ksm.knobs
+        if self.ksm.version < SINCE.get(knob, (0, 0)):
+            raise KnobError(knob, value, "ENOENT")
         if knob == "pages_to_scan" and knobs.advisor_mode != "none":
             raise KnobError(knob, value, "EINVAL")
         new = parse(knob, value)

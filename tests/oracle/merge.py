@@ -25,15 +25,18 @@ def two(ksm: Ksm, item: RmapItem, frame: Frame, other: RmapItem, other_frame: Fr
         return False
     if not into(ksm, other, other_frame, frame):
         faults.unshare(item.mm, item.page)
+        if ksm.version >= (7, 3):
+            item.forget()
         return False
     return True
 
 
-def with_zero(item: RmapItem, frame: Frame) -> bool:
-    """Let item's page map the zero page, and remember that ksmd did it."""
+def with_zero(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
+    """Let item's page map the zero page, and remember, since Linux 6.6, that ksmd did it."""
     if not _one(item, frame, item.mm.zero):
         return False
-    item.mm.ksm_zeros.add(item.page)
+    if ksm.version >= (6, 6):
+        item.mm.ksm_zeros.add(item.page)
     return True
 
 

@@ -38,6 +38,10 @@ class RmapItem(Node):
         self.seq: int | None = None
         self.node: StableNode | None = None
 
+    def forget(self) -> None:
+        """Know no more of the page than of one that was never seen."""
+        self.oldchecksum = self.age = self.remaining_skips = 0
+
 
 class StableNode(Node):
     """A merged page, in the stable tree or among the dups of a chain there. items: newest first."""
@@ -80,6 +84,7 @@ class Mm:
         self.alive = True
         self.on_list = False
         self.items: list[RmapItem] = []
+        self.surplus = (0, 0)  # items and merging pages that are shown beyond what there is
 
     def map(self, page: int, frame: Frame) -> None:
         """Let a page map a frame instead of what it maps now."""
@@ -105,10 +110,11 @@ class Ksm:
     """ksmd: its list of address spaces, its cursor, its trees. cursor None: before the first, a scan is over.
 
     next_page: where ksmd goes on in the cursor's address space; None: it has found no advised page there yet.
-    list_pos: index of the next item to look at in the cursor's items. clock: milliseconds.
+    list_pos: index of the next item to look at in the cursor's items. clock: milliseconds. version: of Linux.
     """
 
     clock: Callable[[], int]
+    version: tuple[int, int] = (6, 18)
     knobs: Knobs = field(default_factory=Knobs)
     zero: Frame = field(default_factory=Frame)
     mms: list[Mm] = field(default_factory=list)

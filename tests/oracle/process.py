@@ -21,10 +21,11 @@ ZERO_CHECKSUM = checksum(ZEROS)
 
 def process(ksm: Ksm, item: RmapItem, frame: Frame) -> None:
     """Merge a page if it can be merged, else remember it if it did not change."""
-    if frame.ksm and frame.node is not None:
-        if item.node is frame.node:
-            return
-    elif not _unchanged(ksm, item, frame) or _zero_page(ksm, item, frame):
+    is_merged = frame.ksm and frame.node is not None
+    if is_merged and item.node is frame.node:
+        return
+    tree_first = ksm.version < (6, 11)
+    if not (is_merged or tree_first) and (not _unchanged(ksm, item, frame) or _zero_page(ksm, item, frame)):
         return
     merged = stable.search(ksm, frame)
     rmap.remove(ksm, item)
@@ -32,6 +33,8 @@ def process(ksm: Ksm, item: RmapItem, frame: Frame) -> None:
         if merge.into(ksm, item, frame, merged):
             assert merged.node is not None
             stable.append(merged.node, item)
+        return
+    if tree_first and (not _unchanged(ksm, item, frame) or _zero_page(ksm, item, frame)):
         return
     met = unstable.search_or_insert(ksm, item, frame)
     if met is not None and merge.two(ksm, item, frame, *met):
@@ -50,4 +53,4 @@ def _unchanged(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
 
 def _zero_page(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
     """Whether a page of zeros was replaced by the zero page."""
-    return ksm.knobs.use_zero_pages and item.oldchecksum == ZERO_CHECKSUM and merge.with_zero(item, frame)
+    return ksm.knobs.use_zero_pages and item.oldchecksum == ZERO_CHECKSUM and merge.with_zero(ksm, item, frame)

@@ -76,6 +76,8 @@ def _skip(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
     """Whether smart scan leaves a page out this time; each page not merged grows older here."""
     if not ksm.knobs.smart_scan or frame.ksm:
         return False
+    if item.node is not None and ksm.version >= (7, 3):
+        return False
     age, item.age = item.age, min(item.age + 1, 255)
     if age < 3:
         return False

@@ -58,13 +58,19 @@ def drop(ksm: Ksm, item: RmapItem) -> None:
         remove_node(ksm, node)
     else:
         node.items.remove(item)
-        item.node = None
+        _let_go(ksm, item)
+
+
+def _let_go(ksm: Ksm, item: RmapItem) -> None:
+    item.node = None
+    if ksm.version >= (7, 3):
+        item.forget()
 
 
 def remove_node(ksm: Ksm, node: StableNode) -> None:
     """Forget a node whose page is gone. A chain that is empty then stays until somebody walks it."""
     for item in node.items:
-        item.node = None
+        _let_go(ksm, item)
     node.items.clear()
     node.frame.node = None
     if node.chain is None:
@@ -118,11 +124,14 @@ def _walk(ksm: Ksm, place: Node, prune: bool) -> tuple[Node, StableNode] | None:
 
 def _walk_chain(ksm: Ksm, chain: Chain, prune: bool) -> tuple[Node, StableNode] | None:
     """As _walk: stale dups that are met go, a chain of one becomes that one, a chain of none goes."""
-    found = _best_dup(ksm, chain, prune and _time_to_prune(ksm, chain))
+    pruned = prune and _time_to_prune(ksm, chain)
+    found = _best_dup(ksm, chain, pruned)
     if found is None:
         ksm.stable.erase(chain)
         return None
     if len(chain.dups) == 1:
+        if ksm.version < (6, 11) and not (pruned and can_share(ksm, found)):
+            return chain, found
         ksm.stable.replace(chain, found)
         found.chain = None
         return found, found

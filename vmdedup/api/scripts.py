@@ -7,23 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import UsageError
+from vmdedup.ksm.profile import profile
 from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse
 
 
-def replay_script(script: str | Path, on: str = "emulator") -> list[dict[str, Any]]:
+def replay_script(script: str | Path, on: str = "emulator", kernel: str = "6.18") -> list[dict[str, Any]]:
     """What a KSM script prints, a document for each line (docs/scripts.md).
 
-    script: its file. on: "emulator", or "kernel", this machine's own KSM (as root). ScriptError: with line and remedy.
+    script: its file. on: "emulator", or "kernel", this machine's own KSM (as root). kernel: which version of Linux is
+    emulated. ScriptError: with line and remedy.
     """
     parsed = parse(script)
     if on == "kernel":
         from vmdedup.live.scripts.kernel import KernelMachine
 
-        with KernelMachine() as kernel:
-            return [json.loads(line) for line in play(parsed, kernel)]
+        with KernelMachine() as real:
+            return [json.loads(line) for line in play(parsed, real)]
     if on != "emulator":
         raise UsageError(f"on={on!r} is no machine; give emulator or kernel")
-    with EmulatedMachine(parsed) as machine:
+    with EmulatedMachine(parsed, profile=profile(kernel)) as machine:
         return [json.loads(line) for line in play(parsed, machine)]

@@ -14,6 +14,7 @@ from vmdedup.cli.say import Progress, say
 from vmdedup.replay.grammar import SHORT
 
 if TYPE_CHECKING:
+    from vmdedup.ksm.profile import Profile
     from vmdedup.replay.machine import Machine
     from vmdedup.replay.script import Script
 
@@ -24,10 +25,11 @@ Watch = Callable[[int], None]
 HELP = f"""Play a KSM script and print its lines of JSON, and nothing else, on stdout.
 
 With --on both, the first line that differs is shown side by side on stderr, with exit status 3. The kernel's
-side needs root and an idle KSM.
+side needs root and an idle KSM. --kernel has the emulator do as another version of Linux does, 6.18 unless it is said.
 
 \b
   vmdedup replay script.ksm
+  vmdedup replay script.ksm --kernel 6.1
   vmdedup replay script.ksm --on kernel
   vmdedup replay script.ksm --on both
   make-script | vmdedup replay -
@@ -47,14 +49,22 @@ class On(StrEnum):
 def replay(
     script: Annotated[str, typer.Argument(metavar="SCRIPT", help="A KSM script; - for standard input.")],
     on: Annotated[On, typer.Option("--on", help="Where to play it.")] = On.emulator,
+    kernel: Annotated[
+        str | None, typer.Option("--kernel", metavar="VERSION", help="Version of Linux that is emulated.")
+    ] = None,
 ) -> int:
     """Returns the exit status."""
+    from vmdedup.errors import UsageError
+    from vmdedup.ksm.profile import DEFAULT, profile
     from vmdedup.replay.script import parse
 
+    if kernel is not None and on is On.kernel:
+        raise UsageError("--kernel says what the emulator does as; leave it out with --on kernel")
+    wanted = DEFAULT if kernel is None else profile(kernel)
     parsed = parse(script)
     with ExitStack() as stack:
         watch = stack.enter_context(_progress(parsed))
-        machines = [stack.enter_context(_machine(name, parsed)) for name in _names(on)]
+        machines = [stack.enter_context(_machine(name, parsed, wanted)) for name in _names(on)]
         if len(machines) == 1:
             return _play(parsed, machines[0], watch)
         return _compare(parsed, machines[0], machines[1], watch)
@@ -64,12 +74,12 @@ def _names(on: On) -> list[On]:
     return [On.emulator, On.kernel] if on is On.both else [on]
 
 
-def _machine(on: On, script: Script) -> AbstractContextManager[Machine]:
-    """The machine of that name, large enough for the script."""
+def _machine(on: On, script: Script, profile: Profile) -> AbstractContextManager[Machine]:
+    """The machine of that name, large enough for the script. profile: of the emulated one."""
     if on is On.emulator:
         from vmdedup.replay.emulated import EmulatedMachine
 
-        return EmulatedMachine(script)
+        return EmulatedMachine(script, profile=profile)
     from vmdedup.limits import need_descriptors
     from vmdedup.live.scripts.kernel import KernelMachine
 

@@ -76,7 +76,7 @@ class Profile:
 
 
 DEFAULT: Final = Profile((6, 18))
-_VERSION = re.compile(r"(\d{1,2})\.(\d{1,3})(?:\..*)?")
+_VERSION = re.compile(r"([0-9]{1,2})\.([0-9]{1,3})(?:\..*)?")
 
 
 def profile(version: str) -> Profile:

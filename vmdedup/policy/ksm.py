@@ -90,7 +90,7 @@ class Ksm(Policy):
     def commands(self) -> dict[str, Callable[..., Any]]:
         """What scripts ask of a ksmd besides."""
         ksmd = self._ksmd
-        return {name: getattr(ksmd, name) for name in ("full_scan", "is_entered", "metadata_bytes")}
+        return {name: getattr(ksmd, name) for name in ("fork", "full_scan", "metadata_bytes")}
 
     def rehearse(self) -> None:
         """Unmerging, and taking over, too."""
