@@ -17,6 +17,7 @@ import pytest
 from vmdedup.cli import replay as command
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError
+from vmdedup.ksm.profile import Profile
 from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.play import play
 from vmdedup.replay.script import Script, parse_text
@@ -72,13 +73,37 @@ class Forgetful(EmulatedMachine):
 
 
 def two_machines(monkeypatch: pytest.MonkeyPatch, second: type[EmulatedMachine]) -> None:
-    def machine(on: command.On, script: Script) -> EmulatedMachine:
-        return EmulatedMachine(script) if on is command.On.emulator else second(script)
+    def machine(on: command.On, script: Script, profile: Profile) -> EmulatedMachine:
+        return EmulatedMachine(script, profile=profile) if on is command.On.emulator else second(script)
 
     monkeypatch.setattr(command, "_machine", machine)
 
 
 SCRIPT = "vm a 4\nfill a 0..3 seed 1\ncounters\npass\ncounters\ndigest\n"
+
+
+def test_as_another_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "vm a 2\nvm b 1\nfill a 0..1 seed 1\npass 2\nfill b 0 seed 1\npass\ncounters\nset smart_scan 1\n"
+    sharing = {}
+    for version in ("6.1", "6.18"):
+        assert run_command(["replay", write(tmp_path, text), "--kernel", version]) == 0
+        first, *others = map(json.loads, capsys.readouterr().out.splitlines())
+        sharing[version] = first["pages_sharing"], first["pages_scanned"], [other["error"] for other in others]
+    assert sharing == {"6.1": (2, None, ["ENOENT"]), "6.18": (1, 9, [])}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--kernel", "six"], "is none that is known"), (["--kernel", "6.1", "--on", "kernel"], "leave it out with --on")],
+)
+def test_what_version_cannot_be(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["replay", write(tmp_path, SCRIPT), *options]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
 
 
 def test_both_and_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
