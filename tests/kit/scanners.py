@@ -74,8 +74,7 @@ class KsmdProcess(ScannerProcess):
     """A ksmd in a process of its own, with what scripts ask of one. It rests until it is told to run."""
 
     def __init__(self, host: Host, profile: Profile = DEFAULT) -> None:
-        assert profile == DEFAULT
-        super().__init__(host, Order("ksm", written={"run": "0"}))
+        super().__init__(host, Order("ksm", written={"run": "0"}, profile=profile))
 
     def fork(self, parent: int, child: int) -> None:
         """An address space has been copied."""

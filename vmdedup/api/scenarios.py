@@ -23,7 +23,7 @@ def run_scenario(
 
     on: "emulator", or "kernel", this machine's own KSM (as root). progress: the latest row is shown meanwhile, on a
     terminal or in a notebook. changes: what the flags of `vmdedup run` change, by their names: guests, memory,
-    workload, seed, duration, clock, prices, policy, budget, and knobs and policy_knobs as lists of "KNOB=VALUE".
+    workload, seed, duration, clock, prices, kernel, policy, budget, and knobs and policy_knobs, lists of "KNOB=VALUE".
     Raises UsageError with the key and the remedy. Warnings go to the logger "vmdedup.run".
     """
     known = {field.name for field in fields(Overrides)}

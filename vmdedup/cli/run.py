@@ -36,6 +36,9 @@ with commas between, run one after another on the same guests; one table and one
 With --ksm-from the tunables are those of a host, as the kernel lists them; counters in the listing are left out. It
 stands over the scenario, --set over it. In a scenario: [ksm] from = "FILE", under the other keys of the section.
 
+With --kernel the emulated ksmd does as in another version of Linux, from 5.4 on; 6.18 unless it is said. In a
+scenario: [ksm] kernel = "6.1".
+
 What the words mean (held, possible, within, reached, profit, …) is in docs/glossary.md.
 
 \b
@@ -44,6 +47,7 @@ What the words mean (held, possible, within, reached, profit, …) is in docs/gl
   grep -H '' /sys/kernel/mm/ksm/* > host.txt; vmdedup run --ksm-from host.txt --set run=1
   vmdedup run mine.toml --guests 16 --memory 256MiB --duration 5min -o runs/mine
   vmdedup run dense --json > dense.json
+  vmdedup run mixed --kernel 6.1
   vmdedup run mixed --on kernel
   vmdedup run mixed --policy ksm,ideal --budget cpu=5%
   vmdedup run mine.toml --policy ksm,mine.py --policy-set ksm.smart_scan=0 --policy-set mine.patience=3
@@ -91,6 +95,9 @@ def run(
         PriceList | None,
         typer.Option(help="Whose prices ksmd's time goes by (default: built-in; the CPU stated: this host's)."),
     ] = None,
+    kernel: Annotated[
+        str | None, typer.Option("--kernel", metavar="VERSION", help="Version of Linux that the emulated ksmd is of.")
+    ] = None,
     policy: Annotated[
         str | None, typer.Option(metavar="NAME,…", help="Who scans: a name, or FILE.py[:CLASS]; or several.")
     ] = None,
@@ -113,7 +120,8 @@ def run(
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
 ) -> int:
     """Returns the exit status."""
-    flags = (guests, memory, workload, seed, knobs or (), duration, clock and clock.value, prices and prices.value)
+    what = (guests, memory, workload, seed, knobs or (), duration)
+    flags = (*what, clock and clock.value, prices and prices.value, kernel)
     options = Options(on, output, as_json, quiet, verbose, no_color)
     try:
         scenarios = load_each(scenario, _overrides(flags, ksm_from), policy, policy_set or (), budget, quiet)

@@ -29,7 +29,6 @@ class Ksmd:
     def __init__(self, host: Host, profile: Profile = DEFAULT) -> None:
         """profile: of which version of Linux."""
         self.host = host
-        self.profile = profile
         self._h = host.arrays
         nodes = int(self._h.ctl[CTL_NODES])
         self.arrays = layout.make(len(self._h.pte), len(self._h.mms), nodes, self._h.words.shape[1])
@@ -39,10 +38,16 @@ class Ksmd:
         self._batches = 0
         self._inherited: dict[int, tuple[int, int]] = {}  # what ksm_stat shows beyond what there is (fork)
         self._state("zero_checksum", checksum(self._h.words, 0))
+        self.as_of(profile)
+
+    def as_of(self, profile: Profile) -> None:
+        """Do from now on as another version of Linux does; what it cannot do is off. Before anything is scanned."""
+        self.profile = profile
         for name in BEHAVIOUR.keys() & set(layout.state_dtype.names or ()):
             self._state(name, int(profile.does(name)))
         for name, value in self._knobs.items():
-            self._apply(name, value if profile.has(name) else 0)  # what it cannot do is off
+            self._knobs[name] = value if profile.has(name) else 0
+            self._apply(name, self._knobs[name])
 
     def _state(self, field: str, value: int | None = None) -> int:
         if value is not None:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from vmdedup.errors import KnobError
 from vmdedup.host.memory import Host
 from vmdedup.ksm.prices import Tally, bill_ns
+from vmdedup.ksm.profile import Profile
 from vmdedup.ksm.sysfs import Tunable
 from vmdedup.policy.figures import merging_pages
 from vmdedup.policy.work import Work
@@ -63,6 +64,9 @@ class Policy(ABC):
     def all_tunables(cls) -> dict[str, Tunable]:
         """Its schedule and its own tunables, by name."""
         return {**SCHEDULE, **cls.tunables}
+
+    def as_of(self, profile: Profile) -> None:
+        """Which version of Linux it shall do as, before it is told anything else. Of no concern to most."""
 
     # Guests
 

@@ -10,6 +10,7 @@ from vmdedup.host.memory import Host
 from vmdedup.ksm import adopt
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.prices import Tally
+from vmdedup.ksm.profile import Profile
 from vmdedup.ksm.sysfs import TUNABLES, Tunable
 from vmdedup.policy.base import Policy
 
@@ -30,6 +31,10 @@ class Ksm(Policy):
 
     def _make_ksmd(self, host: Host) -> Ksmd:
         return Ksmd(host)
+
+    def as_of(self, profile: Profile) -> None:
+        """Do as that version does."""
+        self._ksmd.as_of(profile)
 
     def take_over(self) -> None:
         """Take what one before it has merged for its own."""

@@ -1,8 +1,8 @@
 """A share of one core as a budget: how large a policy's next batch is, and how long after this one it begins.
 
-       batch, cost c              rest
-    ├───────────────┼───────────────────────────┼──── time
-    └───────────── c / share ───────────────────┘
+   batch, cost c              rest
+├───────────────┼───────────────────────────┼──── time
+└───────────── c / share ───────────────────┘
 """
 
 from __future__ import annotations

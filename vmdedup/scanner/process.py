@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
 from vmdedup.host.workers import Worker, serve, settle, tell_server
 from vmdedup.ksm.prices import Tally, bill_ns
+from vmdedup.ksm.profile import DEFAULT, Profile
 from vmdedup.policy.base import Policy
 from vmdedup.policy.table import POLICIES, load_policy
 from vmdedup.policy.work import PRICES_NS
@@ -36,11 +37,12 @@ _ASKED: Final = ("enter", "exit", "set", "knobs", "counters", "ksm_stat", "check
 
 @dataclass(frozen=True)
 class Order:
-    """Which scanner is wanted: name as load_policy takes it, seed, and tunables to write, in order."""
+    """Which scanner is wanted: name as load_policy takes it, seed, tunables to write, in order; as of which Linux."""
 
     name: str = "ksm"
     seed: int = 0
     written: dict[str, str] = field(default_factory=dict)
+    profile: Profile = DEFAULT
 
     @property
     def label(self) -> str:
@@ -63,6 +65,7 @@ def run_scanner(pipe: Connection, host: Host, logs: LogChannel | None, order: Or
     if logs is not None:
         logs.attach()
     scanner = load_policy(order.name)(host, order.seed)
+    scanner.as_of(order.profile)
     # Tunables first: some are refused once there are merged pages.
     for knob, text in order.written.items():
         scanner.set(knob, text)
@@ -113,7 +116,7 @@ class ScannerProcess:
     def _start(self, again: bool) -> Worker:
         """A new process, whose tunables are as written. again: it takes over from one that has died."""
         warm_scanners(self._order.name)
-        order = Order(self._order.name, self._order.seed, dict(self._written))
+        order = replace(self._order, written=dict(self._written))
         return Worker(order.label, run_scanner, self.host, self._logs, order, again, preload=PRELOAD)
 
     def ask(self, command: str, *arguments: Any) -> Any:

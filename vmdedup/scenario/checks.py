@@ -27,6 +27,10 @@ def check(scenario: Scenario, runs: bool = True) -> list[Problem]:
     if knobs.get("advisor_mode") == "scan-time" and "pages_to_scan" in knobs:
         text = "the advisor sets it (EINVAL); leave it out, or set advisor_mode to none"
         problems.append(Problem(("ksm", "pages_to_scan"), text))
+    for name in knobs:
+        if not scenario.ksm.profile.has(name):
+            text = f"Linux {scenario.ksm.profile} has no such file (ENOENT); leave it out, or name a later kernel"
+            problems.append(Problem(("ksm", name), text))
     problems += check_policy(scenario, runs)
     names = [group.name for group in scenario.guests]
     for number, group in enumerate(scenario.guests):

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
+from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written, in_turn
 from vmdedup.scenario.problems import Path, Problem, suggest
 from vmdedup.shown import quoted
@@ -159,11 +160,29 @@ def accepted(tunable: Tunable) -> str:
     return f"give a whole number{unit} from {tunable.low} to {tunable.high}"
 
 
+def _version(value: object) -> object:
+    if not isinstance(value, str):  # 6.10 is no number
+        raise refuse(f'{quoted(value)} is no text; write a version as "6.1"')
+    try:
+        return str(profile(value))
+    except UsageError as error:
+        raise refuse(str(error)) from None
+
+
+Kernel = Annotated[str, BeforeValidator(_version)]
+
+
 class KsmBase(Section):
     """The tunables that a run starts with, and by which prices ksmd's CPU time goes; see run.pricing."""
 
+    kernel: Kernel | None = None  # the version of Linux that the emulated ksmd does as; absent: 6.18
     page_cost: Duration | None = Field(None, gt=0)  # CPU time of ksmd for any page, lockstep only; absent: by the list
     prices: Literal["built-in", "host"] | None = None  # absent: virtual time built-in, the bill by this host's
+
+    @property
+    def profile(self) -> Profile:
+        """What the emulated ksmd does."""
+        return profile(self.kernel) if self.kernel is not None else DEFAULT
 
     def tunables(self) -> dict[str, str]:
         """Tunables that the scenario sets, as text for the kernel's files, in the order to write them."""
@@ -173,7 +192,10 @@ class KsmBase(Section):
     def all_tunables(self) -> dict[str, str]:
         """Every tunable as the run has it, said or by default; those that the advisor sets are left to it."""
         said = self.tunables()
-        defaults = {name: str(tunable.default) for name, tunable in TUNABLES.items() if name != "advisor_mode"}
+        there = {name: tunable for name, tunable in TUNABLES.items() if self.profile.has(name)}
+        defaults = {name: str(tunable.default) for name, tunable in there.items() if name != "advisor_mode"}
+        if "advisor_mode" not in there:
+            return {**defaults, **said, "run": said.get("run", "0")}
         mode = {"advisor_mode": said.get("advisor_mode", ADVISOR_MODES[0])}
         if mode["advisor_mode"] != ADVISOR_MODES[0]:
             defaults.pop("pages_to_scan")

@@ -24,6 +24,7 @@ class Overrides:
     duration: str | None = None
     clock: str | None = None
     prices: str | None = None  # built-in or host
+    kernel: str | None = None  # the version of Linux that ksmd does as
     policy: str | None = None
     policy_knobs: Sequence[str] = ()  # of that policy, KNOB=VALUE
     budget: str | None = None  # pages, or cpu=SHARE
@@ -46,7 +47,8 @@ class Overrides:
         return flags
 
     def _apply_to_ksm(self, data: dict[str, Any], flags: dict[Path, str]) -> None:
-        if self.ksm_from is None and not self.knobs and self.prices is None:
+        keys = {name: value for name in ("prices", "kernel") if (value := getattr(self, name)) is not None}
+        if self.ksm_from is None and not self.knobs and not keys:
             return
         section = data.setdefault("ksm", {})
         if not isinstance(section, dict):
@@ -58,9 +60,9 @@ class Overrides:
         for name, value, flag in said:
             section[name] = value
             flags["ksm", name] = flag
-        if self.prices is not None:
-            section["prices"] = self.prices
-            flags["ksm", "prices"] = f"--prices {self.prices}"
+        for name, value in keys.items():
+            section[name] = value
+            flags["ksm", name] = f"--{name} {value}"
 
     def _apply_to_policy(self, data: dict[str, Any], flags: dict[Path, str]) -> None:
         if self.policy is None and not self.policy_knobs and self.budget is None:

@@ -162,4 +162,4 @@ def opened(scenario: Scenario, logs: LogChannel, room: HostRoom | None, note: No
 def _order(scenario: Scenario) -> Order:
     """Who scans, not told of its tunables yet. A host's ksmd rests until it is told to run; a policy need not be."""
     written = {"run": scenario.ksm.all_tunables()["run"]} if scenario.policy.is_plain else {}
-    return Order(scenario.policy.name, scenario.seed, written)
+    return Order(scenario.policy.name, scenario.seed, written, scenario.ksm.profile)

@@ -140,6 +140,8 @@ def check(scenario: Scenario) -> None:
     """EnvironmentLacksError, HostError, UsageError: why this machine's kernel cannot run the scenario."""
     if not scenario.policy.is_plain:
         raise UsageError("the kernel has its own ksmd only; leave the policy out, or use the emulator")
+    if scenario.ksm.kernel is not None:
+        raise UsageError("ksm.kernel: the version is that of this machine's kernel; leave it out, or use the emulator")
     require_root()
     files = KsmFiles()
     try:
