@@ -65,7 +65,7 @@ class Policy(ABC):
         """Its schedule and its own tunables, by name."""
         return {**SCHEDULE, **cls.tunables}
 
-    def as_of(self, profile: Profile) -> None:
+    def as_of(self, profile: Profile) -> None:  # noqa: B027 - most are of no kernel
         """Which version of Linux it shall do as, before it is told anything else. Of no concern to most."""
 
     # Guests
