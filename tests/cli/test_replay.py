@@ -17,8 +17,7 @@ import pytest
 from vmdedup.cli import replay as command
 from vmdedup.cli import run_command
 from vmdedup.errors import EnvironmentLacksError
-from vmdedup.ksm.profile import Profile
-from vmdedup.replay.emulated import EmulatedMachine
+from vmdedup.replay.emulated import EmulatedMachine, emulated
 from vmdedup.replay.play import play
 from vmdedup.replay.script import Script, parse_text
 
@@ -73,8 +72,8 @@ class Forgetful(EmulatedMachine):
 
 
 def two_machines(monkeypatch: pytest.MonkeyPatch, second: type[EmulatedMachine]) -> None:
-    def machine(on: command.On, script: Script, profile: Profile) -> EmulatedMachine:
-        return EmulatedMachine(script, profile=profile) if on is command.On.emulator else second(script)
+    def machine(on: command.On, script: Script, kernel: str | None) -> EmulatedMachine:
+        return emulated(script, kernel) if on is command.On.emulator else second(script)
 
     monkeypatch.setattr(command, "_machine", machine)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vmdedup.errors import UsageError
-from vmdedup.ksm.profile import profile
-from vmdedup.replay.emulated import EmulatedMachine
+from vmdedup.replay.emulated import emulated
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse
 
@@ -27,5 +26,5 @@ def replay_script(script: str | Path, on: str = "emulator", kernel: str = "6.18"
             return [json.loads(line) for line in play(parsed, real)]
     if on != "emulator":
         raise UsageError(f"on={on!r} is no machine; give emulator or kernel")
-    with EmulatedMachine(parsed, profile=profile(kernel)) as machine:
+    with emulated(parsed, kernel) as machine:
         return [json.loads(line) for line in play(parsed, machine)]

@@ -14,7 +14,6 @@ from vmdedup.cli.say import Progress, say
 from vmdedup.replay.grammar import SHORT
 
 if TYPE_CHECKING:
-    from vmdedup.ksm.profile import Profile
     from vmdedup.replay.machine import Machine
     from vmdedup.replay.script import Script
 
@@ -55,16 +54,14 @@ def replay(
 ) -> int:
     """Returns the exit status."""
     from vmdedup.errors import UsageError
-    from vmdedup.ksm.profile import DEFAULT, profile
     from vmdedup.replay.script import parse
 
     if kernel is not None and on is On.kernel:
         raise UsageError("--kernel says what the emulator does as; leave it out with --on kernel")
-    wanted = DEFAULT if kernel is None else profile(kernel)
     parsed = parse(script)
     with ExitStack() as stack:
         watch = stack.enter_context(_progress(parsed))
-        machines = [stack.enter_context(_machine(name, parsed, wanted)) for name in _names(on)]
+        machines = [stack.enter_context(_machine(name, parsed, kernel)) for name in _names(on)]
         if len(machines) == 1:
             return _play(parsed, machines[0], watch)
         return _compare(parsed, machines[0], machines[1], watch)
@@ -74,12 +71,12 @@ def _names(on: On) -> list[On]:
     return [On.emulator, On.kernel] if on is On.both else [on]
 
 
-def _machine(on: On, script: Script, profile: Profile) -> AbstractContextManager[Machine]:
-    """The machine of that name, large enough for the script. profile: of the emulated one."""
+def _machine(on: On, script: Script, kernel: str | None) -> AbstractContextManager[Machine]:
+    """The machine of that name, large enough for the script. kernel: the version that is emulated."""
     if on is On.emulator:
-        from vmdedup.replay.emulated import EmulatedMachine
+        from vmdedup.replay.emulated import emulated
 
-        return EmulatedMachine(script, profile=profile)
+        return emulated(script, kernel)
     from vmdedup.limits import need_descriptors
     from vmdedup.live.scripts.kernel import KernelMachine
 

@@ -17,7 +17,7 @@ from vmdedup.errors import HostError
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
 from vmdedup.host.memory import MAX_MMS, Host, Memory
 from vmdedup.ksm.ksmd import Ksmd
-from vmdedup.ksm.profile import DEFAULT, Profile
+from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import START
 from vmdedup.replay.content import Content
 from vmdedup.replay.process import LocalProcess, Process
@@ -58,6 +58,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End it."""
+
+
+def emulated(script: Script, kernel: str | None) -> EmulatedMachine:
+    """A machine for a script, as of a version of Linux; None: as is usual. UsageError: there is no such version."""
+    return EmulatedMachine(script, profile=DEFAULT if kernel is None else profile(kernel))
 
 
 class EmulatedMachine:
