@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmdedup.dump.formats import file_names, folder_names
+
 if TYPE_CHECKING:
     from vmdedup.scan.similar import Similar
 
-HELP = """What do these memories hold: zero, distinct and equal pages, inside each and between them?
+HELP = f"""What do these memories hold: zero, distinct and equal pages, inside each and between them?
 
-A DUMP is a file of any format that is known (raw, ELF core, kdump, virsh save, QEMU migration stream, LiME, AVML), a
-directory of CRIU, Firecracker or Cloud Hypervisor, pid:N (what KSM may merge in a live process; pid:N:all for all of
-it), domain:NAME (the memory of a running libvirt guest), a file that --hashes-only wrote, - for standard input, or a
-folder of all these. What is no memory is refused; raw:FILE counts its pages all the same. Counts are exact: pages
-are compared by 128 bits of hash. Ctrl-C prints the figures of what was read so far.
+A DUMP is a file of any format that is known ({file_names()}), a directory of {folder_names()}, pid:N (what KSM may
+merge in a live process; pid:N:all for all of it), domain:NAME (the memory of a running libvirt guest), a file that
+--hashes-only wrote, - for standard input, or a folder of all these. What is no memory is refused; raw:FILE counts its
+pages all the same. Counts are exact: pages are compared by 128 bits of hash. Ctrl-C prints the figures of what was
+read so far.
 
 \b
   vmdedup scan vm1.raw vm2.elf

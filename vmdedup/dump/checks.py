@@ -5,7 +5,8 @@ Each check gets look(offset, length), the file's bytes there (fewer at its end),
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from vmdedup.dump.formats import Look
 

@@ -28,7 +28,7 @@ def is_directory(path: Path) -> bool:
     return (path / MEMORY).is_file() or ((path / STATE).is_file() and (path / CONFIG).is_file())
 
 
-def open_snapshot(path: Path, name: str) -> ExtentDump:
+def open_directory(path: Path, name: str) -> ExtentDump:
     """A snapshot. Without state.json, or if that names no ranges, page numbers are places in the memory file.
 
     DumpError: it is damaged, or its memory is elsewhere.

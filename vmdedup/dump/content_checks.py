@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vmdedup.dump.checks import big, kernel_image, little
 from vmdedup.units import PAGE_SIZE
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vmdedup.dump.formats import Look
 

@@ -35,7 +35,7 @@ def is_directory(path: Path) -> bool:
     return any(path.glob("pagemap-*.img"))
 
 
-def open_criu(path: Path, name: str) -> ExtentDump:
+def open_directory(path: Path, name: str) -> ExtentDump:
     """A directory of images, or one of its pagemap-N.img. DumpError: they are damaged, or files are missing."""
     pagemaps = sorted(path.glob("pagemap-*.img")) if path.is_dir() else [path]
     files: list[DumpFile] = []
@@ -51,6 +51,12 @@ def open_criu(path: Path, name: str) -> ExtentDump:
         for file in files:
             file.close()
         raise
+
+
+def open_image(file: DumpFile) -> ExtentDump:
+    """One image, whose pages stand in other files of its folder. DumpError: it is no page map, or is damaged."""
+    file.close()
+    return open_directory(Path(file.name), file.name)
 
 
 def add_runs(spans: list[tuple[int, int, str]], extents: list[Extent], runs: list[Run], shift: int, title: str) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.dump import xen
-from vmdedup.dump.elf_header import MAGIC as MAGIC
 from vmdedup.dump.elf_header import ElfHeader, elf_header, segment_rows
 from vmdedup.dump.extents import ExtentDump
 from vmdedup.dump.file import Source

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from vmdedup.dump.file import Source, table
 from vmdedup.errors import DumpError
 
-MAGIC = b"\x7fELF"
 ET_CORE, PN_XNUM = 4, 0xFFFF
 INCOMPLETE = 1  # a bit of e_flags, set by makedumpfile
 MOST_ROWS = 1 << 20

@@ -14,7 +14,8 @@ from pathlib import Path
 from vmdedup.dump.base import Region
 from vmdedup.dump.extents import HOLE, Extent, ExtentDump, split_holes
 from vmdedup.dump.file import DumpFile
-from vmdedup.dump.raw import whole_pages
+from vmdedup.dump.raw import open_raw, whole_pages
+from vmdedup.dump.recognising import check_raw
 from vmdedup.errors import DumpError
 
 # The magic number of a state, x86's and ARM's, without the two lowest bytes: older versions have the format's version
@@ -78,6 +79,22 @@ def laid_over(below: Sequence[Piece], above: Sequence[Piece]) -> list[Piece]:
         if at < high:
             result.append((at, high, source))
     return result
+
+
+def is_directory(path: Path) -> bool:
+    """Whether a directory holds a snapshot. DumpError: it cannot be told which of its files has the memory."""
+    return memory_file(path) is not None
+
+
+def open_directory(path: Path, name: str) -> ExtentDump:
+    """The memory of a directory's snapshot. DumpError: it has none, or it is damaged."""
+    file = DumpFile(memory_file(path) or path, name)
+    try:
+        check_raw(file)
+        return open_raw(file)
+    except BaseException:
+        file.close()
+        raise
 
 
 def memory_file(directory: Path) -> Path | None:

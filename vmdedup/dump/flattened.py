@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import struct
 from array import array
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmdedup.dump.base import Dump
 from vmdedup.dump.file import Source, check_range
 from vmdedup.dump.overlap import uppermost
+from vmdedup.dump.recognising import recognised
 from vmdedup.errors import DumpError
 
-MAGIC = b"makedumpfile\0\0\0\0"
 HEADER = 4096
+INNER = ("elf", "kdump")  # formats that makedumpfile flattens
 RECORD = struct.Struct(">qq")
 WINDOW = 1 << 16
 MOST_WRITES, MOST_OVERLAPPING = 1 << 24, 1 << 20
 TOO_MANY = "has too many writes to follow; put them in order first: makedumpfile -R OUT < IN"
 SPREAD, LEAST = 8, 1 << 24  # the file stood for: at most so many times the flattened one, plus so many bytes
+
+
+def open_flattened(file: Source) -> Dump:
+    """The dump that a flattened file stands for. DumpError: it stands for none, or is damaged."""
+    whole = FlattenedFile(file)
+    kind = recognised(whole)
+    if kind is None or kind.reader is None or kind.reader.format not in INNER:
+        raise DumpError(f"{file.name}: is a flattened file of no dump; make it anew with makedumpfile -F")
+    return cast(Dump, kind.reader.load()(whole))
 
 
 class FlattenedFile:

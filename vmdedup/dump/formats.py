@@ -1,16 +1,18 @@
 """What a file is, by its first bytes: a dump and its reader, something that is no memory, or neither of what is known.
 
-The table is formats.txt beside this file. `scan` asks it of every file that it reads, so this module imports nothing
-else, and checks are loaded only once a short magic is met.
+The table is formats.txt beside this file: openers, lists of formats for people, and refusals are all made of it. `scan`
+asks it of every file that it reads, so this module imports nothing else, and checks and readers are loaded only once
+they are needed.
 """
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     Look = Callable[[int, int], bytes]
 
@@ -21,15 +23,32 @@ BETWEEN = "\\u0100"  # between magics: what no byte is
 PRINTED = bytes((*range(0x20, 0x7F), *range(0x80, 0x100), *b"\t\n\r\f\b\x1b"))
 
 
+class Reader:
+    """A format of dumps. opener: MODULE:FUNCTION of this package. names: as people call it; "": not in lists."""
+
+    def __init__(self, line: str) -> None:
+        """line: FORMAT OPENER [NAMES]."""
+        self.format, self.opener, *names = line.split(" ", 2)
+        self.names = "".join(names)
+
+    def load(self, function: str = "") -> Callable[..., Any]:
+        """Its opener; of a folder's, which is a module, a function."""
+        from vmdedup.late import load
+
+        module, _, own = self.opener.partition(":")
+        found: Callable[..., Any] = load(f"vmdedup.dump.{module}:{function or own}")
+        return found
+
+
 class Format:
-    """A kind of file. what: "a tar archive". reader: its name in open.py; "": none. remedy: then, what to do.
+    """A kind of file. what: "a tar archive". reader: None if it is no dump, or none that is read; remedy: what to do.
 
     offset: where the magic stands, from the end if negative. check: what is looked at besides, "" if nothing is.
     """
 
     __slots__ = ("check", "magic", "offset", "reader", "remedy", "what")
 
-    def __init__(self, offset: int, magic: bytes, what: str, check: str, reader: str, remedy: str) -> None:
+    def __init__(self, offset: int, magic: bytes, what: str, check: str, reader: Reader | None, remedy: str) -> None:
         self.offset, self.magic, self.what, self.check = offset, magic, what, check
         self.reader, self.remedy = reader, remedy
 
@@ -64,19 +83,28 @@ def recognise(look: Look, size: int) -> Format | None:
 
     look(offset, length): the file's bytes there, fewer at its end. size: of the file, in bytes.
     """
-    head = look(0, HEAD)
-    begins = head.startswith(_FIRST)
-    found = next((kind for kind in (_KINDS if begins else _DEEPER) if kind.fits(head, look, size)), None)
-    return found or next(
-        (_other(magics, offset) for offset, magics in _OTHERS if _there(magics, offset, head, look)), None
-    )
+    return table.recognise(look, size)
 
 
 def kinds() -> Iterator[Format]:
     """All lines of the table, one for each offset."""
-    yield from _KINDS
-    for offset, magics in _OTHERS:
-        yield from (_other((magic,), offset) for magic in magics)
+    return table.all_kinds()
+
+
+def folders() -> list[Reader]:
+    """Formats whose dumps are folders."""
+    return table.folders
+
+
+def file_names() -> str:
+    """The formats of files that can be read, as people call them: "raw, ELF core, …"."""
+    return ", ".join(["raw", *(reader.names for reader in table.readers if reader.names)])
+
+
+def folder_names() -> str:
+    """Those of folders: "CRIU, Cloud Hypervisor or Firecracker"."""
+    *names, last = (reader.names for reader in table.folders)
+    return f"{', '.join(names)} or {last}"
 
 
 def _there(magics: tuple[bytes, ...], offset: int, head: bytes, look: Look) -> bool:
@@ -87,7 +115,7 @@ def _there(magics: tuple[bytes, ...], offset: int, head: bytes, look: Look) -> b
 
 def _other(magics: tuple[bytes, ...], offset: int) -> Format:
     return Format(
-        offset, magics[0], "of a kind that file(1) knows", "", "", "see which: file FILE; name a dump of memory"
+        offset, magics[0], "of a kind that file(1) knows", "", None, "see which: file FILE; name a dump of memory"
     )
 
 
@@ -97,13 +125,13 @@ def _unescaped(magics: list[str]) -> list[bytes]:
     return [b"" if magic == "-" else magic.encode("latin-1") for magic in found]
 
 
-def _named(lines: list[str]) -> Iterator[Format]:
+def _named(lines: list[str], readers: dict[str, Reader]) -> Iterator[Format]:
     rows = [line.split(" ", 2) if line[0] not in "<>" else line for line in lines]
     magics = iter(_unescaped([row[1] for row in rows if isinstance(row, list)]))
-    reader = remedy = ""
+    reader, remedy = None, ""
     for row in rows:
         if isinstance(row, str):
-            reader, remedy = (row[2:], "") if row[0] == "<" else ("", row[2:])
+            reader, remedy = (readers[row], "") if row[0] == "<" else (None, row[2:])
             continue
         magic, what, check = next(magics), row[2], ""
         if what[0] == "?":
@@ -118,16 +146,40 @@ def _others(lines: list[str]) -> Iterator[tuple[int, tuple[bytes, ...]]]:
         yield int(offset), tuple(_unescaped(magics))
 
 
-def _lines() -> tuple[list[str], list[str]]:
-    """The table's lines: those with names, and those with magics alone."""
+class Table:
+    """A table of formats, read. text: as formats.txt has it."""
+
+    def __init__(self, text: str) -> None:
+        named, _, others = text.partition("\n= ")
+        lines = [line for line in named.split("\n") if line and line[0] != "#"]
+        readers = {line: Reader(line[2:]) for line in lines if line[0] in "</"}
+        self.readers = [reader for line, reader in readers.items() if line[0] == "<"]
+        self.folders = [reader for line, reader in readers.items() if line[0] == "/"]
+        self.kinds = tuple(_named([line for line in lines if line[0] != "/"], readers))
+        self.others = tuple(_others(others.split("\n")[1:-1]))
+        self.first = tuple(kind.magic for kind in self.kinds if kind.offset == 0 and kind.magic)
+        self.deeper = tuple(kind for kind in self.kinds if kind.offset != 0 or not kind.magic)
+
+    def recognise(self, look: Look, size: int) -> Format | None:
+        """See recognise."""
+        head = look(0, HEAD)
+        kinds = self.kinds if head.startswith(self.first) else self.deeper
+        found = next((kind for kind in kinds if kind.fits(head, look, size)), None)
+        return found or next(
+            (_other(magics, offset) for offset, magics in self.others if _there(magics, offset, head, look)), None
+        )
+
+    def all_kinds(self) -> Iterator[Format]:
+        """All its lines, one for each offset."""
+        yield from self.kinds
+        for offset, magics in self.others:
+            yield from (_other((magic,), offset) for magic in magics)
+
+
+def read_table() -> Table:
+    """The table as it stands in its file."""
     with open(TABLE, encoding="ascii") as file:
-        named, _, others = file.read().partition("\n= ")
-    return [line for line in named.split("\n") if line and line[0] != "#"], others.split("\n")[1:-1]
+        return Table(file.read())
 
 
-_NAMED, _BARE = _lines()
-_KINDS = tuple(_named(_NAMED))
-_OTHERS = tuple(_others(_BARE))
-_FIRST = tuple(kind.magic for kind in _KINDS if kind.offset == 0 and kind.magic)
-_DEEPER = tuple(kind for kind in _KINDS if kind.offset != 0 or not kind.magic)
-del _NAMED, _BARE
+table = read_table()

@@ -18,7 +18,6 @@ from vmdedup.dump.bitmap import clear_outside, ones_in, runs_of, set_bits
 from vmdedup.dump.codecs import unlzo, unsnappy, unzlib, unzstd
 from vmdedup.dump.file import Source, check_pages, check_range
 from vmdedup.dump.flattened import FlattenedFile
-from vmdedup.dump.kdump_header import MAGIC as MAGIC
 from vmdedup.dump.kdump_header import header
 from vmdedup.errors import DumpError
 from vmdedup.units import PAGE_SIZE

@@ -1,29 +1,22 @@
-"""Opening a dump, whatever its format, which its first bytes tell. File names mean nothing."""
+"""Opening a dump, whatever its format, which its first bytes tell. File names mean nothing.
+
+Which formats there are, and who opens them, is in formats.txt alone.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast, get_args
 
-from vmdedup.dump import (
-    cloud_hypervisor,
-    criu,
-    elf,
-    firecracker,
-    flattened,
-    kdump,
-    libvirt_save,
-    lime,
-    qemu,
-    raw,
-)
+from vmdedup.dump import firecracker, raw
 from vmdedup.dump.base import Dump
 from vmdedup.dump.domain import process_of
 from vmdedup.dump.file import DumpFile
-from vmdedup.dump.formats import Format, recognise
+from vmdedup.dump.formats import Reader, folder_names, folders
 from vmdedup.dump.process import Only, ProcessDump
+from vmdedup.dump.recognising import check_raw, recognised, refusal
 from vmdedup.errors import DumpError
 from vmdedup.units import PAGE_SIZE
 
@@ -31,7 +24,7 @@ OVERRIDE = "(if it is raw memory all the same, name it raw:{})"
 
 
 def open_dump(path: str | Path) -> Dump:
-    """A dump opened. path: a file; a directory (CRIU, Firecracker, Cloud Hypervisor); or one of
+    """A dump opened. path: a file; a directory that holds a dump in several files; or one of
 
     - pid:N, pid:N:all, pid:N:largest: a live process: its mergeable mappings, all, or the largest
     - domain:NAME, domain:NAME:all, …: the QEMU of a running libvirt domain; if it says no more, its largest mapping
@@ -116,21 +109,15 @@ def open_chain(name: str) -> Dump:
 
 def open_directory(path: Path, name: str) -> Dump:
     """The dump that a directory holds."""
-    if criu.is_directory(path):
-        return criu.open_criu(path, name)
-    if cloud_hypervisor.is_directory(path):
-        return cloud_hypervisor.open_snapshot(path, name)
-    memory = firecracker.memory_file(path)
-    if memory is not None:
-        return closing(open_memory, DumpFile(memory, name))
-    raise DumpError(
-        f"{name}: is a directory without images of CRIU, Firecracker or Cloud Hypervisor; name a dump's file"
-    )
+    reader = folder_reader(path)
+    if reader is None:
+        raise DumpError(f"{name}: is a directory without images of {folder_names()}; name a dump's file")
+    return cast(Dump, reader.load("open_directory")(path, name))
 
 
-def is_snapshot(path: Path) -> bool:
-    """Whether a directory holds one dump in several files."""
-    return criu.is_directory(path) or cloud_hypervisor.is_directory(path) or firecracker.memory_file(path) is not None
+def folder_reader(path: Path) -> Reader | None:
+    """What reads a directory that holds one dump in several files; None: it holds none."""
+    return next((reader for reader in folders() if reader.load("is_directory")(path)), None)
 
 
 def open_descriptor(descriptor: int, name: str) -> Dump:
@@ -144,36 +131,9 @@ def open_file(file: DumpFile) -> Dump:
     if kind is None:
         return raw.open_raw(file)
     if kind.reader:
-        return READERS[kind.reader](file)
+        return cast(Dump, kind.reader.load()(file))
     override = "" if file.size % PAGE_SIZE else f" {OVERRIDE.format(file.name)}"
     raise DumpError(refusal(file, kind) + override)
-
-
-def recognised(file: DumpFile) -> Format | None:
-    """What a file is, by the table of formats."""
-
-    def look(offset: int, length: int) -> bytes:
-        return file.read(offset, min(length, file.size - offset)) if offset < file.size else b""
-
-    return recognise(look, file.size)
-
-
-def refusal(file: DumpFile, kind: Format) -> str:
-    """Why a file of this kind is not read, and what to do."""
-    return f"{file.name}: is {kind.what}; {kind.remedy}"
-
-
-def check_raw(file: DumpFile) -> None:
-    """DumpError if a file that should be raw memory begins as something else does."""
-    kind = recognised(file)
-    if kind is not None:
-        raise DumpError(refusal(file, kind) if kind.remedy else f"{file.name}: is {kind.what} and no raw memory")
-
-
-def open_memory(file: DumpFile) -> Dump:
-    """Raw memory, of a snapshot that says so."""
-    check_raw(file)
-    return raw.open_raw(file)
 
 
 def open_diff(file: DumpFile) -> Dump:
@@ -182,36 +142,6 @@ def open_diff(file: DumpFile) -> Dump:
     return firecracker.open_diff(file)
 
 
-def open_image(file: DumpFile) -> Dump:
-    """One image of CRIU, whose pages stand in other files of its folder."""
-    file.close()
-    return criu.open_criu(Path(file.name), file.name)
-
-
 def refuse_export(file: DumpFile) -> Dump:
     """Fingerprints are no memory."""
     raise DumpError(f"{file.name}: is a Parquet table; what --hashes-only wrote can be scanned, but has no contents")
-
-
-def open_flattened(file: DumpFile) -> Dump:
-    """The dump that a flattened file stands for."""
-    whole = flattened.FlattenedFile(file)
-    head = whole.read(0, min(4096, whole.size))
-    if head.startswith(kdump.MAGIC):
-        return kdump.KdumpDump(whole)
-    if head.startswith(elf.MAGIC):
-        return elf.open_elf(whole)
-    raise DumpError(f"{file.name}: is a flattened file of no dump; make it anew with makedumpfile -F")
-
-
-# By the names that the table of formats has for them.
-READERS: Mapping[str, Callable[[DumpFile], Dump]] = {
-    "elf": elf.open_elf,
-    "lime": lime.open_lime,
-    "kdump": kdump.KdumpDump,
-    "flattened": open_flattened,
-    "qemu": qemu.QemuDump,
-    "libvirt-save": libvirt_save.open_save,
-    "criu": open_image,
-    "export": refuse_export,
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from vmdedup.errors import DumpError, UsageError
 from vmdedup.inputs import open_input
@@ -10,7 +11,6 @@ from vmdedup.limits import need_descriptors
 from vmdedup.scan.plain import open_plain, recognised
 from vmdedup.scan.standard_input import NAME, is_stream, take
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,10 +57,10 @@ def listed(name: str) -> list[str]:
         return [name]
     from pathlib import Path
 
-    from vmdedup.dump.open import is_snapshot
+    from vmdedup.dump.open import folder_reader
 
     try:
-        if is_snapshot(Path(name)):
+        if folder_reader(Path(name)) is not None:
             return [name]
         found = sorted(os.listdir(name))
     except OSError as error:
@@ -92,7 +92,7 @@ def _opened(name: str, descriptor: int) -> Sequence[Source]:
         raise
     if plain is not None:
         return [plain]
-    if kind is not None and kind.reader == EXPORT:
+    if kind is not None and kind.reader is not None and kind.reader.format == EXPORT:
         from vmdedup.scan.exported import open_export
 
         return open_export(name, descriptor)
