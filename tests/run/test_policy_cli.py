@@ -19,14 +19,16 @@ from vmdedup.cli import run_command
 from vmdedup.policy.table import POLICIES
 from vmdedup.report.console import console
 from vmdedup.report.summary import render
+from vmdedup.result.opening import open_result
 from vmdedup.result.policies import side_by_side
-from vmdedup.result.run import Result, open_result
+from vmdedup.result.run import Result
 from vmdedup.result.tables import to_parquet
 
 pytestmark = pytest.mark.compiled
 
 OWN = Path(__file__).parent.parent / "own_policies"
-PATIENT = str(OWN / "patient.py")
+EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
+PATIENT = str(EXAMPLES / "patient.py")
 DEADLINE_S = 60.0
 
 
@@ -128,7 +130,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     out = tmp_path / "out"
     path = write(tmp_path, SMALL.replace("3s", "40s"))
     slow = tmp_path / "slow.py"  # never ends by itself: each scan takes a while
-    text = (OWN / "patient.py").read_text().replace("class Patient", "import time\n\n\nclass Slow")
+    text = (EXAMPLES / "patient.py").read_text().replace("class Patient", "import time\n\n\nclass Slow")
     slow.write_text(text.replace("looked = 0\n", "looked = 0\n        time.sleep(0.05)\n"))
     command = [sys.executable, "-m", "vmdedup", "run", str(path), "--output", str(out)]
     command += ["--policy", f"none,{slow},ideal"]
@@ -212,7 +214,7 @@ def test_ones_own_policy_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_policy_that_breaks_down_fails_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken.py"
-    broken.write_text((OWN / "patient.py").read_text().replace("looked = 0\n", "looked = 1 // 0\n"))
+    broken.write_text((EXAMPLES / "patient.py").read_text().replace("looked = 0\n", "looked = 1 // 0\n"))
     assert run_command(["policy", "check", str(broken)]) == 1
     assert "ZeroDivisionError: integer division or modulo by zero" in capsys.readouterr().out
 
@@ -230,7 +232,7 @@ def test_a_policy_that_breaks_down_fails_in_words(tmp_path: Path, capsys: pytest
 def test_each_rule_can_fail(
     old: str, new: str, rule: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (OWN / "patient.py").read_text()
+    text = (EXAMPLES / "patient.py").read_text()
     assert old in text
     (tmp_path / "own.py").write_text(text.replace(old, new))
     assert run_command(["policy", "check", str(tmp_path / "own.py")]) == int(rule is not None)

@@ -20,7 +20,7 @@ from vmdedup.scanner.process import WARM, Order, ScannerProcess, warm_scanners
 
 pytestmark = pytest.mark.compiled  # several processes at a time need atomic operations
 
-OWN = Path(__file__).parent.parent / "own_policies"
+EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 PAGES = 64
 
 
@@ -88,7 +88,7 @@ def test_one_that_is_killed_is_followed_by_another(scene: Scene) -> None:
     assert scene.host.frames_in_use() == 0
 
 
-@pytest.mark.parametrize("scene", ["ksm", str(OWN / "patient.py")], indirect=True)
+@pytest.mark.parametrize("scene", ["ksm", str(EXAMPLES / "patient.py")], indirect=True)
 def test_what_was_merged_stays_merged_and_is_found_again(scene: Scene) -> None:
     scene.work(8)
     assert scene.policy.counters()["pages_sharing"] == PAGES
@@ -100,7 +100,7 @@ def test_what_was_merged_stays_merged_and_is_found_again(scene: Scene) -> None:
     assert scene.policy.ksm_stat(scene.guests[0].mm)["ksm_merging_pages"] == PAGES
 
 
-@pytest.mark.parametrize("scene", [str(OWN / "patient.py")], indirect=True)
+@pytest.mark.parametrize("scene", [str(EXAMPLES / "patient.py")], indirect=True)
 def test_tunables_are_kept_over_a_death(scene: Scene) -> None:
     scene.policy.set("patience", "3")
     with pytest.raises(KnobError, match="EINVAL"):
@@ -115,7 +115,7 @@ def test_tunables_are_kept_over_a_death(scene: Scene) -> None:
     assert scene.policy.work_ns() == scene.policy.bill_ns
 
 
-@pytest.mark.parametrize("name", ["ideal", str(OWN / "patient.py")])
+@pytest.mark.parametrize("name", ["ideal", str(EXAMPLES / "patient.py")])
 def test_it_does_what_it_does_in_ones_own_process(name: str) -> None:
     scene = Scene(Order(name, 3))
     scene.work(6)
@@ -147,7 +147,7 @@ def test_files_are_named_after_themselves(tmp_path: Path) -> None:
     assert policy_label("a/b/mine.py") == "mine"
     assert policy_label("a/b/mine.py:Second") == "mine-Second"
     two = tmp_path / "two.py"
-    text = (OWN / "patient.py").read_text()
+    text = (EXAMPLES / "patient.py").read_text()
     two.write_text(text + "\n\nclass Second(Patient):\n    name = 'second'\n")
     with pytest.raises(UsageError, match=r"defines Patient, Second\); name it as .*two.py:CLASS"):
         load_policy(str(two))
