@@ -8,7 +8,7 @@ import pytest
 from kit.engine_bench import PAGE, EngineBench, family, noise
 from vmdedup.policy.difference_engine.records import CANDIDATES
 from vmdedup.policy.difference_engine.similar import find_candidates, offer
-from vmdedup.policy.difference_engine.static import StaticMemory, static_savings
+from vmdedup.policy.difference_engine.static import StaticMemory
 from vmdedup.subpage.detector import HashSimilarityDetector
 
 LOOSE = {"bits": 32}  # no two signatures are equal by chance
@@ -19,7 +19,7 @@ def test_planted_classes_are_found_exactly() -> None:
         [np.zeros((9, PAGE), np.uint8), np.repeat(noise(4, 1), 3, axis=0), noise(10, 2), family(6, 3), family(5, 4)]
     )
     rows = rows[np.random.default_rng(1).permutation(len(rows))]
-    found = static_savings(rows, **LOOSE)
+    found = StaticMemory(rows).savings(**LOOSE)
     assert (found.initial, found.unique, found.sharable, found.zero) == (42, 21, 12, 9)
     assert (found.shared, found.after_sharing) == (4, 21 + 4 + 1)
     assert (found.reference, found.patchable) == (1 + 4 + 10 + 2, 5 + 4)
@@ -31,8 +31,8 @@ def test_planted_classes_are_found_exactly() -> None:
 
 
 def test_no_pages_and_only_zeros() -> None:
-    assert static_savings(np.zeros((0, PAGE), np.uint8)).percent_shared() == 0
-    zeros = static_savings(np.zeros((8, PAGE), np.uint8))
+    assert StaticMemory(np.zeros((0, PAGE), np.uint8)).savings(bits=18).percent_shared() == 0
+    zeros = StaticMemory(np.zeros((8, PAGE), np.uint8)).savings(bits=18)
     assert (zeros.zero, zeros.after_sharing, zeros.after_patching) == (8, 1, 1)
 
 
@@ -41,7 +41,7 @@ def test_pages_that_end_in_zeros_are_patched_against_each_other_and_need_no_refe
     rows = noise(12, 8)
     rows[:, 500:] = 0
     rows[0] = 0
-    found = static_savings(rows, seed=1, **LOOSE)
+    found = StaticMemory(rows).savings(seed=1, **LOOSE)
     assert (found.zero, found.reference, found.patchable, found.alone) == (1, 2, 10, 10)
 
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vmdedup.errors import KnobError
-from vmdedup.host.memory import Host
 from vmdedup.ksm.prices import Tally, bill_ns
 from vmdedup.ksm.profile import Profile
 from vmdedup.ksm.sysfs import Tunable
-from vmdedup.policy.figures import merging_pages
 from vmdedup.policy.work import Work
+
+if TYPE_CHECKING:
+    from vmdedup.host.memory import Host
 
 # Every policy's schedule: batches with rests between them, as ksmd has it. So equal values mean equal scan budgets.
 SCHEDULE: Mapping[str, Tunable] = {
@@ -131,6 +132,8 @@ class Policy(ABC):
 
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """Figures of one address space under KSM's names, as far as this policy has them."""
+        from vmdedup.policy.figures import merging_pages  # which loads kernels: not for a look at the class
+
         zero, merging = int(self.host.arrays.mms[mm]["zero_pages"]), merging_pages(self.host, mm)
         profit = (merging + zero) * self.host.page_size
         return {

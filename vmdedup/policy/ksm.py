@@ -1,18 +1,22 @@
-"""Linux's KSM, a policy as all others are; what scans where a scenario names none."""
+"""Linux's KSM, a policy as all others are; what scans where a scenario names none.
+
+The engine is loaded where it scans: a run's own process only asks this class how it is to be driven.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from vmdedup.host.memory import Host
-from vmdedup.ksm import adopt
-from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.profile import Profile
 from vmdedup.ksm.sysfs import TUNABLES, Tunable
 from vmdedup.policy.base import Policy
+
+if TYPE_CHECKING:
+    from vmdedup.host.memory import Host
+    from vmdedup.ksm.ksmd import Ksmd
 
 
 class Ksm(Policy):
@@ -30,6 +34,8 @@ class Ksm(Policy):
         self._adopted = False
 
     def _make_ksmd(self, host: Host) -> Ksmd:
+        from vmdedup.ksm.ksmd import Ksmd
+
         return Ksmd(host)
 
     def as_of(self, profile: Profile) -> None:
@@ -99,6 +105,8 @@ class Ksm(Policy):
 
     def rehearse(self) -> None:
         """Unmerging, and taking over, too."""
+        from vmdedup.ksm import adopt
+
         super().rehearse()
         self.set("run", "2")
         self.set("max_page_sharing", "16")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import importlib.util
 import inspect
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from vmdedup.errors import UsageError
+from vmdedup.late import load
 from vmdedup.policy.base import Policy
 
 POLICIES: Final[Mapping[str, str]] = {
@@ -42,8 +42,7 @@ POLICIES: Final[Mapping[str, str]] = {
 def load_policy(name: str) -> type[Policy]:
     """A policy's class, by its name or as FILE.py or FILE.py:CLASS. Raises UsageError with the remedy."""
     if name in POLICIES:
-        module, _, attribute = POLICIES[name].partition(":")
-        found: type[Policy] = getattr(importlib.import_module(module), attribute)
+        found: type[Policy] = load(POLICIES[name])
         return found
     path, _, wanted = name.partition(":")
     if not path.endswith(".py"):

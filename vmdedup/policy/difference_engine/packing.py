@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from vmdedup.host.absent import bring_back, kind_of
 from vmdedup.host.frames import NO_FRAME, alloc_frame, get_frame, put_frame
-from vmdedup.host.layout import COMPRESSED, FRAME_MASK, FRAME_SHIFT, PATCHED, HostArrays
+from vmdedup.host.layout import PATCHED, HostArrays
 from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import write_content
 from vmdedup.policy.difference_engine.records import ACTION, CANDIDATES, COMPRESS, ENTRY, PATCH, Records
 from vmdedup.policy.difference_engine.similar import offer_all
 from vmdedup.policy.difference_engine.take import STORED, USED, USED_SINCE_BACK, hold_reference, keep_away, take_page
-from vmdedup.policy.storage import Storage
+from vmdedup.policy.packing import Packing, Page
 from vmdedup.policy.stored import hold_kept, hold_stored, release_kept
 from vmdedup.policy.work import Work
-from vmdedup.subpage.compression import CODECS, compress
 from vmdedup.subpage.delta import DELTAS, patch
 
 
-@dataclass
-class Page:
-    """A page that is protected, its frame held: what is to become of it is being found out."""
-
-    entry: int
-    protected: int
-    pfn: int
-    content: bytes
-
-
-class Packing:
-    """Makes patches and compressed pages, and puts them into storage. done: how often each thing happened."""
+class IdlePacking(Packing):
+    """Makes patches and compressed pages of those that are idle, and back. done: how often each thing happened."""
 
     def __init__(self, host: Host, knobs: Mapping[str, int], work: Work) -> None:
-        self._h = host.arrays
+        super().__init__(host, work, ("patched", "patch_too_large", "compressed", "compressed_too_large", "moved"))
         self._knobs = knobs
-        self._work = work
-        self.storage = Storage(host)
         load_kernels(self._h)
-        self.done = dict.fromkeys(("patched", "patch_too_large", "compressed", "compressed_too_large", "moved"), 0)
 
     def run(self, records: Records, rows: int) -> None:
         """Try what todo says. What comes to nothing is not tried again for a sharing cycle."""
@@ -59,7 +44,7 @@ class Packing:
 
     def _try(self, entry: int, steps: list[int], candidates: list[int]) -> bool:
         """Whether the page is settled: kept in another form now, or just used by its guest."""
-        page = self.take(entry)
+        page = self.take_idle(entry)
         if page is None:
             return True
         for step in steps:
@@ -68,16 +53,9 @@ class Packing:
         put_frame(self._h, page.pfn)
         return False
 
-    def take(self, entry: int, brought_back: bool = False) -> Page | None:
+    def take_idle(self, entry: int, brought_back: bool = False) -> Page | None:
         """Protect a page and read it. None: used since the last scan (since it was brought back), or shared."""
-        unfit = USED_SINCE_BACK if brought_back else STORED if self._knobs["everything_c4"] else USED
-        protected = int(take_page(self._h, entry, unfit))
-        if not protected:
-            return None
-        pfn = (protected >> FRAME_SHIFT) & FRAME_MASK
-        return Page(entry, protected, pfn, self._h.bytes[pfn].tobytes())
-
-    # Patches
+        return self.take(entry, USED_SINCE_BACK if brought_back else STORED if self._knobs["everything_c4"] else USED)
 
     def _patch(self, page: Page, candidates: list[int]) -> bool:
         """Keep a page as its best patch. False: there is none that is small enough, or no room."""
@@ -93,38 +71,12 @@ class Packing:
             put_frame(self._h, pfn)
         if not reference:
             return False
-        if len(best) > self._knobs["patch_cut_off"] or not self.storage.put(page.entry, best):
-            self.done["patch_too_large"] += len(best) > self._knobs["patch_cut_off"]
-            put_frame(self._h, reference)
-            return False
-        # From here on it is the slot that counts the reference.
-        self._h.slots[page.entry]["reference"] = reference
-        self._h.slots[page.entry]["codec"] = kind
-        self._keep(page, PATCHED, "patched")
-        return True
-
-    # Compressed pages
+        return self.keep_patch(page, best, reference, kind, self._knobs["patch_cut_off"])
 
     def _compress(self, page: Page) -> bool:
-        """Keep a page compressed. False: it cannot be compressed well, or there is no room."""
-        codec = self._knobs["codec"]
-        packed = compress(page.content, CODECS[codec])
-        self._work.count("compress")
-        if len(packed) > self._knobs["compress_cut_off"]:
-            self.done["compressed_too_large"] += 1
-            return False
-        if not self.storage.put(page.entry, packed):
-            return False
-        self._h.slots[page.entry]["codec"] = codec
-        self._keep(page, COMPRESSED, "compressed")
-        return True
-
-    def _keep(self, page: Page, kind: int, done: str) -> None:
-        """Take the page away, unless its guest was faster."""
-        if keep_away(self._h, page.entry, page.protected, kind):
-            self.done[done] += 1
-        else:
-            self.storage.uncounted(page.entry)
+        return self.keep_compressed(
+            page, self._knobs["codec"], self._knobs["compress_cut_off"], "compressed_too_large"
+        )
 
     # Pages back
 
@@ -159,9 +111,9 @@ class Packing:
         packed = self._h.bytes[int(slot["frame"]), start : start + int(slot["length"])].tobytes()
         if kind == PATCHED and not get_frame(self._h, reference):
             return
-        page = self.take(entry, True) if self.rebuild(entry) else None
+        page = self.take_idle(entry, True) if self.rebuild(entry) else None
         if page is not None and self.storage.put(entry, packed):
-            self._keep(page, kind, "moved")
+            self.keep(page, kind, "moved")
             return
         if page is not None:
             put_frame(self._h, page.pfn)

@@ -13,7 +13,7 @@ from vmdedup.host.layout import SWAPPED
 from vmdedup.host.memory import Host
 from vmdedup.ksm.sysfs import Tunable
 from vmdedup.policy.base import Policy
-from vmdedup.policy.difference_engine.packing import Packing
+from vmdedup.policy.difference_engine.packing import IdlePacking
 from vmdedup.policy.difference_engine.records import (
     ABSENT,
     COMPARED,
@@ -56,7 +56,7 @@ class DifferenceEngine(Policy):
     def __init__(self, host: Host, seed: int = 0) -> None:
         super().__init__(host, seed)
         self._turns = Turns(host)
-        self._packing = Packing(host, self._knobs, self.work)
+        self._packing = IdlePacking(host, self._knobs, self.work)
         self._swap = Swap(host, self._knobs, self._packing, self.work)
         self._totals = {"stale_hashes": 0, "table_full": 0}
         self._scanned = 0

@@ -130,10 +130,3 @@ class StaticMemory:
             size = len(patch(base, content))
             self._sizes[reference, page] = size
         return size
-
-
-def static_savings(
-    pages: NDArray[np.uint8], k: int = 2, s: int = 1, c: int = 1, bits: int = 18, seed: int = 0, cut_off: int = CUT_OFF
-) -> StaticSavings:
-    """StaticMemory(pages).savings(...), for one detector alone."""
-    return StaticMemory(pages).savings(k, s, c, bits, seed, cut_off)

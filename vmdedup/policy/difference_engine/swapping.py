@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vmdedup.host.layout import CTL_FRAMES, SWAPPED
 from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import kind_of_all
-from vmdedup.policy.difference_engine.packing import Packing
+from vmdedup.policy.difference_engine.packing import IdlePacking
 from vmdedup.policy.difference_engine.records import C4, Records
 from vmdedup.policy.difference_engine.take import keep_away
 from vmdedup.policy.work import Work
@@ -19,7 +19,7 @@ from vmdedup.policy.work import Work
 class Swap:
     """Between the two marks. out: pages swapped out so far; rebuilt: those that were patched or compressed before."""
 
-    def __init__(self, host: Host, knobs: Mapping[str, int], packing: Packing, work: Work) -> None:
+    def __init__(self, host: Host, knobs: Mapping[str, int], packing: IdlePacking, work: Work) -> None:
         self._host = host
         self._h = host.arrays
         self._knobs = knobs
@@ -53,7 +53,7 @@ class Swap:
         """Swap a page out; one that is patched or compressed is rebuilt first."""
         self._hand = entry + 1
         rebuilt = self._packing.rebuild(entry)
-        page = self._packing.take(entry, rebuilt)
+        page = self._packing.take_idle(entry, rebuilt)
         if page is None:
             return
         self._h.swap[entry] = self._h.words[page.pfn]

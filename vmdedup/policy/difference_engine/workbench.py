@@ -14,7 +14,7 @@ from vmdedup.host.layout import COMPRESSED, PATCHED
 from vmdedup.host.memory import Host, Memory
 from vmdedup.host.rebuild import kind_of_all
 from vmdedup.policy.difference_engine.clock import state_now
-from vmdedup.policy.difference_engine.packing import Packing
+from vmdedup.policy.difference_engine.packing import IdlePacking
 from vmdedup.policy.difference_engine.policy import DifferenceEngine
 from vmdedup.policy.difference_engine.records import C4, COMPRESS, PATCH, SHARED_NOW, Records, make_records
 from vmdedup.policy.difference_engine.swapping import Swap
@@ -43,7 +43,7 @@ class Workbench:
         self._first = int(self.host.arrays.mms[self._guest.mm]["first"])
         self._knobs = {name: tunable.default for name, tunable in DifferenceEngine.all_tunables().items()}
         self._knobs |= {"hash_intervals": 1, "patching": 0, "compression": 0}
-        self._packing = Packing(self.host, self._knobs, Work())
+        self._packing = IdlePacking(self.host, self._knobs, Work())
 
     def close(self) -> None:
         """Let go of the memory."""

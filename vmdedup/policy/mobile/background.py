@@ -135,7 +135,7 @@ class Background(MobilePolicy):
 
     def _keep(self, entry: int, candidates: list[int]) -> None:
         packing, cut_off = self._packing, self._knobs["compress_cut_off"]
-        page = packing.take(entry)
+        page = packing.take_unused(entry)
         if page is None or packing.fill(page):
             return
         if any(packing.difference(page, base, self._knobs["difference_cut_off"], WORDS) for base in candidates):

@@ -9,7 +9,7 @@ from vmdedup.host.memory import Host
 from vmdedup.policy.base import Policy
 from vmdedup.policy.figures import shared_pages
 from vmdedup.policy.mobile.areas import Area, areas_of
-from vmdedup.policy.mobile.packing import Packing
+from vmdedup.policy.mobile.packing import FormPacking
 from vmdedup.policy.mobile.records import (
     ABSENT,
     COMPARED,
@@ -39,7 +39,7 @@ class MobilePolicy(Policy):
         super().__init__(host, seed)
         self._mms: list[int] = []
         self._records = make_records(host)
-        self._packing = Packing(host, self.work)
+        self._packing = FormPacking(host, self.work)
         self._scanned = 0
         self._rounds = 0
         self._totals = dict.fromkeys(_TOTALS, 0)

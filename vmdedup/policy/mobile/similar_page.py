@@ -46,7 +46,7 @@ class SimilarPage(RoundPolicy):
                 self._bases.offer(entry, signature)
 
     def _difference(self, entry: int, base: int) -> bool:
-        page = self._packing.take(entry)
+        page = self._packing.take_unused(entry)
         if page is None:
             return True
         if self._packing.difference(page, base, self._knobs["difference_cut_off"], self._knobs["difference"]):

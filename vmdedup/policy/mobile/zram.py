@@ -37,7 +37,7 @@ class Zram(RoundPolicy):
         records, idle = self._records, self._knobs["idle_millisecs"]
         rows = int(visit_by_use(self.host.arrays, records, first, count, self.now_ms, idle))
         for entry in records.todo[:rows].tolist():
-            page = self._packing.take(entry)
+            page = self._packing.take_unused(entry)
             if page is None or self._packing.fill(page):
                 continue
             if not self._packing.compress(page, self._knobs["compress_cut_off"]):

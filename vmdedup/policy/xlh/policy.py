@@ -91,11 +91,6 @@ class Xlh(Ksm):
         """Every tunable of ksmd, and its own."""
         return {**super().knobs(), **{tunable.name: self._knobs[tunable.name] for tunable in _OWN}}
 
-    def reachable_share(self) -> float:
-        """Of the pages that wait for their like, the share that a search would find now; 1 if none waits."""
-        waiting, reachable = self._hinted.reachable()
-        return reachable / waiting if waiting else 1.0
-
     def counters(self) -> dict[str, int]:
         """ksmd's; hints and what came of them; what waited, and could be found, when the last full scan ended.
 
