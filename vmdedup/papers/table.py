@@ -22,7 +22,7 @@ from vmdedup.papers.ksm import advisor, barker, ksm_windows, smart_scan
 from vmdedup.papers.phones import phone_policies, phones
 from vmdedup.papers.uksm import uksm_equal_cpu
 from vmdedup.papers.xlh import xlh_apache, xlh_boot, xlh_build, xlh_reachable
-from vmdedup.scenario.problems import suggest
+from vmdedup.shown import suggest
 
 _PARTS = (
     de_table1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,22 +13,29 @@ from vmdedup.guest.diskspec import DiskSpec, open_disk
 from vmdedup.guest.machine import Guest
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.variant import Variant
-from vmdedup.host.memory import Host
+from vmdedup.host.memory import Host, Memory
 
 TICK_MS = 100
 
 
-def guest_memory(name: str, mib: int, disk: DiskSpec, variant: Variant, seconds: int, **options: Any) -> NDArray[Any]:
-    """All pages of a guest after so many seconds of its life, uint8[n, 4096]. options: of GuestSpec."""
-    host = Host.create(mib * 256 + 64, mms=1)
-    opened = open_disk(disk)
+@contextmanager
+def lived(spec: GuestSpec, seconds: int) -> Iterator[Memory]:
+    """The memory of a guest, alone on a host, after its boot and so many seconds of its life."""
+    host = Host.create(spec.memory_pages + 64, mms=1)
+    opened = open_disk(spec.disk)
     try:
-        memory = host.add(mib * 256, name)
-        guest = Guest(GuestSpec(name, mib * 256, disk=disk, variant=variant, **options), memory, opened)
+        memory = host.add(spec.memory_pages, spec.name)
+        guest = Guest(spec, memory, opened)
         guest.boot()
         for _ in range(seconds * 1000 // TICK_MS):
             guest.tick(TICK_MS)
-        return np.array(memory.read_pages(np.arange(mib * 256)))
+        yield memory
     finally:
         host.close()
         opened.close()
+
+
+def guest_memory(name: str, mib: int, disk: DiskSpec, variant: Variant, seconds: int, **options: Any) -> NDArray[Any]:
+    """All pages of a guest after so many seconds of its life, uint8[n, 4096]. options: of GuestSpec."""
+    with lived(GuestSpec(name, mib * 256, disk=disk, variant=variant, **options), seconds) as memory:
+        return np.array(memory.read_pages(np.arange(memory.pages)))

@@ -11,12 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.guest.diskspec import DiskSpec, open_disk
-from vmdedup.guest.machine import Guest
+from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.host.layout import ANONYMOUS, PRESENT, UNKNOWN
-from vmdedup.host.memory import Host
-from vmdedup.papers.bench.memories import TICK_MS
+from vmdedup.papers.bench.memories import lived
 from vmdedup.units import PAGE_SIZE
 
 SAMPLED: Final = 400  # pages of apps that are held against every page of the zygote
@@ -39,24 +37,14 @@ class Shares:
 
 def phone_shares(mib: int, seconds: int, disk: DiskSpec, parameters: Mapping[str, Any], seed: int = 1) -> Shares:
     """Shares in the memory of a phone after so many seconds of use."""
-    host = Host.create(mib * 256 + 64, mms=1)
-    opened = open_disk(disk)
-    try:
-        memory = host.add(mib * 256, "phone")
-        given = GuestSpec(
-            "phone", mib * 256, disk=disk, workload="phone", parameters=parameters, kernel_mib=2, seed=seed
-        )
-        guest = Guest(given, memory, opened)
-        guest.boot()
-        for _ in range(seconds * 1000 // TICK_MS):
-            guest.tick(TICK_MS)
+    spec = GuestSpec(
+        "phone", mib * 256, disk=disk, workload="phone", parameters=parameters, kernel_mib=2, seed=seed
+    )
+    with lived(spec, seconds) as memory:
         touched = np.flatnonzero(memory.entries & PRESENT)
-        pages = np.zeros((mib * 256, PAGE_SIZE), np.uint8)
+        pages = np.zeros((memory.pages, PAGE_SIZE), np.uint8)
         pages[touched] = memory.read_pages(touched)
-        return _shares(pages, touched, host.arrays.areas[memory.mm])
-    finally:
-        host.close()
-        opened.close()
+        return _shares(pages, touched, memory.host.arrays.areas[memory.mm])
 
 
 def _shares(pages: Pages, touched: NDArray[np.int64], areas: NDArray[Any]) -> Shares:
