@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmdedup.report.plot import Frame, Kind, Line, plot_lines
-from vmdedup.result.run import open_result
+from vmdedup.result.opening import open_result
 
 SCENARIO = "alike"
 # Of ten identical guests of 40 MB about 60 % were reclaimed, of one about 5 MB. Source: Waldspurger, OSDI 2002.

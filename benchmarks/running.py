@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vmdedup.report.savings import plot_series
-from vmdedup.result.run import Result, open_result
+from vmdedup.result.opening import open_result
+from vmdedup.result.run import Result
 from vmdedup.units import SECOND_NS, exact_duration, parse_duration
 
 SCENARIO = "twins"

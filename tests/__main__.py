@@ -2,6 +2,7 @@
 
     system      as root on Debian: installs what tests of real guests need; elsewhere says what is missing
     lint        ruff
+    format      ruff, which would lay out no file otherwise
     types       mypy, strict
     compiled    all that needs no more than this machine's processors
     machine     what needs its KSM or its libvirt: as root on a Linux with KSM, against the kernel's own ksmd
@@ -63,6 +64,7 @@ def stages(fast: bool) -> list[Stage]:
     """The stages in order; fast: those that take little time."""
     checks = [
         Stage("lint", [*PYTHON, "ruff", "check", "vmdedup", "tests", "benchmarks"]),
+        Stage("format", [*PYTHON, "ruff", "format", "--check", "vmdedup", "tests", "benchmarks"]),
         Stage("types", [*PYTHON, "mypy"]),
     ]
     if fast:

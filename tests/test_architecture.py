@@ -12,17 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from vmdedup.late import load
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vmdedup"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 OURS = [*SOURCES, *sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("benchmarks/**/*.py"))]
 # The modules at the top; "" is the version in vmdedup/__init__.py.
-FREE_FOR_ALL = {"available", "breakdown", "errors", "inputs", "limits", "ours", "outputs", "shown", "signals", "toml"}
-FREE_FOR_ALL |= {"units", ""}
+FREE_FOR_ALL = {"available", "breakdown", "errors", "inputs", "late", "limits", "ours", "outputs", "shown", "signals"}
+FREE_FOR_ALL |= {"toml", "units", ""}
 MOST_LINES, MOST_LINES_OF_FUNCTION = 400, 60
 # What compiled code is made of: intrinsics, and their stand-ins for Python mode.
 MIXED = {"jit/atomic.py", "jit/page.py", "jit/prefetch.py", "jit/kernel.py"}
 DISTRIBUTIONS = {"multiprocessing-logging": "multiprocessing_logging", "libvirt-python": "libvirt"}
+
+PLACE = re.compile(r"(vmdedup(?:\.\w+)+)(:\w+)?")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -52,9 +56,15 @@ NAMES = {module_name(path) for path in SOURCES}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Dotted names that a piece of code imports; of `from a import b`, a.b where that is a module of ours, else a."""
+    """Dotted names that a piece of code imports; of `from a import b`, a.b where that is a module of ours, else a.
+
+    What is loaded by name counts as imported: texts such as "vmdedup.run.room:HostRoom" or "vmdedup.run.room".
+    """
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if (place := PLACE.fullmatch(node.value)) and place[1].removeprefix("vmdedup.") in NAMES:
+                yield place[1]
+        elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative import"
@@ -99,6 +109,18 @@ def test_imports_run_one_way(path: Path) -> None:
         allowed = {home, *FREE_FOR_ALL}
     wrong = {name for name in ours(parsed(path)) if package_of(name) not in allowed}
     assert not wrong, f"{home} may import {sorted(allowed)}"
+
+
+def places() -> list[str]:
+    """Everything that is loaded by name (late.load), as PACKAGE.MODULE:NAME."""
+    constants = (node for path in SOURCES for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant))
+    texts = (node.value for node in constants if isinstance(node.value, str))
+    return sorted({text for text in texts if (found := PLACE.fullmatch(text)) and found[2]})
+
+
+@pytest.mark.parametrize("place", places())
+def test_what_is_loaded_by_name_is_there(place: str) -> None:
+    assert load(place) is not None
 
 
 def test_the_rule_has_no_cycle() -> None:

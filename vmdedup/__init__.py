@@ -17,7 +17,8 @@ Everything public is loaded on first use, so that `import vmdedup` costs next to
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from vmdedup.api.comparing import compare_results, plot_savings
     from vmdedup.api.hypervisor import Hypervisor
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from vmdedup.errors import UsageError, VmdedupError
     from vmdedup.ksm.sysfs import Tunable
     from vmdedup.policy.base import Policy
-    from vmdedup.result.run import Result, open_result, open_results
+    from vmdedup.result.opening import open_result, open_results
+    from vmdedup.result.run import Result
     from vmdedup.scan.run import scan_dumps
     from vmdedup.scenario.load import load_scenario
 
@@ -68,8 +70,8 @@ _HOMES = {
     "explain": "vmdedup.api.meanings",
     "load_scenario": "vmdedup.scenario.load",
     "open_dump": "vmdedup.dump.open",
-    "open_result": "vmdedup.result.run",
-    "open_results": "vmdedup.result.run",
+    "open_result": "vmdedup.result.opening",
+    "open_results": "vmdedup.result.opening",
     "plot_savings": "vmdedup.api.comparing",
     "policy_names": "vmdedup.api.meanings",
     "record_memory": "vmdedup.api.memory",

@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from vmdedup.errors import DumpError, UsageError
 from vmdedup.limits import TOO_MANY
 
-TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
     from typing import BinaryIO
 

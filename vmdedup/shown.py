@@ -7,9 +7,10 @@ printable is spelled out, so a reader sees that it is there, and a terminal does
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 _LONGEST = 100  # characters of what is quoted
@@ -31,6 +32,15 @@ def quoted(value: object) -> str:
     """A value as Python writes it, cut where it gets long: for messages about what somebody gave."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def suggest(unknown: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The remedy for a name that does not exist: the nearest one that does; else `otherwise`, or all that do."""
+    import difflib
+
+    names = sorted(known)
+    near = difflib.get_close_matches(unknown, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise or f"known are {', '.join(names) or 'none'}"
 
 
 def json_text(document: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ import signal
 import sys
 import time
 from _thread import get_native_id, start_new_thread  # as threading does, whose import takes more memory
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType

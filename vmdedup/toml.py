@@ -12,7 +12,6 @@ import tomllib
 from typing import Any, Final
 
 from vmdedup.errors import UsageError
-from vmdedup.inputs import read_input
 
 MOST_BYTES: Final = 1 << 20
 DEEPEST: Final = 32  # brackets in brackets, and parts of a key
@@ -35,6 +34,8 @@ def read_text(path: str | os.PathLike[str], error: type[UsageError], most: int =
 
     Raises `error`: it is no regular file, cannot be read, has more than so many bytes, or is not UTF-8.
     """
+    from vmdedup.inputs import read_input  # which a document that comes with the program does without
+
     content = read_input(path, most, error)
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")

@@ -19,7 +19,7 @@ from vmdedup.errors import EnvironmentLacksError
 from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.provision.playbook import find_ansible
-from vmdedup.result.run import open_result
+from vmdedup.result.opening import open_result
 
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]
 

@@ -17,9 +17,8 @@ from kit.small_runs import run, write
 from vmdedup.cli import run_command
 from vmdedup.errors import DumpError, GuestError, ScenarioError, UsageError
 from vmdedup.guest.diskspec import NO_DISK, open_disk
-from vmdedup.guest.image import ImageSpec
 from vmdedup.guest.revived import RevivedGuest
-from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.spec import GuestSpec, ImageSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.layout import MAPPED, PRESENT
 from vmdedup.host.memory import Host

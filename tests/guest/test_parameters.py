@@ -8,7 +8,13 @@ from vmdedup.errors import UsageError
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.parameters import Parameter, parameters_of
 from vmdedup.guest.spec import GuestSpec
-from vmdedup.guest.workloads import WORKLOADS, check_parameters, filled_parameters, workload_parameters
+from vmdedup.guest.workloads import (
+    WORKLOADS,
+    check_parameters,
+    filled_parameters,
+    workload_class,
+    workload_parameters,
+)
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -19,7 +25,8 @@ def test_every_parameter_says_what_it_means(name: str) -> None:
         assert one.name == key
         assert len(one.meaning) > 5
         assert one.checked(one.default) == one.default
-    assert filled_parameters(name, {}) == WORKLOADS[name].Parameters()
+    assert filled_parameters(name, {}) == workload_class(name).Parameters()
+    assert workload_class(name).name == name
 
 
 @pytest.mark.parametrize(

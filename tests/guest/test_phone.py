@@ -17,7 +17,7 @@ from vmdedup.guest.phone.content import COMMON_CONTENTS, AppContent
 from vmdedup.guest.phone.parameters import PhoneParameters
 from vmdedup.guest.phone.workload import Phone
 from vmdedup.guest.seeds import keys
-from vmdedup.host.layout import ANONYMOUS, FILES, FOREGROUND, GRAPHICS, STACK, UNKNOWN
+from vmdedup.host.layout import ANONYMOUS, BACKGROUND, FILES, FOREGROUND, GRAPHICS, STACK, UNKNOWN
 from vmdedup.units import PAGE_SIZE
 
 SHARED = open_disk(DISK)
@@ -70,7 +70,7 @@ def test_areas_say_what_pages_are() -> None:
         assert (state == UNKNOWN) or owner > 0
     running = [app for app in phone.apps.values() if app.state == FOREGROUND]
     assert len(running) == 1
-    assert len([app for app in phone.apps.values() if app.is_background]) == len(phone.apps) - 1 > 0
+    assert len([app for app in phone.apps.values() if app.state == BACKGROUND]) == len(phone.apps) - 1 > 0
     app = running[0]
     first = app.place.first
     for row, (kind, size) in enumerate(zip((ANONYMOUS, STACK, GRAPHICS), app.sizes, strict=True)):
@@ -83,16 +83,16 @@ def test_areas_say_what_pages_are() -> None:
 
 def test_an_app_in_the_background_stops_storing() -> None:
     made, ram, phone = started(settle_s=0.3)
-    while sum(app.is_background for app in phone.apps.values()) < 1:
+    while sum(app.state == BACKGROUND for app in phone.apps.values()) < 1:
         made.tick(100)
-    left = next(app for app in phone.apps.values() if app.is_background)
+    left = next(app for app in phone.apps.values() if app.state == BACKGROUND)
     inside = set(range(left.place.first, left.place.first + left.place.pages))
     made.tick(100)
     stored = []
     for _ in range(8):
         ram.log.clear()
         made.tick(100)
-        if not left.is_background:
+        if left.state != BACKGROUND:
             break
         stored.append(sum(page in inside for page, _ in ram.log))
     assert stored[0] > 0

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kit.guest_ram import Ram
-from vmdedup.guest.physical import FreePages, PhysicalMemory
-from vmdedup.guest.placement import Aslr, Placement, place
+from vmdedup.guest.physical import PhysicalMemory
+from vmdedup.guest.placement import Placement, place
+from vmdedup.guest.spec import Aslr, FreePages
 
 ORDER = np.array([5, 3, 8, 1, 9, 2], dtype=np.int64)
 ONES = np.ones((3, 4096), dtype=np.uint8)

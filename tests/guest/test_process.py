@@ -18,8 +18,9 @@ from kit.guest_ram import DISK, spec
 from kit.processes import private_kib, until
 from vmdedup.errors import GuestError, UsageError
 from vmdedup.guest.diskspec import DiskSpec, open_disk
+from vmdedup.guest.machine import Guest
 from vmdedup.guest.spec import GuestSpec
-from vmdedup.guest.vm import Guest, GuestProcess
+from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.logs import Logs
 from vmdedup.host.memory import Host
 from vmdedup.jit import PYTHON_MODE

@@ -6,6 +6,9 @@ import logging
 import os
 import signal
 from multiprocessing.connection import Connection
+from pathlib import Path
+
+from multiprocessing_logging import MultiProcessingHandler
 
 from vmdedup.host.logs import LOGGER, LogChannel, Logs
 from vmdedup.host.workers import fork_server
@@ -104,3 +107,16 @@ def test_the_logger_is_left_as_it_was() -> None:
     with Logs(Keeper(), logging.INFO):
         assert logger.handlers != before[0]
     assert (list(logger.handlers), logger.level, logger.propagate) == before
+
+
+def test_what_is_needed_of_the_library_is_there() -> None:
+    """Names of multiprocessing-logging's that are not public; a version that has others is not in the range."""
+    needed = ("_receive", "_send", "_format_record", "emit", "close")
+    assert [name for name in needed if not callable(getattr(MultiProcessingHandler, name, None))] == []
+    used = {name for kind in needed for name in getattr(MultiProcessingHandler, kind).__code__.co_names}
+    assert {"sub_handler", "queue", "_is_closed", "_receive_thread"} <= used
+    assert not {name for name in used if name.startswith("_")} - {
+        *("_receive", "_send", "_format_record", "_is_closed", "_receive_thread")
+    }
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert '"multiprocessing-logging>=0.3.4,<0.4"' in text

@@ -49,7 +49,7 @@ def test_a_recipe_is_what_its_file_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("memory_mib = 64", "memory_mb = 64", "unknown key memory_mb; did you mean memory_mib?"),
+        ("memory_mib = 64", "memory_mb = 64", "unknown key memory_mb; did you mean 'memory_mib'?"),
         ("memory_mib = 64", "", "memory_mib is missing"),
         ("memory_mib = 64", "memory_mib = true", "memory_mib = True will not do; give a whole number"),
         ("memory_mib = 64", "memory_mib = 0", "memory_mib = 0 will not do; give a whole number"),
@@ -59,7 +59,7 @@ def test_a_recipe_is_what_its_file_says(tmp_path: Path) -> None:
         ('["virtio_pci"]', "[3]", "kernel.modules = [3] will not do; give a list"),
         ('take = ["**/busybox"], ', "", "initrd.take is missing"),
         ('overlay = "files"', 'overlay = "file"', "initrd.overlay = 'file': there is no "),
-        ("kernel = {", "kernels = {", "unknown key kernels; did you mean kernel?"),
+        ("kernel = {", "kernels = {", "unknown key kernels; did you mean 'kernel'?"),
         ("kernel = {", "kernel = 3 #", "kernel is no table; write [kernel]"),
         ("description = ", "description ", "recipe.toml:2: not TOML: Expected '='"),
         ("initrd = {", DISK + "initrd = {", "disk.finish = 'finish': there is no "),

@@ -23,7 +23,7 @@ from vmdedup.errors import VmdedupError
 from vmdedup.ours.passing import Passing
 from vmdedup.recording.reader import Recording
 from vmdedup.result.directory import RUNNING, WORTH_KEEPING
-from vmdedup.result.run import open_result
+from vmdedup.result.opening import open_result
 
 MARK = "VMDEDUP_DRILL"
 PATIENCE = 180.0  # seconds until a command that was disturbed must have ended, however busy the machine is

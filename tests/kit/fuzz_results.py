@@ -18,8 +18,8 @@ from vmdedup.report.compare.reading import read_figures
 from vmdedup.report.literature import as_text
 from vmdedup.result.decoding import DECODER
 from vmdedup.result.experiments import read_experiments
+from vmdedup.result.opening import open_results
 from vmdedup.result.policies import save_document, side_by_side
-from vmdedup.result.run import open_results
 from vmdedup.shown import json_text, shown_lines
 
 EXPERIMENTS = Path(__file__).parent.parent.parent / "docs" / "results" / "experiments.json"

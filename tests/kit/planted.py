@@ -22,9 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from kit.dump_writers import PAGE, Memory, elf, kdump, lime
-from vmdedup.guest.image import ImageSpec
 from vmdedup.guest.revived import RevivedGuest
-from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.spec import GuestSpec, ImageSpec
 from vmdedup.host.layout import (
     ANONYMOUS,
     BACKGROUND,

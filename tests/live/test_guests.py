@@ -22,7 +22,7 @@ from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.sysfs import KsmFiles
 from vmdedup.live.memory.guest import mergeable_mappings
 from vmdedup.live.memory.huge import HUGE_PAGES
-from vmdedup.result.run import open_result
+from vmdedup.result.opening import open_result
 from vmdedup.result.tables import records
 
 pytestmark = [

@@ -17,8 +17,7 @@ from kit.memory_dumps import Pages, digest, page
 from kit.processes import until
 from vmdedup.errors import DumpError, EnvironmentLacksError, UsageError
 from vmdedup.guest.diskspec import NO_DISK, open_disk
-from vmdedup.guest.image import ImageSpec
-from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.spec import GuestSpec, ImageSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.memory import Host
 from vmdedup.recording.memory import qemu_ram

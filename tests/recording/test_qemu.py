@@ -12,8 +12,7 @@ from kit.booted_guest import BootedGuest, image_or_skip
 from kit.processes import until
 from vmdedup.dump.base import Dump
 from vmdedup.guest.diskspec import NO_DISK, open_disk
-from vmdedup.guest.image import ImageSpec
-from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.spec import GuestSpec, ImageSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.memory import Host
 from vmdedup.recording.reader import Recording

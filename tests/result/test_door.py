@@ -15,7 +15,7 @@ from kit.compared import SERIES, result
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
 from vmdedup.result.columncheck import UNKNOWN
-from vmdedup.result.run import open_result
+from vmdedup.result.opening import open_result
 
 pytestmark = pytest.mark.usefixtures("one_decoder")
 

@@ -12,7 +12,8 @@ import pytest
 
 from vmdedup.errors import UsageError, VmdedupError
 from vmdedup.result import columns, directory
-from vmdedup.result.run import Result, open_result
+from vmdedup.result.opening import open_result
+from vmdedup.result.run import Result
 from vmdedup.result.summary import time_to
 from vmdedup.result.tables import table
 

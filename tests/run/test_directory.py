@@ -16,7 +16,8 @@ from kit.drill_commands import TINY
 from vmdedup.errors import UsageError, VmdedupError
 from vmdedup.result import columns
 from vmdedup.result.directory import RUNNING, RunDirectory, TakenError
-from vmdedup.result.run import Result, open_result
+from vmdedup.result.opening import open_result
+from vmdedup.result.run import Result
 from vmdedup.result.tables import table
 
 ROW = dict.fromkeys(columns.SERIES, 0) | {"time_s": 0.0, "ksmd_cpu_s": 0.0}

@@ -13,7 +13,7 @@ from kit.small_runs import SMALL, write
 from vmdedup.available import Available, available_memory
 from vmdedup.cli import run_command
 from vmdedup.errors import HostError
-from vmdedup.result.run import open_result
+from vmdedup.result.opening import open_result
 from vmdedup.run.room import host_room
 from vmdedup.scenario.load import load_scenario
 from vmdedup.scenario.overrides import Overrides

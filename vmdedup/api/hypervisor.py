@@ -13,7 +13,8 @@ from vmdedup.run.run import run_scenario
 from vmdedup.scenario.checks import check
 from vmdedup.scenario.images import with_images
 from vmdedup.scenario.model import GuestSection, KsmSection, Scenario, validate
-from vmdedup.scenario.problems import Path, Problem, suggest
+from vmdedup.scenario.problems import Path, Problem
+from vmdedup.shown import suggest
 
 
 class Hypervisor:

@@ -8,7 +8,7 @@ from vmdedup.errors import UsageError
 from vmdedup.ksm.sysfs import COUNTERS, TUNABLES
 from vmdedup.policy.table import POLICIES
 from vmdedup.result import columns
-from vmdedup.scenario.problems import suggest
+from vmdedup.shown import suggest
 
 
 def explain(column: str) -> str:

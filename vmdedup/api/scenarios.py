@@ -13,7 +13,7 @@ from vmdedup.run.run import run_scenario as run_loaded
 from vmdedup.scenario.load import DEFAULT, load_scenario
 from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.overrides import Overrides
-from vmdedup.scenario.problems import suggest
+from vmdedup.shown import suggest
 
 
 def run_scenario(

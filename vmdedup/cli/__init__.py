@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from vmdedup.cli import quick
 from vmdedup.cli.say import say, warn
@@ -16,7 +17,6 @@ from vmdedup.cli.streams import abandon_stdout, open_streams
 from vmdedup.errors import OutputError, VmdedupError, require_linux
 from vmdedup.signals import Interrupted, ended_by_signals, interrupted_status
 
-TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn

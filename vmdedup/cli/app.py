@@ -1,30 +1,20 @@
-"""The typer application: its commands and the options of vmdedup itself."""
+"""The typer application: its commands and the options of vmdedup itself.
+
+A command's file is loaded when the command is asked for, or when all are listed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
 import vmdedup
-from vmdedup.cli import (
-    calibrate,
-    compare,
-    doctor,
-    experiment,
-    image,
-    leak,
-    live,
-    policy,
-    record,
-    replay,
-    run,
-    scan,
-    scenario,
-)
 from vmdedup.cli.say import say
 from vmdedup.signals import Interrupted
 
@@ -41,9 +31,58 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup doctor                      what this machine can do, and why nothing merges
 """
 
+# Command, which is a function of its file with HELP beside it, to what the list of commands says of it; None: its file
+# has an application of its own, `app`, with commands and a help.
+COMMANDS: Final[Mapping[str, str | None]] = {
+    "run": "Emulate a host of guests and ksmd.",
+    "replay": "Play a KSM script.",
+    "record": "Record the memory of live guests.",
+    "doctor": "What can this machine do, and what keeps KSM from merging?",
+    "compare": "Lay results side by side.",
+    "leak": "What do guests learn of each other, by which channel?",
+    "scan": "What do memory dumps hold?",
+    "calibrate": "Measure what ksmd takes on this host.",
+    "experiment": None,
+    "image": None,
+    "live": None,
+    "policy": None,
+    "scenario": None,
+}
+
+
+class _Files(Mapping[str, Any]):
+    """The commands by name, each loaded once it is looked at."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name, COMMANDS[name])
+        return self._loaded[name]
+
+    def _load(self, name: str, short: str | None) -> Any:
+        file = import_module(f"vmdedup.cli.{name}")
+        alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+        if short is None:
+            alone.add_typer(file.app, name=name)
+        else:
+            alone.command(name, help=file.HELP, short_help=short)(getattr(file, name))
+        return get_group(alone).commands[name]
+
 
 class _Commands(TyperGroup):
     """All of them. Of KeyboardInterrupt typer would make a bare status, whatever the signal, and say nothing."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Files()
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         with _interrupts_passed_on():
@@ -70,22 +109,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-app.command("run", help=run.HELP, short_help="Emulate a host of guests and ksmd.")(run.run)
-app.command("replay", help=replay.HELP, short_help="Play a KSM script.")(replay.replay)
-app.command("record", help=record.HELP, short_help="Record the memory of live guests.")(record.record)
-app.command("doctor", help=doctor.HELP, short_help="What can this machine do, and what keeps KSM from merging?")(
-    doctor.doctor
-)
-app.command("compare", help=compare.HELP, short_help="Lay results side by side.")(compare.compare)
-app.command("leak", help=leak.HELP, short_help="What do guests learn of each other, by which channel?")(leak.leak)
-app.command("scan", help=scan.HELP, short_help="What do memory dumps hold?")(scan.scan)
-app.command("calibrate", help=calibrate.HELP, short_help="Measure what ksmd takes on this host.")(calibrate.calibrate)
-app.add_typer(experiment.app, name="experiment")
-app.add_typer(image.app, name="image")
-app.add_typer(live.app, name="live")
-app.add_typer(policy.app, name="policy")
-app.add_typer(scenario.app, name="scenario")
-
 
 def _version(wanted: bool) -> None:
     if wanted:

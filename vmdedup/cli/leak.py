@@ -85,7 +85,7 @@ def _knobs(name: str, said: list[str]) -> dict[str, str]:
     """Tunables of a policy by name. UsageError: there is no such policy, or it has no such tunable."""
     from vmdedup.errors import UsageError
     from vmdedup.policy.table import load_policy
-    from vmdedup.scenario.problems import suggest
+    from vmdedup.shown import suggest
 
     known, found = load_policy(name).all_tunables(), {}
     for each in said:

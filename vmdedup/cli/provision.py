@@ -57,7 +57,7 @@ def _show(report: Report, path: Path, as_json: bool, quiet: bool, no_color: bool
         warn("interrupted before there was anything to keep; nothing is left")
         return interrupted_status()
     from vmdedup.live.provision.course import document
-    from vmdedup.result.run import open_result
+    from vmdedup.result.opening import open_result
 
     summary = open_result(path).summary
     if as_json:

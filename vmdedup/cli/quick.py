@@ -6,8 +6,8 @@ What is not understood here is left to typer, which has the same command with al
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -12,7 +12,6 @@ import typer
 
 from vmdedup.cli.keeping import ENDS, kept_first, kept_rows, said_where
 from vmdedup.cli.say import say_document, warn
-from vmdedup.cli.several import knobs_by_policy, run_each, show, split_policies
 from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
@@ -145,10 +144,13 @@ class Options:
 
 def _overrides(flags: tuple[Any, ...], ksm_from: Path | None) -> Overrides:
     """The flags, in the order of Overrides, and the listing of a kernel's tunables that is named."""
-    from vmdedup.scenario.listed import listing_of
     from vmdedup.scenario.overrides import Overrides
 
-    return replace(Overrides(*flags), ksm_from=listing_of(ksm_from) if ksm_from else None)
+    if ksm_from is None:
+        return Overrides(*flags)
+    from vmdedup.scenario.listed import listing_of
+
+    return replace(Overrides(*flags), ksm_from=listing_of(ksm_from))
 
 
 def load_each(
@@ -168,6 +170,8 @@ def load_each(
     if policy is None and not knobs and budget is None:
         loaded = [load(plain)]
     else:
+        from vmdedup.cli.several import knobs_by_policy, split_policies
+
         names = split_policies(policy) or [load(plain).policy.name]
         costs = "operations" if len(names) > 1 else None
         each = knobs_by_policy(names, knobs)
@@ -192,6 +196,7 @@ def _run(scenario: Scenario, options: Options) -> int:
 
 def _run_several(scenarios: list[Scenario], options: Options) -> int:
     """Run each, show what came out beside each other, and say where it is."""
+    from vmdedup.cli.several import run_each, show
     from vmdedup.run.output import choose_output
 
     with choose_output(scenarios[0], options.output, shared=True) as directory:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from vmdedup.shown import json_text, shown, shown_lines
 
-TYPE_CHECKING = False  # as typing's, whose import takes more memory than a small scan
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType

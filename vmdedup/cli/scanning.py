@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from vmdedup.cli.say import Progress, say_document, warn
 from vmdedup.scan.run import scan_dumps
 from vmdedup.signals import Interrupt, interrupted_status
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any

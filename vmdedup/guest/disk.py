@@ -9,13 +9,16 @@ A disk gives bytes of a file; pages and runs of pages are made here, once for al
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmdedup.guest.content import Pages
 from vmdedup.guest.index import FileIndex, Numbers
 from vmdedup.guest.seeds import Words
 from vmdedup.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from vmdedup.guest.content import Pages
 
 
 class Disk(ABC):

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from vmdedup.errors import UsageError
-from vmdedup.guest.content import Pages
-from vmdedup.guest.disk import Disk
-from vmdedup.guest.ext4 import Ext4Disk, is_ext4
-from vmdedup.guest.generated import GeneratedDisk
-from vmdedup.guest.index import FileIndex
 from vmdedup.guest.parameters import parameter
-from vmdedup.guest.rawdisk import RawDisk
-from vmdedup.guest.tree import Progress, TreeDisk
-from vmdedup.image.store import built
+from vmdedup.late import load
+
+if TYPE_CHECKING:
+    from vmdedup.guest.disk import Disk
+
+Progress = Callable[[int], None]
 
 KINDS = ("auto", "tree", "raw", "ext4", "generated")
 _NONE = "none"  # of guests that come from a memory image; nobody can ask for it
@@ -54,20 +53,6 @@ class DiskSpec:
 NO_DISK = DiskSpec(path="", kind=_NONE)
 
 
-class EmptyDisk(Disk):
-    """No file at all."""
-
-    def __init__(self) -> None:
-        self.index = FileIndex.build(())
-        self.identity = 0
-
-    def fill(self, file: int, offset: int, out: Pages) -> None:
-        """There is nothing to read."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
     """The disk of a spec, ready to be handed to guests.
 
@@ -75,18 +60,38 @@ def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
     seconds). Raises UsageError if there is no such disk, or nothing on it.
     """
     if spec.kind == _NONE:
-        return EmptyDisk()
+        return _class(_NONE)()  # type: ignore[no-any-return]
     kind = "image" if spec.image else "generated" if spec.kind == "generated" else _kind_of(spec.path, spec.kind)
     return _OPENERS[kind](spec, progress)
 
 
-_OPENERS: Mapping[str, Callable[[DiskSpec, Progress | None], Disk]] = {
-    "generated": lambda spec, _: GeneratedDisk.make(spec.seed, spec.mib),
-    "image": lambda spec, progress: TreeDisk.scan(str(built(spec.image).tree), progress),
-    "tree": lambda spec, progress: TreeDisk.scan(spec.path, progress),
-    "ext4": lambda spec, _: Ext4Disk.open(spec.path),
-    "raw": lambda spec, _: RawDisk.open(spec.path),
+# By kind; a run loads those that it opens.
+_DISKS: Final[Mapping[str, str]] = {
+    "tree": "vmdedup.guest.tree:TreeDisk",
+    "raw": "vmdedup.guest.rawdisk:RawDisk",
+    "ext4": "vmdedup.guest.ext4:Ext4Disk",
+    "generated": "vmdedup.guest.generated:GeneratedDisk",
+    _NONE: "vmdedup.guest.emptydisk:EmptyDisk",
 }
+
+
+def _class(kind: str) -> Any:
+    """The class of a kind of disks."""
+    return load(_DISKS[kind])
+
+
+_OPENERS: Mapping[str, Callable[[DiskSpec, Progress | None], Disk]] = {
+    "generated": lambda spec, _: _class("generated").make(spec.seed, spec.mib),
+    "image": lambda spec, progress: _class("tree").scan(_image_root(spec.image), progress),
+    "tree": lambda spec, progress: _class("tree").scan(spec.path, progress),
+    "ext4": lambda spec, _: _class("ext4").open(spec.path),
+    "raw": lambda spec, _: _class("raw").open(spec.path),
+}
+
+
+def _image_root(name: str) -> str:
+    """The folder of a built image's files. Raises UsageError: it is not built."""
+    return str(load("vmdedup.image.store:built")(name).tree)
 
 
 def _kind_of(path: str, kind: str) -> str:
@@ -108,4 +113,4 @@ def _kind_of(path: str, kind: str) -> str:
         raise UsageError(f"disk {path!r} is not a directory; say kind = 'auto' or {remedy}")
     if not os.path.isfile(path):
         raise UsageError(f"disk {path!r} is neither a directory nor a file; {remedy}")
-    return kind if kind != "auto" else "ext4" if is_ext4(path) else "raw"
+    return kind if kind != "auto" else "ext4" if load("vmdedup.guest.ext4:is_ext4")(path) else "raw"

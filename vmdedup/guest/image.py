@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import DumpError
+from vmdedup.guest.spec import ImageSpec
 from vmdedup.recording.digest import memory_digest, page_digests
 from vmdedup.recording.places import Places
 
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
     from vmdedup.recording.reader import Recording
 
 Change = tuple["Numbers", "Pages | None"]
-
-
-@dataclass(frozen=True)
-class ImageSpec:
-    """Where a guest's memory comes from. path: a dump, or with replay a recording.
-
-    guest: a recorded guest by its name, or the n-th, counted round. speed: recorded seconds in one of virtual time.
-    """
-
-    path: str
-    replay: bool = False
-    guest: str | int = 0
-    speed: float = 1.0
 
 
 class Life(ABC):

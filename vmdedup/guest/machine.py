@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import GuestError, UsageError
@@ -11,6 +10,7 @@ from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.guestkernel import GuestKernel
 from vmdedup.guest.seeds import split_seed
 from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.stats import GuestStats
 from vmdedup.guest.variant import in_release
 from vmdedup.guest.workloads import check_parameters, make_boot, make_workload
 from vmdedup.guest.workloads.base import Workload
@@ -21,31 +21,6 @@ if TYPE_CHECKING:
     from vmdedup.guest.memory import Memory
 
 _SCRATCH_SHARE = 2
-
-
-@dataclass(frozen=True)
-class GuestStats:
-    """What a guest says of itself. Pages are guest pages of 4096 bytes; counts are since power-on.
-
-    state: "off", "booting", "running" or "left". virtual_ms: virtual time lived. boots: how often it was
-    booted.
-    kernel_pages: firmware, image and kernel data. free_pages: free, touched or not.
-    """
-
-    name: str
-    state: str
-    virtual_ms: float = 0.0
-    boots: int = 0
-    memory_pages: int = 0
-    kernel_pages: int = 0
-    cached_pages: int = 0
-    anonymous_pages: int = 0
-    free_pages: int = 0
-    processes: int = 0
-    file_pages_read: int = 0
-    file_pages_missed: int = 0
-    file_pages_written: int = 0
-    evicted_pages: int = 0
 
 
 class Guest:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vmdedup.errors import UsageError
-from vmdedup.shown import quoted
+from vmdedup.shown import quoted, suggest
 
 Value = int | float | str | bool
 T = TypeVar("T")
@@ -108,13 +107,8 @@ def fill(declaration: type[T], values: Mapping[str, object], what: str) -> T:
     declared = parameters_of(declaration)
     unknown = next((name for name in values if name not in declared), None)
     if unknown is not None:
-        raise UsageError(f"{what} has no parameter {unknown!r}; {_suggest(unknown, declared)}")
+        raise UsageError(f"{what} has no parameter {unknown!r}; {suggest(unknown, declared)}")
     try:
         return declaration(**{name: declared[name].checked(value) for name, value in values.items()})
     except UsageError as refused:
         raise UsageError(f"{what}: {refused}") from None
-
-
-def _suggest(unknown: str, declared: Mapping[str, Parameter]) -> str:
-    close = difflib.get_close_matches(unknown, declared, n=1)
-    return f"did you mean {close[0]!r}?" if close else "it has " + (", ".join(declared) or "none")

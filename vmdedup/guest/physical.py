@@ -7,7 +7,7 @@ host nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +16,8 @@ from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmdedup.guest.memory import Memory
+    from vmdedup.guest.spec import FreePages
 
-FreePages = Literal["left", "zero_on_free", "zero_on_alloc"]
-FREE_POLICIES: tuple[FreePages, ...] = ("left", "zero_on_free", "zero_on_alloc")
 _CLEAR_AT_ONCE = 256
 
 

@@ -11,16 +11,13 @@ each boot, and so does all that comes after.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.seeds import Stream, split_seed
+from vmdedup.guest.spec import Aslr
 from vmdedup.units import PAGE_SIZE
-
-Aslr = Literal["off", "pages", "bytes"]
-ASLR_MODES: tuple[Aslr, ...] = ("off", "pages", "bytes")
 
 LOW_PAGES = 256
 FIRMWARE_PAGES = 16

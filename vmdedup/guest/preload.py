@@ -11,6 +11,9 @@ import gc
 
 import numpy as np
 
+import vmdedup.guest.machine
+import vmdedup.guest.revived
+import vmdedup.host.rebuild  # noqa: F401 - for workers
 from vmdedup.guest.content import heap_pages
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.seeds import keys
@@ -35,6 +38,8 @@ def _warm() -> None:
     host.arrays.ctl[CTL_HINTS] = 1
     memory.hint(pages)
     memory.discard(pages)
+    host.bury(memory.fork("child").mm)  # what a run does when a guest dies: compiled here, so that it finds it so
+    host.recover()
     memory.exit()
     host.close()
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vmdedup.errors import GuestError, UsageError
-from vmdedup.guest.image import ImageSpec, Life, open_life
-from vmdedup.guest.machine import GuestStats
-from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.image import Life, open_life
+from vmdedup.guest.spec import GuestSpec, ImageSpec
+from vmdedup.guest.stats import GuestStats
 from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from vmdedup.errors import UsageError
 from vmdedup.guest.diskspec import DiskSpec
-from vmdedup.guest.image import ImageSpec
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.parameters import Value, parameter, parameters_of, share
-from vmdedup.guest.physical import FREE_POLICIES, FreePages
-from vmdedup.guest.placement import ASLR_MODES, Aslr
 from vmdedup.guest.variant import Variant
 
 MIN_PAGES = 1024
 _PAGES_PER_MIB = 256
+
+FreePages = Literal["left", "zero_on_free", "zero_on_alloc"]
+FREE_POLICIES: tuple[FreePages, ...] = ("left", "zero_on_free", "zero_on_alloc")
+Aslr = Literal["off", "pages", "bytes"]
+ASLR_MODES: tuple[Aslr, ...] = ("off", "pages", "bytes")
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """Where a guest's memory comes from. path: a dump, or with replay a recording.
+
+    guest: a recorded guest by its name, or the n-th, counted round. speed: recorded seconds in one of virtual time.
+    """
+
+    path: str
+    replay: bool = False
+    guest: str | int = 0
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)

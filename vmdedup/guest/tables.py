@@ -23,24 +23,24 @@ Parameters = Mapping[str, Parameter]
 OPTIONS: Parameters = parameters_of(GuestSpec)
 
 
-def tables_of(workload: str) -> dict[str, Parameters]:
-    """What may stand in each table of a group that does this. An unknown workload has no parameters."""
-    path = Parameter("path", "/usr", "", "a directory, or an image file")
-    image = Parameter("image", "", "", "the name of an image that is built: see vmdedup image list")
-    return {
-        "disk": {"path": path, "image": image, **parameters_of(DiskSpec)},
-        "variant": parameters_of(Variant),
-        "heap": parameters_of(HeapMix),
-        "boot": workload_parameters("boot"),
-        "parameters": workload_parameters(workload) if workload in WORKLOADS else {},
-    }
+_DISK: Parameters = {
+    "path": Parameter("path", "/usr", "", "a directory, or an image file"),
+    "image": Parameter("image", "", "", "the name of an image that is built: see vmdedup image list"),
+    **parameters_of(DiskSpec),
+}
 
 
-def made(table: str, declared: Parameters, said: Mapping[str, Any]) -> Any:
+def keys_of(table: str, workload: str) -> Parameters:
+    """What may stand in a table of a group that does this. An unknown workload has no parameters."""
+    return _KEYS[table](workload)
+
+
+def made(table: str, workload: str, said: Mapping[str, Any]) -> Any:
     """What is said in a table as what it describes: a DiskSpec, a Variant, a HeapMix, or parameters by name.
 
-    declared: of that table. Raises UsageError.
+    Where nothing is said, the workload is not loaded. Raises UsageError.
     """
+    declared = keys_of(table, workload) if said else {}
     values = {key: value_of(declared[key], value) for key, value in said.items()}
     return _MAKERS.get(table, dict)(**values)
 
@@ -57,6 +57,13 @@ def value_of(parameter: Parameter, value: Any) -> Any:
     return parameter.checked(value)
 
 
+_KEYS: Mapping[str, Callable[[str], Parameters]] = {
+    "disk": lambda _: _DISK,
+    "variant": lambda _: parameters_of(Variant),
+    "heap": lambda _: parameters_of(HeapMix),
+    "boot": lambda _: workload_parameters("boot"),
+    "parameters": lambda workload: workload_parameters(workload) if workload in WORKLOADS else {},
+}
 _MAKERS: Mapping[str, Callable[..., Any]] = {"disk": DiskSpec, "variant": Variant, "heap": HeapMix}
 _READERS: Mapping[str, Callable[[str], float]] = {
     "share": parse_share,

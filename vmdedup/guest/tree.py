@@ -6,14 +6,16 @@ import logging
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from vmdedup.errors import UsageError
-from vmdedup.guest.content import Pages
 from vmdedup.guest.disk import Disk
+from vmdedup.guest.diskspec import Progress
 from vmdedup.guest.index import FileIndex
 
-Progress = Callable[[int], None]
+if TYPE_CHECKING:
+    from vmdedup.guest.content import Pages
 
 _OPEN_FILES = 8
 _PROGRESS_EVERY = 1000

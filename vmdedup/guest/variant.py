@@ -9,16 +9,19 @@ as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.guest.content import Pages
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import parameter, share
 from vmdedup.guest.seeds import Words, below, mix, split_seed
 from vmdedup.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from vmdedup.guest.content import Pages
 
 _MARK_EVERY = 16
 _MARK_BYTES = 32

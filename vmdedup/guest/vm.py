@@ -12,20 +12,21 @@ from __future__ import annotations
 import signal
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 import vmdedup.errors
 from vmdedup.breakdown import WANTS_MEMORY
 from vmdedup.errors import GuestError, VmdedupError
-from vmdedup.guest.disk import Disk
-from vmdedup.guest.machine import Guest, GuestStats
-from vmdedup.guest.memory import MemoryProvider
 from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.stats import GuestStats
 from vmdedup.guest.worker import Assignment, serve
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.segment import NO_MEMORY
 from vmdedup.host.workers import fork_server, start
 
-__all__ = ["Guest", "GuestProcess", "GuestSpec", "GuestStats"]
+if TYPE_CHECKING:
+    from vmdedup.guest.disk import Disk
+    from vmdedup.guest.memory import MemoryProvider
 
 PRELOAD = ("vmdedup.guest.preload",)
 _LEAVE_SECONDS = 5.0

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vmdedup.guest.diskspec import NO_DISK
-from vmdedup.guest.image import ImageSpec
 from vmdedup.guest.seeds import split_seed
-from vmdedup.guest.spec import GuestSpec
-from vmdedup.guest.tables import OPTIONS, made, tables_of, value_of
+from vmdedup.guest.spec import GuestSpec, ImageSpec
+from vmdedup.guest.tables import OPTIONS, made, value_of
 from vmdedup.guest.variant import Variant
 
 
@@ -38,8 +37,7 @@ class Wanted:
 
     def spec(self) -> GuestSpec:
         """The guest. Raises UsageError for what the tables do not take."""
-        declared = tables_of(self.workload)
-        tables = {name: made(name, declared[name], said) for name, said in self.tables.items()}
+        tables = {name: made(name, self.workload, said) for name, said in self.tables.items()}
         if self.image is not None:
             tables["disk"] = NO_DISK
         tables["variant"] = self._release(tables["variant"])

@@ -3,6 +3,8 @@
     parent → worker   (command, argument)
     worker → parent   ("done", answer) or ("failed", class of the error, message): one for each command, in
     order
+
+The parent loads this file too, to say what its workers do; what guests are made of is loaded by guest.preload.
 """
 
 from __future__ import annotations
@@ -12,17 +14,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmdedup.breakdown import in_a_line
 from vmdedup.errors import VmdedupError
-from vmdedup.guest.disk import Disk
-from vmdedup.guest.machine import Guest, GuestStats
-from vmdedup.guest.memory import MemoryProvider
-from vmdedup.guest.revived import RevivedGuest
 from vmdedup.guest.spec import GuestSpec
+from vmdedup.guest.stats import GuestStats
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.workers import settle
+
+if TYPE_CHECKING:
+    from vmdedup.guest.disk import Disk
+    from vmdedup.guest.machine import Guest
+    from vmdedup.guest.memory import MemoryProvider
+    from vmdedup.guest.revived import RevivedGuest
 
 _FREE_MS = 5.0
 _ORPHAN_SECONDS = 5.0
@@ -115,5 +120,8 @@ class _Worker:
 
 
 def _guest(given: Assignment) -> Guest | RevivedGuest:
+    from vmdedup.guest.machine import Guest
+    from vmdedup.guest.revived import RevivedGuest
+
     memory = given.host.memory(given.mm)
     return Guest(given.spec, memory, given.disk) if given.spec.image is None else RevivedGuest(given.spec, memory)

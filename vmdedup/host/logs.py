@@ -7,7 +7,8 @@
 
 A record is one write of at most PIPE_BUF bytes, which the kernel keeps whole and in order without any lock,
 so a process that is killed in the middle of logging blocks nobody. The receiving thread and the packing of
-records are multiprocessing-logging's; only its queue, whose writers hold a lock, is replaced by the pipe.
+records are multiprocessing-logging's; only its queue, whose writers hold a lock, is replaced by the pipe. That takes
+names of the library's that are not public, so its versions are pinned, and tests/host/test_logs.py says which names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Host memory as Python code sees it: a Host, and a Memory for each guest's address space."""
+"""Host memory as Python code sees it: a Host, and a Memory for each guest's address space.
+
+Kernels that few processes need are loaded when they are first run: of recovery, hints, pages in other forms.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import HostError
-from vmdedup.host import access, census, recover
+from vmdedup.host import access, census
 from vmdedup.host.absent import kind_of
-from vmdedup.host.check import check_host
 from vmdedup.host.frames import frames_in_use
-from vmdedup.host.hints import leave_hints
 from vmdedup.host.layout import (
     AREAS,
     BLOCK,
@@ -43,8 +44,8 @@ from vmdedup.host.layout import (
     slot_dtype,
 )
 from vmdedup.host.mm import NO_ENTRIES, claim_mm, mm_state, set_mm_state
-from vmdedup.host.rebuild import kind_of_all, rebuild_page
 from vmdedup.host.segment import Segment
+from vmdedup.late import load
 
 MAX_MMS = 65535
 DIGEST_PAGES = 1024
@@ -170,19 +171,19 @@ class Host:
 
     def check(self) -> None:
         """Verify every invariant while nobody runs; raises InvariantError. See host.check."""
-        check_host(self.arrays)
+        load("vmdedup.host.check:check_host")(self.arrays)
 
     def bury(self, mm: int) -> None:
         """Empty the address space of a guest that was killed. recover() must follow."""
         if mm_state(self.arrays, mm) != MM_FREE:
-            recover.drop_mm(self.arrays, mm)
+            load("vmdedup.host.recover:drop_mm")(self.arrays, mm)
             set_mm_state(self.arrays, mm, MM_LIVE, MM_DEAD)
 
     def recover(self) -> None:
         """Count everything afresh from the page tables after a process died; nobody else may run meanwhile."""
         counts = np.zeros(len(self.arrays.frames), np.int64)
-        recover.recount(self.arrays, counts)
-        recover.rebuild(self.arrays, counts)
+        load("vmdedup.host.recover:recount")(self.arrays, counts)
+        load("vmdedup.host.recover:rebuild")(self.arrays, counts)
 
     def release(self, mm: int) -> None:
         """Let the record of a dead address space be used again; only when no scanner holds records of its pages."""
@@ -298,7 +299,7 @@ class Memory:
         entry = int(self.entries[page])
         if not entry & MAPPED:
             raise HostError(f"page {page} of {self.name!r} is not mapped")
-        if not kind_of(entry) or not rebuild_page(self._h, self.mm, page):
+        if not kind_of(entry) or not load("vmdedup.host.rebuild:rebuild_page")(self._h, self.mm, page):
             raise self._exhausted()
 
     def _exhausted(self) -> HostError:
@@ -345,7 +346,7 @@ class Memory:
     def hint(self, pages: NDArray[np.int64]) -> None:
         """Say that these pages have just been read from, or are being written to, a disk. See host.hints."""
         if self._h.ctl[CTL_HINTS]:  # asked here too, so that it costs next to nothing when nobody does
-            leave_hints(self._h, self.mm, self._numbers(pages))
+            load("vmdedup.host.hints:leave_hints")(self._h, self.mm, self._numbers(pages))
 
     def declare(self, area: int, first: int, pages: int, kind: int, owner: int, state: int) -> None:
         """Say what a run of pages is, as area number `area`, in place of what was said of that number before."""
@@ -377,7 +378,7 @@ class Memory:
 
     def fork(self, name: str = "") -> Memory:
         """A child address space that shares every page copy-on-write."""
-        for page in np.flatnonzero(kind_of_all(self.entries)).tolist():
+        for page in np.flatnonzero(load("vmdedup.host.rebuild:kind_of_all")(self.entries)).tolist():
             self._make_accessible(page)
         record = self._h.mms[self.mm]
         child = self.host.add(self.pages, name, int(record["node"]), mapped=False, domain=int(record["domain"]))

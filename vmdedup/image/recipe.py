@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from vmdedup.errors import UsageError
+from vmdedup.shown import suggest
 from vmdedup.toml import read_toml
 
 BUILDER = 1  # part of every digest: a new number has all images built anew
@@ -114,9 +114,7 @@ def _read(kind: type[T], table: Mapping[str, Any], file: str, prefix: str, own: 
     fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in own}  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields)}"
-            raise UsageError(f"{file}: unknown key {prefix}{key}; {remedy}")
+            raise UsageError(f"{file}: unknown key {prefix}{key}; {suggest(key, fields)}")
     values = dict(own)
     for name, field in fields.items():
         if name in table:

@@ -5,14 +5,13 @@ Of a listing the tunables are taken, checked as a write to their files would be;
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from dataclasses import dataclass, field
 
 from vmdedup.errors import KnobError, UsageError
 from vmdedup.ksm.sysfs import COUNTERS, TUNABLES, as_written
-from vmdedup.shown import quoted
+from vmdedup.shown import quoted, suggest
 from vmdedup.toml import read_text
 
 MOST_BYTES = 1 << 16
@@ -34,8 +33,7 @@ class Listing:
             self.counters.append(name)
             return ""
         if name not in TUNABLES:
-            near = difflib.get_close_matches(name, TUNABLES, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "leave the line out"
+            hint = suggest(name, TUNABLES, "leave the line out")
             return f"{quoted(name)} is neither a tunable nor a counter of KSM; {hint}"
         value = as_written(text)
         try:

@@ -18,7 +18,8 @@ from typing import Any
 
 from vmdedup.errors import VmdedupError
 from vmdedup.result.directory import json_bytes
-from vmdedup.result.run import POLICIES, Result
+from vmdedup.result.opening import POLICIES
+from vmdedup.result.run import Result
 from vmdedup.result.tables import Row, records
 from vmdedup.units import mib
 

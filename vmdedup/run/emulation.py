@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import GuestError, HostError, WorkerDiedError
 from vmdedup.guest.disk import Disk
@@ -21,8 +21,10 @@ from vmdedup.run.backend.base import Backend, Note
 from vmdedup.run.disks import open_disks
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures, Resident
-from vmdedup.scanner.protocol import Scanner
 from vmdedup.scenario.plan import Action, Plan
+
+if TYPE_CHECKING:
+    from vmdedup.scanner.protocol import Scanner
 
 Command = Callable[[GuestProcess], object]
 _log = logging.getLogger(__name__)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from importlib import import_module
 from typing import Final, Protocol, cast
 
 from vmdedup.errors import HostError, VmdedupError, WorkerDiedError
 from vmdedup.host.logs import LogChannel, Logs
+from vmdedup.late import load
 from vmdedup.result.directory import WORTH_KEEPING, RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.run.about import about
 from vmdedup.run.backend.base import Backend, Note
-from vmdedup.run.clock.lockstep import run_lockstep
-from vmdedup.run.clock.wall import run_wall
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.recorder import Recorder
 from vmdedup.run.measure.rows import Watcher
@@ -31,7 +30,10 @@ EXHAUSTED, BROKEN = "host memory exhausted", "scanner broke down"
 _log = logging.getLogger(__name__)
 
 Clock = Callable[[Scenario, Emulation, Recorder, Pricing, Interrupt], None]
-_CLOCKS: Mapping[str, Clock] = {"lockstep": run_lockstep, "wall": run_wall}
+_CLOCKS: Final[Mapping[str, str]] = {
+    "lockstep": "vmdedup.run.clock.lockstep:run_lockstep",
+    "wall": "vmdedup.run.clock.wall:run_wall",
+}
 
 
 # By name: the module that has `check`, which tells whether it can run a scenario at all and how large its host gets,
@@ -69,7 +71,7 @@ def run_scenario(
 
     log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
     """
-    module = cast(BackendModule, importlib.import_module(BACKENDS[backend]))
+    module = cast(BackendModule, import_module(BACKENDS[backend]))
     room = module.check(scenario)
     prices = pricing(scenario, backend)
     with Logs(log_handler, log_level) as logs:
@@ -86,7 +88,8 @@ def _run(
 ) -> Result:
     with Interrupt() as interrupt, Unstick(interrupt):
         try:
-            _CLOCKS[scenario.clock](scenario, emulation, recorder, prices, interrupt)
+            clock: Clock = load(_CLOCKS[scenario.clock])
+            clock(scenario, emulation, recorder, prices, interrupt)
             ended = _ended(emulation, interrupt)
         except (HostError, WorkerDiedError) as error:
             if recorder.rows < WORTH_KEEPING:

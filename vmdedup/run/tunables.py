@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vmdedup.errors import KnobError
-from vmdedup.scanner.protocol import Scanner
 from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.policy import explicit, inherited
+
+if TYPE_CHECKING:
+    from vmdedup.scanner.protocol import Scanner
 
 
 def write_tunables(scenario: Scenario, scanner: Scanner, note: Callable[[str], None]) -> None:

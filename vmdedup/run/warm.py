@@ -28,8 +28,6 @@ def _warm_up() -> None:
     try:
         memory = host.add(2, "warm")
         memory.write_pages(np.arange(2), np.zeros((2, host.page_size), np.uint8))
-        host.bury(memory.fork("child").mm)
-        host.recover()
         mappings = host_mappings(host)
         mappings.shares()
         saved_pages(host)

@@ -6,7 +6,8 @@ files would otherwise spend most of its time and memory on being started.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from vmdedup.scan.result import ScanResult
     from vmdedup.scan.run import scan_dumps

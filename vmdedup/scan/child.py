@@ -9,11 +9,11 @@ import marshal
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from vmdedup import errors
 from vmdedup.signals import ignore_ending
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn

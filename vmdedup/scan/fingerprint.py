@@ -10,11 +10,12 @@ Source: xxHash specification 0.2; RFC 7693, section 2.9; RFC 7914.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from xxhash import xxh3_128_digest
 
 from vmdedup.units import PAGE_SIZE
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from itertools import chain
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from vmdedup.scan.fingerprint import SIZE
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vmdedup.scan.fingerprint import Hasher
 from vmdedup.scan.stream import Stream
 from vmdedup.units import PAGE_SIZE
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any

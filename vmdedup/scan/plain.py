@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from _thread import _local  # what `threading` calls local, without the rest of it
+from typing import TYPE_CHECKING
 
 from vmdedup.dump.formats import recognise
 from vmdedup.errors import DumpError
@@ -12,7 +13,6 @@ from vmdedup.scan.fingerprint import ZERO_PAGE
 from vmdedup.scan.source import Piece, Source
 from vmdedup.units import PAGE_SIZE
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from typing import TYPE_CHECKING
 
 from vmdedup.scan.child import Child, can_fork
 from vmdedup.scan.fingerprint import SIZE, Hasher
@@ -11,7 +12,6 @@ from vmdedup.scan.partitions import Partitions
 from vmdedup.scan.spool import Spool
 from vmdedup.scan.stream import Stream
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, TypeVar

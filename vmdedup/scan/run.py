@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from typing import TYPE_CHECKING
 
 from vmdedup.errors import UsageError
 from vmdedup.scan.counting import tally
@@ -12,7 +13,6 @@ from vmdedup.scan.places import most_frequent
 from vmdedup.scan.reading import Reading
 from vmdedup.scan.result import ScanResult, document
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path

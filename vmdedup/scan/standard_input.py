@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import select
 import stat
+from typing import TYPE_CHECKING
 
 from vmdedup.errors import UsageError, VmdedupError
 from vmdedup.ours.file import nameless, temporary_root
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vmdedup.scan.reading import Stop
 

@@ -8,10 +8,12 @@ BilledCost   any policy's, by its own bill
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from vmdedup.ksm.prices import Tally, batch_ns
-from vmdedup.scanner.protocol import Scanner
+
+if TYPE_CHECKING:
+    from vmdedup.scanner.protocol import Scanner
 
 LEAST: Final = 10_000  # ns: waking up for nothing; time must go on without a sleep, too
 

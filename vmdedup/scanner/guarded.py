@@ -9,26 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vmdedup.errors import BrokeDownError, WorkerDiedError
 from vmdedup.ksm.prices import Tally
-from vmdedup.policy.base import Policy
-from vmdedup.scanner.protocol import Scanner
+
+if TYPE_CHECKING:
+    from vmdedup.policy.base import Policy
+    from vmdedup.scanner.protocol import Mortal
 
 A = TypeVar("A")
 _TRIES = 20  # a scanner that is killed as often as that in one call is not to live
 _log = logging.getLogger(__name__)
-
-
-class Mortal(Scanner, Protocol):
-    """A scanner in a process that may be killed."""
-
-    def revive(self) -> None:
-        """After its death, while every guest stands: mend the host and start again."""
-
-    def check(self) -> None:
-        """Verify its records; raises InvariantError. While every guest stands."""
 
 
 class GuardedScanner:

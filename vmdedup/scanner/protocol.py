@@ -65,3 +65,13 @@ class Scanner(Protocol):
 
     def close(self) -> None:
         """End it."""
+
+
+class Mortal(Scanner, Protocol):
+    """A scanner in a process that may be killed."""
+
+    def revive(self) -> None:
+        """After its death, while every guest stands: mend the host and start again."""
+
+    def check(self) -> None:
+        """Verify its records; raises InvariantError. While every guest stands."""

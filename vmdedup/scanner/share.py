@@ -11,13 +11,17 @@ Source: mm/ksm.c:ksm_scan_thread; its wake-ups at timer ticks are left out.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from vmdedup.scanner.budget import CpuBudget
+from vmdedup.late import load
 from vmdedup.scanner.cost import LEAST, Cost
-from vmdedup.scanner.protocol import Scanner
+
+if TYPE_CHECKING:
+    from vmdedup.scanner.budget import CpuBudget
+    from vmdedup.scanner.protocol import Scanner
 
 MILLISECOND: Final = 1_000_000
+_BUDGET: Final = "vmdedup.scanner.budget:CpuBudget"
 
 
 class Share:
@@ -29,7 +33,7 @@ class Share:
     def __init__(self, scanner: Scanner, cost: Cost, share: float | None = None) -> None:
         self._scanner = scanner
         self._cost = cost
-        self._budget = CpuBudget(share) if share is not None else None
+        self._budget: CpuBudget | None = load(_BUDGET)(share) if share is not None else None
         self._now = 0  # when the tick at hand began
         self._next = 0
         self._busy = 0  # until when the last batch takes; then it sleeps

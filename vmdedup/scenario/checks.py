@@ -7,13 +7,13 @@ from typing import Any
 
 from vmdedup.errors import UsageError
 from vmdedup.guest.spec import MIN_PAGES
-from vmdedup.guest.tables import OPTIONS, Parameters, made, tables_of, value_of
+from vmdedup.guest.tables import OPTIONS, Parameters, keys_of, made, value_of
 from vmdedup.guest.workloads import WORKLOADS
 from vmdedup.scenario.images import check_image
 from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.scenario.policy import check_policy
-from vmdedup.scenario.problems import Path, Problem, suggest
-from vmdedup.shown import quoted
+from vmdedup.scenario.problems import Path, Problem
+from vmdedup.shown import quoted, suggest
 from vmdedup.units import PAGE_SIZE, format_duration, format_size
 
 
@@ -72,10 +72,9 @@ def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterato
         )
     yield from _check_events(scenario, group, path)
     yield from _check_declared(said_options(group), OPTIONS, path)
-    declared = tables_of(group.workload)
     for name, said in said_tables(group).items():
-        problems = list(_check_declared(said, declared[name], (*path, name)))
-        yield from problems or _check_whole(name, declared[name], said, path)
+        problems = list(_check_declared(said, keys_of(name, group.workload), (*path, name))) if said else []
+        yield from problems or _check_whole(name, group.workload, said, path)
 
 
 def _check_events(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
@@ -106,10 +105,10 @@ def _check_declared(values: Mapping[str, Any], declared: Parameters, path: Path)
             yield Problem(place, str(error))
 
 
-def _check_whole(name: str, declared: Parameters, said: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+def _check_whole(name: str, workload: str, said: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     """What a table's declaration has against its values together."""
     try:
-        made(name, declared, said)
+        made(name, workload, said)
     except UsageError as error:
         yield Problem((*path, name), str(error))
 

@@ -6,7 +6,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 
-from vmdedup.guest.workloads import WORKLOADS, workload_parameters
+from vmdedup.guest.workloads import WORKLOADS, workload_class, workload_parameters
 from vmdedup.scenario.load import DEFAULT, builtin_names, find_source
 from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.units import format_duration, format_size
@@ -33,8 +33,8 @@ def describe_builtin() -> Iterator[str]:
 
 def describe_workloads() -> Iterator[str]:
     """Each workload, and below it a line for each of its parameters."""
-    for name, workload in WORKLOADS.items():
-        summary = (sys.modules[workload.__module__].__doc__ or "").splitlines()[0].partition(": ")[2]
+    for name in WORKLOADS:
+        summary = (sys.modules[workload_class(name).__module__].__doc__ or "").splitlines()[0].partition(": ")[2]
         yield f"{name}: {summary}"
         for parameter in workload_parameters(name).values():
             unit = f" {parameter.unit}" if parameter.unit else ""

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path as FilePath
 
 from vmdedup.errors import UsageError
-from vmdedup.guest.image import ImageSpec, open_life
-from vmdedup.recording.reader import Recording
+from vmdedup.guest.spec import ImageSpec
+from vmdedup.late import load
 from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.scenario.problems import Path, Problem
 from vmdedup.units import PAGE_SIZE, format_size
@@ -103,10 +103,10 @@ def with_images(scenario: Scenario, folder: FilePath | None) -> tuple[Scenario, 
 def _looked_at(group: GuestSection) -> tuple[int, list[str]]:
     """Pages of the largest guest of the group, so that one size does for all; names of the guests that it replays."""
     if group.replay is not None and group.guest is None:
-        with Recording(group.replay) as recording:
+        with load("vmdedup.recording.reader:Recording")(group.replay) as recording:
             pages = max(guest.pages for guest in recording.guests[: group.count])
             return pages, [guest.name for guest in recording.guests]
     spec = image_spec(group, 0)
     assert spec is not None
-    with closing(open_life(spec)) as life:
+    with closing(load("vmdedup.guest.image:open_life")(spec)) as life:
         return life.pages, []

@@ -18,10 +18,8 @@ def listing_of(path: FilePath) -> Listing:
 
 
 def take_from(data: dict[str, Any], folder: FilePath | None) -> tuple[Listing | None, list[Problem]]:
-    """Put what the file of [ksm] from lists into [ksm], wherever the scenario itself says nothing."""
-    section = data.get("ksm")
-    if not isinstance(section, dict) or "from" not in section:
-        return None, []
+    """Put what the file of [ksm] from lists, which is there, into [ksm], wherever the scenario itself says nothing."""
+    section = data["ksm"]
     name = section.pop("from")
     place: Path = ("ksm", "from")
     if not isinstance(name, str) or not name:

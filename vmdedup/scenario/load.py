@@ -6,19 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import ScenarioError
+from vmdedup.late import load
 from vmdedup.scenario.checks import check
 from vmdedup.scenario.images import with_images
-from vmdedup.scenario.lines import find_line, key_lines
-from vmdedup.scenario.listed import note_of, take_from
 from vmdedup.scenario.model import Scenario, validate
 from vmdedup.scenario.overrides import Overrides
 from vmdedup.scenario.policy import start_policy_at
-from vmdedup.scenario.problems import Path, Problem, suggest
+from vmdedup.scenario.problems import Path, Problem
 from vmdedup.scenario.values import check_values
+from vmdedup.shown import suggest
 from vmdedup.toml import TomlError, parse, read_text
+
+if TYPE_CHECKING:
+    from vmdedup.ksm.listing import Listing
 
 DEFAULT = "identical"
 
@@ -54,7 +57,7 @@ def load_scenario(
     data.setdefault("name", FilePath(str(name)).stem)
     overrides = overrides or Overrides()
     problems = check_values(data)
-    listing, more = take_from(data, source.folder) if not problems else (None, [])
+    listing, more = _listed(data, source.folder) if not problems else (None, [])
     if problems := problems or more:
         raise _first(source, problems, {})
     start_policy_at(data, source.folder)
@@ -67,7 +70,7 @@ def load_scenario(
     if problems or scenario is None:
         raise _first(source, problems, flags)
     for each in (listing, overrides.ksm_from):
-        if each is not None and (note := note_of(each, data["ksm"])):
+        if each is not None and (note := load("vmdedup.scenario.listed:note_of")(each, data["ksm"])):
             say(note)
     return _with_disk_paths(scenario, source.folder)
 
@@ -98,6 +101,14 @@ def _read_file(path: FilePath) -> Source:
         raise ScenarioError(f"{error}; give a readable TOML file, or a name of `vmdedup scenario list`") from None
 
 
+def _listed(data: dict[str, Any], folder: FilePath | None) -> tuple[Listing | None, list[Problem]]:
+    """Tunables that [ksm] from lists, put into [ksm]; what reads listings is loaded where one is named."""
+    if not isinstance(section := data.get("ksm"), dict) or "from" not in section:
+        return None, []
+    found: tuple[Listing | None, list[Problem]] = load("vmdedup.scenario.listed:take_from")(data, folder)
+    return found
+
+
 def _parse(source: Source) -> dict[str, Any]:
     try:
         return parse(source.text)
@@ -107,6 +118,8 @@ def _parse(source: Source) -> dict[str, Any]:
 
 def _first(source: Source, problems: list[Problem], flags: Mapping[Path, str]) -> ScenarioError:
     """The message for the first thing that is wrong, in the order of the flags, then of the lines."""
+    from vmdedup.scenario.lines import find_line, key_lines
+
     lines = key_lines(source.text)
 
     def place(problem: Problem) -> tuple[int, int]:

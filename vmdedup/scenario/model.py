@@ -25,8 +25,8 @@ from pydantic_core import PydanticCustomError
 from vmdedup.errors import KnobError, UsageError
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written, in_turn
-from vmdedup.scenario.problems import Path, Problem, suggest
-from vmdedup.shown import quoted
+from vmdedup.scenario.problems import Path, Problem
+from vmdedup.shown import quoted, suggest
 from vmdedup.units import PAGE_SIZE, exact_duration, parse_duration, parse_share, parse_size
 
 MOST_PROBLEMS = 1000

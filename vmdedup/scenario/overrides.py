@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import UsageError
-from vmdedup.ksm.listing import Listing
-from vmdedup.scenario.listed import take_over
+from vmdedup.late import load
 from vmdedup.scenario.problems import Path
+
+if TYPE_CHECKING:
+    from vmdedup.ksm.listing import Listing
+
+_TAKE_OVER = "vmdedup.scenario.listed:take_over"
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Overrides:
             return  # which is refused later
         said = [(*_split(knob), f"--set {knob}") for knob in self.knobs]
         if self.ksm_from is not None:
-            data["ksm"] = section = take_over(section, self.ksm_from, {name: value for name, value, _ in said})
+            data["ksm"] = section = load(_TAKE_OVER)(section, self.ksm_from, {knob: text for knob, text, _ in said})
             flags.update({("ksm", name): f"--ksm-from {self.ksm_from.name}" for name in self.ksm_from.tunables})
         for name, value, flag in said:
             section[name] = value

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from vmdedup.errors import KnobError, UsageError
 from vmdedup.ksm.sysfs import TUNABLES, as_written
 from vmdedup.scenario.model import Scenario, accepted
-from vmdedup.scenario.problems import Path, Problem, suggest
-from vmdedup.shown import quoted
+from vmdedup.scenario.problems import Path, Problem
+from vmdedup.shown import quoted, suggest
 
 if TYPE_CHECKING:
     from vmdedup.policy.base import Policy

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 _LONGEST = 60  # characters of a key that messages have
@@ -26,10 +24,3 @@ class Problem:
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
-
-
-def suggest(unknown: str, known: Iterable[str]) -> str:
-    """The remedy for a name that does not exist: the nearest one that does, or all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(unknown, names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"

@@ -11,7 +11,7 @@ from vmdedup.guest.guestkernel import GuestKernel
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.phone.content import AppContent
 from vmdedup.guest.seeds import Words, keys, split_seed
-from vmdedup.host.layout import ANONYMOUS, BACKGROUND, FOREGROUND, GRAPHICS, STACK, UNKNOWN
+from vmdedup.host.layout import ANONYMOUS, FOREGROUND, GRAPHICS, STACK, UNKNOWN
 
 KINDS = (ANONYMOUS, STACK, GRAPHICS)  # areas of an app, in this order
 STACK_SHARE = 24  # a stack is one of so many pages of an app
@@ -107,8 +107,3 @@ class App:
     def verify(self) -> int:
         """Read back every page not stored into. Returns how many. Raises GuestError."""
         return sum(part.verify() for part in self.parts)
-
-    @property
-    def is_background(self) -> bool:
-        """Whether the user has left it."""
-        return self.state == BACKGROUND

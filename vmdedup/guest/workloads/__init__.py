@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vmdedup.errors import UsageError
-from vmdedup.guest.guestkernel import GuestKernel
 from vmdedup.guest.parameters import Parameter, fill, parameters_of
-from vmdedup.guest.phone.workload import Phone
-from vmdedup.guest.workloads.base import Workload
-from vmdedup.guest.workloads.boot import Boot
-from vmdedup.guest.workloads.build import Build
-from vmdedup.guest.workloads.dbench import Dbench
-from vmdedup.guest.workloads.desktop import Desktop
-from vmdedup.guest.workloads.fileserver import FileServer
-from vmdedup.guest.workloads.idle import Idle
-from vmdedup.guest.workloads.phases import Phases
-from vmdedup.guest.workloads.stress import Stress
-from vmdedup.guest.workloads.webdb import WebDb
+from vmdedup.late import load
 
-WORKLOADS: Mapping[str, type[Workload[Any]]] = {
-    workload.name: workload
-    for workload in (Idle, Boot, FileServer, Build, WebDb, Dbench, Desktop, Phases, Stress, Phone)
+if TYPE_CHECKING:
+    from vmdedup.guest.guestkernel import GuestKernel
+    from vmdedup.guest.workloads.base import Workload
+    from vmdedup.guest.workloads.boot import Boot
+
+WORKLOADS: Final[Mapping[str, str]] = {
+    "idle": "vmdedup.guest.workloads.idle:Idle",
+    "boot": "vmdedup.guest.workloads.boot:Boot",
+    "fileserver": "vmdedup.guest.workloads.fileserver:FileServer",
+    "build": "vmdedup.guest.workloads.build:Build",
+    "webdb": "vmdedup.guest.workloads.webdb:WebDb",
+    "dbench": "vmdedup.guest.workloads.dbench:Dbench",
+    "desktop": "vmdedup.guest.workloads.desktop:Desktop",
+    "phases": "vmdedup.guest.workloads.phases:Phases",
+    "stress": "vmdedup.guest.workloads.stress:Stress",
+    "phone": "vmdedup.guest.phone.workload:Phone",
 }
 
 
@@ -30,7 +32,8 @@ def workload_class(name: str) -> type[Workload[Any]]:
     """The class of a workload. Raises UsageError for an unknown name."""
     if name not in WORKLOADS:
         raise UsageError(f"workload {name!r} is unknown; give one of {', '.join(WORKLOADS)}")
-    return WORKLOADS[name]
+    found: type[Workload[Any]] = load(WORKLOADS[name])
+    return found
 
 
 def workload_parameters(name: str) -> dict[str, Parameter]:
@@ -55,5 +58,7 @@ def make_workload(name: str, kernel: GuestKernel, values: Mapping[str, object]) 
 
 def make_boot(workload: str, kernel: GuestKernel, values: Mapping[str, object]) -> Boot:
     """The boot that comes before a workload. values: what the scenario says of it."""
+    first: Any = workload_class("boot")
     merged = {**workload_class(workload).boot, **values}
-    return Boot(kernel, fill(Boot.Parameters, merged, "boot"))
+    boot: Boot = first(kernel, fill(first.Parameters, merged, "boot"))
+    return boot

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from vmdedup.guest.guestkernel import GuestKernel
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import Value
-from vmdedup.guest.process import Process
 from vmdedup.guest.seeds import Stream, keys, split_seed
+
+if TYPE_CHECKING:
+    from vmdedup.guest.guestkernel import GuestKernel
+    from vmdedup.guest.process import Process
 
 P = TypeVar("P")
 PAGES_PER_MIB = 256

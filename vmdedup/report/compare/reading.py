@@ -9,7 +9,7 @@ from vmdedup.errors import UsageError
 from vmdedup.report.compare.figures import Figures, from_result
 from vmdedup.report.compare.published import published_figures
 from vmdedup.result.decoding import DECODER
-from vmdedup.result.run import list_parts, open_result
+from vmdedup.result.opening import list_parts, open_result
 
 
 def read_figures(paths: Sequence[Path]) -> list[Figures]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
@@ -19,7 +19,9 @@ from vmdedup.guest.vm import GuestProcess
 from vmdedup.limits import need_descriptors
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
-from vmdedup.scanner.protocol import Scanner
+
+if TYPE_CHECKING:
+    from vmdedup.scanner.protocol import Scanner
 
 Note = Callable[[str], None]
 Standing = Callable[[], AbstractContextManager[None]]

@@ -12,16 +12,15 @@ from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
+from vmdedup.late import load
 from vmdedup.policy.table import policy_label
 from vmdedup.run.backend.base import Note, Running, Standing, need_guests
 from vmdedup.run.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
-from vmdedup.run.backend.forms import Forms, stored_on
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
 from vmdedup.run.room import HostRoom, host_room
 from vmdedup.run.tunables import write_tunables
 from vmdedup.run.warm import start_workers
-from vmdedup.scanner.free import FreeScanner
 from vmdedup.scanner.guarded import GuardedScanner
 from vmdedup.scanner.process import Order, ScannerProcess
 from vmdedup.scenario.model import Scenario
@@ -37,7 +36,7 @@ class Emulator:
     def __init__(self, host: Host, ksmd: GuardedScanner, logs: LogChannel, scenario: Scenario, room: HostRoom) -> None:
         self.host, self.ksmd = host, ksmd
         self._logs, self._room, self._policy = logs, room, scenario.policy
-        self._forms = Forms(host) if not scenario.policy.is_plain else None
+        self._forms = None if scenario.policy.is_plain else load("vmdedup.run.backend.forms:Forms")(host)
         self._breaks = BreakCounter()
 
     def about(self) -> Mapping[str, Any]:
@@ -86,7 +85,9 @@ class Emulator:
 
     def free_ksmd(self) -> AbstractContextManager[Running]:
         """A thread drives ksmd inside."""
-        return FreeScanner(self.ksmd, self._policy.cpu)
+        freely = load("vmdedup.scanner.free:FreeScanner")
+        running: AbstractContextManager[Running] = freely(self.ksmd, self._policy.cpu)
+        return running
 
     def figures(self) -> Figures:
         """Counted from the host's page tables and frames."""
@@ -113,7 +114,7 @@ class Emulator:
 
     def mappings(self) -> Mappings:
         """Counted from the host's page tables."""
-        return host_mappings(self.host, stored_on(self.host) if self._forms is not None else None)
+        return host_mappings(self.host, self._forms.stored() if self._forms is not None else None)
 
     def give_back(self) -> None:
         """Punch holes where free frames are."""

@@ -38,6 +38,10 @@ class Forms:
         """The columns, by name; exact while nobody runs."""
         return forms_on(self._host) | self._costs()
 
+    def stored(self) -> NDArray[np.float64]:
+        """See stored_on."""
+        return stored_on(self._host)
+
     def _costs(self) -> dict[str, int | float]:
         times = {operation: counter.total(self._host) for operation, counter in self._paid.items()}
         bill = sum(GUEST_PRICES_NS[operation] * count for operation, count in times.items())
