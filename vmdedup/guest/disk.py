@@ -9,6 +9,7 @@ A disk gives bytes of a file; pages and runs of pages are made here, once for al
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,9 @@ from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmdedup.guest.content import Pages
+
+
+Progress = Callable[[int], None]  # told the number of files found so far
 
 
 class Disk(ABC):

@@ -12,9 +12,7 @@ from vmdedup.guest.parameters import parameter
 from vmdedup.late import load
 
 if TYPE_CHECKING:
-    from vmdedup.guest.disk import Disk
-
-Progress = Callable[[int], None]
+    from vmdedup.guest.disk import Disk, Progress
 
 KINDS = ("auto", "tree", "raw", "ext4", "generated")
 _NONE = "none"  # of guests that come from a memory image; nobody can ask for it

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vmdedup.errors import UsageError
-from vmdedup.guest.disk import Disk
-from vmdedup.guest.diskspec import Progress
+from vmdedup.guest.disk import Disk, Progress
 from vmdedup.guest.index import FileIndex
 
 if TYPE_CHECKING:
