@@ -64,7 +64,7 @@ def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
 
 
 # By kind; a run loads those that it opens.
-_DISKS: Final[Mapping[str, str]] = {
+DISKS: Final[Mapping[str, str]] = {
     "tree": "vmdedup.guest.tree:TreeDisk",
     "raw": "vmdedup.guest.rawdisk:RawDisk",
     "ext4": "vmdedup.guest.ext4:Ext4Disk",
@@ -75,7 +75,7 @@ _DISKS: Final[Mapping[str, str]] = {
 
 def _class(kind: str) -> Any:
     """The class of a kind of disks."""
-    return load(_DISKS[kind])
+    return load(DISKS[kind])
 
 
 _OPENERS: Mapping[str, Callable[[DiskSpec, Progress | None], Disk]] = {

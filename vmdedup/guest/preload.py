@@ -15,11 +15,14 @@ import vmdedup.guest.machine
 import vmdedup.guest.revived
 import vmdedup.host.rebuild  # noqa: F401 - for workers
 from vmdedup.guest.content import heap_pages
+from vmdedup.guest.diskspec import DISKS
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.seeds import keys
 from vmdedup.guest.worker import serve
+from vmdedup.guest.workloads import WORKLOADS
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.memory import Host
+from vmdedup.late import load
 from vmdedup.signals import ignore_ending
 from vmdedup.units import PAGE_SIZE
 
@@ -45,6 +48,8 @@ def _warm() -> None:
 
 
 ignore_ending()
+for _place in (*DISKS.values(), *WORKLOADS.values()):
+    load(_place)
 _warm()
 gc.collect()
 gc.freeze()
