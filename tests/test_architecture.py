@@ -208,6 +208,7 @@ WRITERS = {
 }
 WRITING = re.compile(r"open\(.*['\"][wax]b?\+?['\"]|O_CREAT|\.write_text\(|os\.(replace|rename|link)\(|\.savefig\(")
 
+
 def calls(tree: ast.AST) -> Iterator[str]:
     """Dotted names that a piece of code calls."""
     for node in ast.walk(tree):

@@ -28,9 +28,7 @@ def test_a_new_file_has_its_usual_mode_and_stands_alone(tmp_path: Path) -> None:
 def test_what_somebody_made_stays(tmp_path: Path) -> None:
     path = tmp_path / "web1.raw"
     path.write_bytes(b"a dump")
-    with pytest.raises(
-        UsageError, match="is there already; choose another file, or replace it with --force"
-    ):
+    with pytest.raises(UsageError, match="is there already; choose another file, or replace it with --force"):
         Output(path)
     assert path.read_bytes() == b"a dump"
     assert os.listdir(tmp_path) == ["web1.raw"]

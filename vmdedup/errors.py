@@ -1,18 +1,18 @@
 """Every error that vmdedup raises on purpose.
 
-    VmdedupError                 one clear line for the user; exit status 1
-    ├── UsageError               what was asked for cannot be meant; exit status 2
-    │   ├── ScenarioError        a scenario file: FILE:LINE, what, remedy
-    │   ├── ScriptError          a KSM script: FILE:LINE, what, remedy
-    │   └── DumpError            a memory dump or a recording: what is wrong with the file, remedy
-    ├── OutputError              standard output cannot be written
-    ├── HostError                host memory: exhausted, or not to be had from the system
-    ├── GuestError               a guest could not be started, or broke down
-    ├── WorkerDiedError          a process of ours was killed
-    │   └── BrokeDownError       it ended by an error of its own, so starting it again would not help
-    ├── InvariantError           host/check or ksm/check found the memory inconsistent
-    ├── KnobError                a tunable refused a value; .errno_name is the kernel's own name
-    └── EnvironmentLacksError    root, an idle KSM, a kernel feature is missing; exit status 4
+VmdedupError                 one clear line for the user; exit status 1
+├── UsageError               what was asked for cannot be meant; exit status 2
+│   ├── ScenarioError        a scenario file: FILE:LINE, what, remedy
+│   ├── ScriptError          a KSM script: FILE:LINE, what, remedy
+│   └── DumpError            a memory dump or a recording: what is wrong with the file, remedy
+├── OutputError              standard output cannot be written
+├── HostError                host memory: exhausted, or not to be had from the system
+├── GuestError               a guest could not be started, or broke down
+├── WorkerDiedError          a process of ours was killed
+│   └── BrokeDownError       it ended by an error of its own, so starting it again would not help
+├── InvariantError           host/check or ksm/check found the memory inconsistent
+├── KnobError                a tunable refused a value; .errno_name is the kernel's own name
+└── EnvironmentLacksError    root, an idle KSM, a kernel feature is missing; exit status 4
 """
 
 from __future__ import annotations

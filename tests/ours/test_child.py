@@ -17,6 +17,8 @@ from kit.small_runs import write
 from vmdedup.ours import child
 
 ROOT = Path(__file__).parent.parent.parent
+
+
 # What the fork server, the resource tracker and watchers import early; each would break, or take over, a run.
 # As the command does it: its own path begins with the folder of the command, not with the current one.
 @pytest.fixture

@@ -110,6 +110,7 @@ app = typer.Typer(
     add_completion=True,
 )
 
+
 def _version(wanted: bool) -> None:
     if wanted:
         say(f"vmdedup {vmdedup.__version__}")

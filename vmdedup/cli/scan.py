@@ -48,9 +48,7 @@ def scan(
     hashes_only: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write salted fingerprints of all pages: Parquet.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="With --hashes-only: replace FILE, whatever it is.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --hashes-only: replace FILE, whatever it is.")] = False,
     salt: Annotated[
         str | None,
         typer.Option(

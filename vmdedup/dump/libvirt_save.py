@@ -78,8 +78,6 @@ def unpacked(file: Source, stream: Iterator[bytes], most: int) -> DumpFile:
             try:
                 whole.write(piece)
             except OSError as error:
-                raise DumpError(
-                    f"{file.name}: cannot be unpacked in {temporary_root()}: {error.strerror}"
-                ) from error
+                raise DumpError(f"{file.name}: cannot be unpacked in {temporary_root()}: {error.strerror}") from error
         whole.flush()
         return DumpFile.of_descriptor(os.dup(whole.fileno()), file.name)

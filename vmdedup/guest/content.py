@@ -29,6 +29,7 @@ _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _HEAP_BASE: Final = np.uint64(0x0000_5581_A000_0000)
 _LIBRARY_BASE: Final = np.uint64(0x0000_7F3C_4000_0000)
 _TEXT_BYTES: Final = 1 << 16
+# fmt: off
 _WORDS: Final = (
     "the", "of", "and", "to", "in", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not",
     "he", "his", "but", "at", "are", "this", "have", "from", "or", "had", "an", "they", "which", "one",
@@ -41,6 +42,7 @@ _WORDS: Final = (
     "POST", "HTTP/1.1", "200", "404", "null", "true", "false", "id=", "name=", "/usr/lib", "/var/log",
     "/etc", "/tmp", ".conf", ".so", '{"key":', "}", "127.0.0.1", "2024-01-01T00:00:00Z",
 )
+# fmt: on
 
 
 def heap_pages(page_keys: Words, heap: HeapMix) -> Pages:

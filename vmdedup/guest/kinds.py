@@ -17,6 +17,7 @@ class FileKind(IntEnum):
     SOURCE = 5
 
 
+# fmt: off
 # What is needed before the first service starts.
 _EARLY: Final = frozenset(
     (
@@ -33,6 +34,7 @@ _SOURCE_ENDINGS: Final = frozenset(
         "lua", "sh", "s", "S", "m4", "am", "ac", "in", "cmake", "mk",
     )
 )
+# fmt: on
 
 
 def kind_of(path: str) -> FileKind:

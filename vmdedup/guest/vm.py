@@ -1,10 +1,10 @@
 """Guests as the parent process sees them: one worker process each, from a fork server with everything loaded.
 
-    new ──start──► running ◄──pause, resume──► paused       begin_tick, finish_tick: a slice of virtual time
-                    │  ▲ └──leave──► left                    run_free, stop_free: wall time
-            run_free│  │stop_free
-                    ▼  │
-                    free                                     dead: killed, or broken down; from any state
+new ──start──► running ◄──pause, resume──► paused       begin_tick, finish_tick: a slice of virtual time
+                │  ▲ └──leave──► left                    run_free, stop_free: wall time
+        run_free│  │stop_free
+                ▼  │
+                free                                     dead: killed, or broken down; from any state
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A page taken away from its guest and kept as a patch or compressed: the steps that every policy does alike.
 
-    take: protected, its frame held ─► packed bytes into storage ─► keep: taken away ─► its slot counts what it needs
-                                            │ too large, or no room     │ its guest was faster
-                                            └─► still the caller's      └─► storage is let go
+take: protected, its frame held ─► packed bytes into storage ─► keep: taken away ─► its slot counts what it needs
+                                        │ too large, or no room     │ its guest was faster
+                                        └─► still the caller's      └─► storage is let go
 """
 
 from __future__ import annotations

@@ -37,9 +37,7 @@ class Shares:
 
 def phone_shares(mib: int, seconds: int, disk: DiskSpec, parameters: Mapping[str, Any], seed: int = 1) -> Shares:
     """Shares in the memory of a phone after so many seconds of use."""
-    spec = GuestSpec(
-        "phone", mib * 256, disk=disk, workload="phone", parameters=parameters, kernel_mib=2, seed=seed
-    )
+    spec = GuestSpec("phone", mib * 256, disk=disk, workload="phone", parameters=parameters, kernel_mib=2, seed=seed)
     with lived(spec, seconds) as memory:
         touched = np.flatnonzero(memory.entries & PRESENT)
         pages = np.zeros((memory.pages, PAGE_SIZE), np.uint8)

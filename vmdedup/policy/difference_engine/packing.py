@@ -74,9 +74,7 @@ class IdlePacking(Packing):
         return self.keep_patch(page, best, reference, kind, self._knobs["patch_cut_off"])
 
     def _compress(self, page: Page) -> bool:
-        return self.keep_compressed(
-            page, self._knobs["codec"], self._knobs["compress_cut_off"], "compressed_too_large"
-        )
+        return self.keep_compressed(page, self._knobs["codec"], self._knobs["compress_cut_off"], "compressed_too_large")
 
     # Pages back
 
