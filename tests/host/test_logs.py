@@ -119,4 +119,4 @@ def test_what_is_needed_of_the_library_is_there() -> None:
         *("_receive", "_send", "_format_record", "_is_closed", "_receive_thread")
     }
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
-    assert '"multiprocessing-logging>=0.3.4,<0.4"' in text
+    assert '"multiprocessing-logging>=0.4,<0.5"' in text
