@@ -102,6 +102,7 @@ COMMANDS = {
 ELSEWHERE = {
     "image build": "image/test_boot.py: takes a network and minutes",
     "live run": "live/test_guardian.py, live/test_guardian_owner.py: boots guests",
+    "live domain": "ansible/test_inventory.py: prints what it is told, and starts nothing",
     "live measure-plan": "ansible/test_live.py: measures what Ansible has provisioned",
     "live verify": "live/test_guests_comparison.py: boots guests",
 }
