@@ -11,6 +11,7 @@ import pytest
 
 from kit.engine_bench import CYCLE, PAGE, EngineBench, family, noise, repeating
 from vmdedup.errors import KnobError
+from vmdedup.policy import packing as shared_packing
 from vmdedup.policy import storage as storage_module
 from vmdedup.policy.difference_engine import packing as packing_module
 from vmdedup.policy.difference_engine.records import C1, C4, Records
@@ -113,6 +114,7 @@ STEPS = (
         packing_module,
         ("take_page", "hold_reference", "keep_away", "put_frame", "bring_back", "alloc_frame", "hold_kept"),
     ),
+    (shared_packing, ("take_page", "keep_away", "put_frame")),
     (storage_module, ("hold_stored", "alloc_frame", "put_frame")),
 )
 

@@ -11,7 +11,7 @@ from vmdedup.policy.base import Policy
 from vmdedup.policy.ksm import Ksm
 from vmdedup.policy.table import POLICIES, load_policy, look_at, policy_label
 
-OWN = Path(__file__).parent.parent / "own_policies"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "patient.py"
 TWO = """
 from vmdedup.policy.none import NoPolicy
 from vmdedup.policy.base import Policy
@@ -41,7 +41,7 @@ def test_each_name_is_that_of_its_class() -> None:
 
 
 def test_one_of_a_file(two: Path) -> None:
-    patient = load_policy(str(OWN / "patient.py"))
+    patient = load_policy(str(EXAMPLE))
     assert (patient.name, issubclass(patient, Policy)) == ("patient", True)
     assert load_policy(f"{two}:Second").__name__ == "Second"
 

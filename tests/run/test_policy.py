@@ -23,7 +23,7 @@ from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled  # several guests at a time need atomic operations
 
-OWN = Path(__file__).parent.parent / "own_policies"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "patient.py"
 NAMES = sorted(POLICIES)
 
 
@@ -51,7 +51,7 @@ def ideal(tmp_path_factory: pytest.TempPathFactory) -> Result:
     return under(tmp_path_factory.mktemp("ideal"), "ideal")
 
 
-@pytest.mark.parametrize("name", [*NAMES, str(OWN / "patient.py")])
+@pytest.mark.parametrize("name", [*NAMES, str(EXAMPLE)])
 def test_each_policy_runs_twice_alike_and_adds_up(name: str, ideal: Result, tmp_path: Path) -> None:
     result, again = under(tmp_path, name), under(tmp_path, name)
     assert result.run["ended"] == COMPLETE
@@ -108,14 +108,14 @@ def test_a_budget_of_cpu_is_used_up_and_kept_to(share: float, tmp_path: Path) ->
 def test_the_schedule_is_the_same_for_all(tmp_path: Path) -> None:
     text = SMALL.replace("pages_to_scan = 1000", "pages_to_scan = 70\nsleep_millisecs = 40\nsmart_scan = 0")
     ksm = run(tmp_path, text, Overrides(policy="ksm", costs="operations"))
-    own = run(tmp_path, text, Overrides(policy=str(OWN / "patient.py")))
+    own = run(tmp_path, text, Overrides(policy=str(EXAMPLE)))
     assert own.series["pages_to_scan"][-1] == ksm.series["pages_to_scan"][-1] == 70
     scanned = [result.summary["pages_scanned"] for result in (ksm, own)]
     assert scanned[0] == pytest.approx(scanned[1], rel=0.05)
 
 
 def test_tunables_reach_the_policy(tmp_path: Path) -> None:
-    slow = under(tmp_path, str(OWN / "patient.py"), policy_knobs=["patience=100"])
+    slow = under(tmp_path, str(EXAMPLE), policy_knobs=["patience=100"])
     assert slow.summary["saved_mib"] == 0
     assert slow.run["scenario"]["policy"]["tunables"] == {"patience": "100"}
     assert slow.run["policy"] == "patient"
@@ -123,14 +123,14 @@ def test_tunables_reach_the_policy(tmp_path: Path) -> None:
 
 def test_in_wall_mode_too(tmp_path: Path) -> None:
     for budget in ("pages", "cpu=20%"):
-        result = under(tmp_path, str(OWN / "patient.py"), budget, clock="wall")
+        result = under(tmp_path, str(EXAMPLE), budget, clock="wall")
         assert result.run["ended"] == COMPLETE
         assert result.summary["saved_mib"] > 0  # how much depends on the machine's other work
 
 
 def test_whoever_wants_hints_gets_them(tmp_path: Path) -> None:
     own = tmp_path / "curious.py"
-    text = (OWN / "patient.py").read_text().replace("class Patient", "class Curious")
+    text = EXAMPLE.read_text().replace("class Patient", "class Curious")
     text = text.replace("    tunables: ClassVar", "    wants_hints = True\n    tunables: ClassVar", 1)
     counter = '"hints": int(self.host.arrays.mms["hint_top"].sum()),'
     own.write_text(text.replace('            "full_scans"', f'            {counter}\n            "full_scans"'))
@@ -142,7 +142,7 @@ def test_from_python(tmp_path: Path) -> None:
     result = Hypervisor(policy="ideal", seed=3).add(2, **guests).run("1s", watcher=Watching())
     assert result.run["policy"] == "ideal"
     assert result.summary["saved_percent_of_possible"] == 100.0
-    section = {"name": str(OWN / "patient.py"), "tunables": {"patience": 4}}
+    section = {"name": str(EXAMPLE), "tunables": {"patience": 4}}
     scenario = Hypervisor(policy=section, cpu="5%").add(1, **guests).scenario()
     assert (scenario.policy.cpu, scenario.policy.tunables) == (0.05, {"patience": 4})
 
@@ -173,7 +173,7 @@ def test_a_wrong_section_is_told_with_the_remedy(section: str, complaint: str, t
 
 
 def test_a_policys_file_lies_beside_the_scenario(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text((OWN / "patient.py").read_text())
+    (tmp_path / "mine.py").write_text(EXAMPLE.read_text())
     scenario = load_scenario(write(tmp_path, SMALL.replace("[[guests]]", '[policy]\nname = "mine.py"\n[[guests]]')))
     assert scenario.policy.name == str(tmp_path / "mine.py")
 

@@ -13,7 +13,8 @@ import numpy as np
 
 import vmdedup.guest.machine
 import vmdedup.guest.revived
-import vmdedup.host.rebuild  # noqa: F401 - for workers
+import vmdedup.host.rebuild
+import vmdedup.recording.reader  # noqa: F401 - for workers
 from vmdedup.guest.content import heap_pages
 from vmdedup.guest.diskspec import DISKS
 from vmdedup.guest.mixes import HeapMix
