@@ -177,8 +177,10 @@ def test_a_measured_run(daemon: PrivateLibvirt, tmp_path: Path) -> None:
     (guest,) = records(result.guests)
     assert (guest["guest"], guest["state"]) == ("vm", "paused")
     last = records(result.series)[-1]
-    # Two ways to the same figures: page flags and frames here, KSM's own counters there.
-    assert last["saved_pages"] == last["pages_sharing"] + last["ksm_zero_pages"]
+    # Two ways to the same figures: page flags and frames here, KSM's own counters there, which still have what a guest
+    # has copied since ksmd last came by.
+    stale = last["pages_sharing"] + last["ksm_zero_pages"] - last["saved_pages"]
+    assert 0 <= stale <= last["cow_breaks"]
     assert guest["ksm_merging_pages"] == last["pages_shared"] + last["pages_sharing"]
     assert 0 < last["saved_pages"] <= last["possible_pages"]
     assert len(result.series) > 5
