@@ -118,6 +118,26 @@ def test_random_damage_gives_files_or_a_refusal(tmp_path: Path, places: int) -> 
     assert spoilt > 0
 
 
+@needs_mke2fs
+def test_random_damage_anywhere_gives_files_or_a_refusal(tmp_path: Path) -> None:
+    """Superblock and descriptors too, of which one changed byte may spoil every file."""
+    path = Path(make_image(make_tree(tmp_path / "tree"), tmp_path / "disk.img", "-b", "1024", "-N", "512"))
+    sound, random = path.read_bytes(), np.random.default_rng(17)
+    used = np.flatnonzero(np.frombuffer(sound, dtype=np.uint8)[: 300 << 10])
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(sound)
+        for place in random.choice(used, 30).tolist():
+            damaged[place] = int(random.integers(256))
+        path.write_bytes(damaged)
+        try:
+            disk = open_disk(DiskSpec(str(path), kind="ext4"))
+            disk.read(np.arange(min(disk.index.pages, 500)))
+        except UsageError:
+            refused += 1
+    assert 0 < refused < 60
+
+
 def read_again(disk: Disk, root: Path) -> tuple[int, int]:
     """How many files of a tree, as a disk has them, have their content, and how many another."""
     found = {True: 0, False: 0}

@@ -89,6 +89,27 @@ def test_jitter_is_the_share_of_chunks_that_come_out_of_turn(jitter: float) -> N
     assert late.max() == 31
 
 
+@pytest.mark.parametrize("jitter", [0.02, 0.1])
+def test_each_guest_has_other_chunks_astray(jitter: float) -> None:
+    """Which chunks are late in one guest says nothing of another: both late, for the product of the shares.
+
+    Four standard deviations of that share; the same chunks for all would be 1 / share times as many.
+    """
+    chunks = 1 << 18
+    plain = place(16 * chunks, 4096, "off", 0.0, seed=1).order.reshape(-1, 16)[:, 0] // 16
+    turn = np.empty(chunks, np.int64)
+    turn[plain] = np.arange(len(plain))
+    late = []
+    for seed in (1, 2):
+        first = place(16 * chunks, 4096, "off", jitter, seed=seed).order.reshape(-1, 16)[:, 0] // 16
+        is_late = np.zeros(chunks, np.bool_)
+        is_late[first[np.arange(len(first)) > turn[first]]] = True
+        late.append(is_late)
+    shares = [is_late.mean() for is_late in late]
+    both = shares[0] * shares[1]
+    assert (late[0] & late[1]).mean() == pytest.approx(both, abs=4 * (both / chunks) ** 0.5)
+
+
 def test_with_randomisation_guests_and_boots_differ_in_where_things_lie() -> None:
     bases = {int(placed("pages", seed).image[0]) for seed in range(12)}
     assert len(bases) > 6
