@@ -55,12 +55,14 @@ def wait_for_death(pid: int) -> None:
 
 
 def private_kib(pid: int) -> int:
-    """Memory that a process shares with nobody, host memory and other segments left out."""
-    total, counted = 0, True
+    """Memory that a process shares with nobody: host memory and other segments left out, and clean pages of files, too,
+    which are the page cache's whoever maps them (only while no other process has the same library are they "private").
+    """
+    total, counted, files = 0, True, False
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         name, *values = line.split()
         if not name.endswith(":"):
-            counted = "memfd:" not in line
-        elif counted and name in ("Private_Dirty:", "Private_Clean:"):
+            counted, files = "memfd:" not in line, values[4:] != [] and values[4].startswith("/")
+        elif counted and (name == "Private_Dirty:" or (name == "Private_Clean:" and not files)):
             total += int(values[0])
     return total
