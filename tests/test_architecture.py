@@ -1,4 +1,4 @@
-"""The house rules: who imports whom, where kernels live, how large things are. See docs/design.md, section 13."""
+"""The house rules: who imports whom, and what is done in one place. See docs/design.md, section 13."""
 
 from __future__ import annotations
 
@@ -8,27 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
-import pytest
-
+from kit.sources import NAMES, PACKAGE, PLACE, ROOT, SOURCES, imports, module_name, parsed
 from vmdedup.late import load
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "vmdedup"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-OURS = [*SOURCES, *sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("benchmarks/**/*.py"))]
 # The modules at the top; "" is the version in vmdedup/__init__.py.
 FREE_FOR_ALL = {"available", "breakdown", "errors", "inputs", "late", "limits", "ours", "outputs", "shown", "signals"}
 FREE_FOR_ALL |= {"toml", "units", ""}
-MOST_LINES, MOST_LINES_OF_FUNCTION = 400, 60
-# What compiled code is made of: intrinsics, and their stand-ins for Python mode.
-MIXED = {"jit/atomic.py", "jit/page.py", "jit/prefetch.py", "jit/kernel.py"}
 DISTRIBUTIONS = {"multiprocessing-logging": "multiprocessing_logging", "libvirt-python": "libvirt"}
-
-PLACE = re.compile(r"(vmdedup(?:\.\w+)+):\w+")
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @cache
@@ -46,42 +33,9 @@ def rule_tables() -> list[dict[str, str]]:
     return [table for table in tables if table]
 
 
-def module_name(path: Path) -> str:
-    """vmdedup/ksm/scan.py is ksm.scan; a package's own file has the package's name."""
-    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-NAMES = {module_name(path) for path in SOURCES}
-
-
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Dotted names that a piece of code imports; of `from a import b`, a.b where that is a module of ours, else a.
-
-    What is loaded by name (late.load) counts as imported: texts such as "vmdedup.run.room:HostRoom".
-    """
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if place := PLACE.fullmatch(node.value):
-                yield place[1]
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative import"
-            for alias in node.names:
-                longer = f"{node.module}.{alias.name}"
-                yield longer if longer.removeprefix("vmdedup.") in NAMES else str(node.module)
-
-
 def ours(tree: ast.AST) -> set[str]:
     """Modules of ours that a piece of code imports, without the leading vmdedup."""
     return {name.removeprefix("vmdedup").strip(".") for name in imports(tree) if name.split(".")[0] == "vmdedup"}
-
-
-@cache
-def parsed(path: Path) -> ast.Module:
-    """A file's syntax tree."""
-    return ast.parse(path.read_text(), str(path))
 
 
 def package_of(name: str) -> str:
@@ -98,17 +52,24 @@ def test_the_rule_names_every_package() -> None:
     assert set(packages) - {"package"} == present
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_imports_run_one_way(path: Path) -> None:
+def may_import(module: str) -> set[str]:
+    """The packages, and modules at the top, that a module may import."""
     packages, _ = rule_tables()
-    home = package_of(module_name(path))
-    allowed = {home, *FREE_FOR_ALL, *packages.get(home, "").replace(",", " ").split()}
-    face = {"api", "dump", "ksm", "policy", "result", "scan", "scenario"}  # where public names are at home
-    allowed |= {"": face, "__main__": {"cli"}}.get(module_name(path), set())
+    home = package_of(module)
     if home in FREE_FOR_ALL - {""}:
-        allowed = {home, *FREE_FOR_ALL}
-    wrong = {name for name in ours(parsed(path)) if package_of(name) not in allowed}
-    assert not wrong, f"{home} may import {sorted(allowed)}"
+        return {home, *FREE_FOR_ALL}
+    face = {"api", "dump", "ksm", "policy", "result", "scan", "scenario"}  # where public names are at home
+    own = {"": face, "__main__": {"cli"}}.get(module, set())
+    return {home, *FREE_FOR_ALL, *packages.get(home, "").replace(",", " ").split(), *own}
+
+
+def test_imports_run_one_way() -> None:
+    names = {module_name(path): ours(parsed(path)) for path in SOURCES}
+    wrong = {
+        module: sorted(name for name in imported if package_of(name) not in may_import(module))
+        for module, imported in names.items()
+    }
+    assert not {module: imported for module, imported in wrong.items() if imported}
 
 
 def places() -> list[str]:
@@ -118,9 +79,10 @@ def places() -> list[str]:
     return sorted({text for text in texts if PLACE.fullmatch(text)})
 
 
-@pytest.mark.parametrize("place", places())
-def test_what_is_loaded_by_name_is_there(place: str) -> None:
-    assert load(place) is not None
+def test_what_is_loaded_by_name_is_there() -> None:
+    assert len(places()) > 40
+    for place in places():
+        assert load(place) is not None, place
 
 
 def test_the_rule_has_no_cycle() -> None:
@@ -257,143 +219,27 @@ def is_for_types(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
-@pytest.mark.parametrize(
-    "statement",
-    ["import vmdedup", "from vmdedup.cli import run_command; run_command(['--help'])"]
-    + [
-        f"from vmdedup.cli import run_command; run_command(['{c}', '--help'])"
-        for c in (
-            *("run", "replay", "record", "scenario", "scan", "image", "live", "compare", "doctor"),
-            *("policy", "leak", "experiment"),
-        )
-    ]
-    + ["from vmdedup.cli import run_command; run_command(['--version'])"],
-)
-def test_help_loads_nothing_heavy(statement: str) -> None:
-    code = f"{statement}\nimport sys\nprint('LOADED', *sorted(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    loaded = result.stdout.rpartition("LOADED")[2].split()
-    assert "vmdedup" in loaded
-    assert not {"numba", "llvmlite", "numpy", "polars"} & set(loaded)
+COMMANDS = ("run", "replay", "record", "scenario", "scan", "image", "live", "compare", "doctor", "policy", "leak")
+# One interpreter after another would load the same things; in one, what is heavy stays loaded, and is seen at whichever
+# statement has loaded it.
+HELP = """
+import sys
+def look(statement):
+    heavy = {{"numba", "llvmlite", "numpy", "polars"}} & sys.modules.keys()
+    print("LOADED", statement, "vmdedup" in sys.modules, *heavy)
+import vmdedup
+look("import")
+from vmdedup.cli import run_command
+for words in {words}:
+    run_command(words)
+    look(words[0])
+"""
 
 
-# Kernels
-
-
-def decorators(function: Function) -> set[str]:
-    """Names of a function's decorators."""
-    return {ast.unparse(decorator) for decorator in function.decorator_list}
-
-
-def kernel_modules() -> list[Path]:
-    """Files that hold kernels, those of jit that hold other things too left out."""
-    return [
-        path
-        for path in SOURCES
-        if str(path.relative_to(PACKAGE)) not in MIXED
-        and any("kernel" in decorators(node) for node in parsed(path).body if isinstance(node, Function))
-    ]
-
-
-@pytest.mark.parametrize("path", kernel_modules(), ids=module_name)
-def test_a_module_with_kernels_holds_kernels_only(path: Path) -> None:
-    """Functions, constants and imports: no classes, no I/O, no logging."""
-    tree = parsed(path)
-    for node in tree.body:
-        if isinstance(node, Function):
-            assert decorators(node) == {"kernel"}, node.name
-        else:
-            assert isinstance(node, ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.Expr), node.lineno
-    imported = {name.split(".")[0] for name in imports(tree)}
-    assert imported <= {"__future__", "typing", "vmdedup", "numpy"}, imported
-
-
-def test_modules_that_say_so_hold_kernels() -> None:
-    """And the other way round; jit is explained as a whole."""
-    saying = {path for path in SOURCES if "Kernels only." in (ast.get_docstring(parsed(path)) or "")}
-    assert saying == {path for path in kernel_modules() if path.parent.name != "jit"}
-
-
-def test_nobody_compiles_past_the_decorator() -> None:
-    """So that compile options stand in one place."""
-    for path in OURS:
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.Attribute | ast.Name):
-                name = node.attr if isinstance(node, ast.Attribute) else node.id
-                assert name not in {"njit", "vectorize", "guvectorize", "cfunc"} or path.name == "kernel.py", path
-
-
-def test_kernels_take_few_arguments() -> None:
-    """Arrays come in a tuple of arrays."""
-    for path in kernel_modules():
-        for node in parsed(path).body:
-            if isinstance(node, Function):
-                assert len(node.args.args) <= 7, f"{path.name}: {node.name}"
-
-
-# Sizes, names, words
-
-
-@pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_and_functions_are_short(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MOST_LINES
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, Function):
-            assert node.end_lineno is not None
-            lines = node.end_lineno - node.lineno + 1
-            assert lines <= MOST_LINES_OF_FUNCTION, f"{node.name} has {lines} lines"
-
-
-def test_files_are_short_on_the_whole() -> None:
-    lengths = sorted(len(path.read_text().splitlines()) for path in SOURCES)
-    assert lengths[len(lengths) // 2] <= 150
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_what_is_public_says_what_it_is(path: Path) -> None:
-    tree = parsed(path)
-    assert ast.get_docstring(tree) or not tree.body, "the module has no docstring"
-    silent = [name for name, node in public(tree) if not ast.get_docstring(node) and not is_setter(node)]
-    assert not silent
-
-
-def is_setter(node: Function | ast.ClassDef) -> bool:
-    """Whether it sets what a documented property gives."""
-    return isinstance(node, Function) and any(name.endswith(".setter") for name in decorators(node))
-
-
-def public(tree: ast.Module | ast.ClassDef) -> Iterator[tuple[str, Function | ast.ClassDef]]:
-    """Public functions, classes, and the public methods of those."""
-    for node in tree.body:
-        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
-            yield node.name, node
-            if isinstance(node, ast.ClassDef):
-                yield from public(node)
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_all_is_sorted_and_complete(path: Path) -> None:
-    tree = parsed(path)
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            names = ast.literal_eval(node.value)
-            assert names == sorted(set(names))
-            top = [node for node in tree.body if isinstance(node, Function | ast.ClassDef)]
-            missing = {node.name for node in top if not node.name.startswith("_")} - set(names)
-            assert not missing or path.name == "__init__.py"
-
-
-def test_no_machine_is_named() -> None:
-    """Paths of the machine on which something was written mean nothing to others."""
-    folders = "/" + "work/", "/" + "home/", "/" + "root/", "/opt/" + "venv", "." + "pyenv"
-    paths = re.compile("|".join(re.escape(folder) for folder in folders))
-    texts = [
-        path
-        for folder in ("vmdedup", "tests", "docs", "benchmarks", "examples", ".ci")
-        for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix in (".py", ".md", ".toml", ".ksm", "")
-    ]
-    texts += [path for suffix in ("md", "toml", "py") for path in ROOT.glob(f"*.{suffix}")]
-    for path in texts:
-        found = paths.search(path.read_text(errors="replace"))
-        assert found is None, f"{path}: {found and found[0]}"
+def test_help_loads_nothing_heavy() -> None:
+    words = [["--help"], *([command, "--help"] for command in (*COMMANDS, "experiment")), ["--version"]]
+    done = subprocess.run(
+        [sys.executable, "-c", HELP.format(words=words)], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    found = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    assert found == [f"LOADED {name} True" for name in ("import", *(word for word, *_ in words))]

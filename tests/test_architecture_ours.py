@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import pytest
-
-PACKAGE = Path(__file__).parent.parent / "vmdedup"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
+from kit.sources import PACKAGE, SOURCES, parsed
 
 # What is left to ours, and by whom else each may be used: there, with the reason.
 MODULES: dict[str, set[str]] = {
@@ -69,21 +67,32 @@ def used(tree: ast.AST) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-@pytest.mark.parametrize("path", OTHERS, ids=place)
-def test_nobody_goes_round_ours(path: Path) -> None:
-    words = set(used(ast.parse(path.read_text())))
+@cache
+def words_of(path: Path) -> frozenset[str]:
+    """What a file uses, read once."""
+    return frozenset(used(parsed(path)))
+
+
+def test_nobody_goes_round_ours() -> None:
+    assert not [line for path in OTHERS for line in round_ours(place(path), words_of(path))]
+
+
+def round_ours(name: str, words: frozenset[str]) -> Iterator[str]:
+    """What a file does for itself that is made in vmdedup/ours, in a line each."""
     for table in (MODULES, CALLS):
-        for name, others in table.items():
-            assert name not in words or place(path) in others, f"{place(path)} uses {name}; vmdedup/ours has it"
-    for name, others in NAMES.items():
-        assert f"os.{name}" not in words or place(path) in others, f"{place(path)}: {name}; see ours/file.py"
-    makes = any(word.endswith((".mkdir", "os.makedirs", ".mkdtemp")) for word in words)
-    assert not makes or place(path) in FOLDERS, f"{place(path)} makes folders; vmdedup/ours/folder.py does"
+        for word, others in table.items():
+            if word in words and name not in others:
+                yield f"{name} uses {word}; vmdedup/ours has it"
+    for word, others in NAMES.items():
+        if f"os.{word}" in words and name not in others:
+            yield f"{name}: {word}; see ours/file.py"
+    if any(word.endswith((".mkdir", "os.makedirs", ".mkdtemp")) for word in words) and name not in FOLDERS:
+        yield f"{name} makes folders; vmdedup/ours/folder.py does"
 
 
 def test_what_is_allowed_is_used() -> None:
     """So that no exception stays when its reason has gone."""
-    words = {place(path): set(used(ast.parse(path.read_text()))) for path in OTHERS}
+    words = {place(path): words_of(path) for path in OTHERS}
     for table in (MODULES, CALLS, {f"os.{name}": others for name, others in NAMES.items()}):
         for name, others in table.items():
             assert all(name in words.get(other, set()) for other in others), f"{name}: {others}"
@@ -94,7 +103,6 @@ def test_what_is_allowed_is_used() -> None:
 def test_workers_are_started_in_one_place() -> None:
     """multiprocessing's children: .start() of a Process would go round the safe environment."""
     for path in OTHERS:
-        tree = ast.parse(path.read_text())
-        makes = {"context.Process", "multiprocessing.Process"} & set(used(tree))
-        starts = {word for word in used(tree) if word in ("self._process.start", "process.start")}
+        makes = {"context.Process", "multiprocessing.Process"} & words_of(path)
+        starts = {"self._process.start", "process.start"} & words_of(path)
         assert not (makes and starts) or place(path) == "host/workers.py", place(path)
