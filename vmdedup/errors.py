@@ -11,7 +11,8 @@ VmdedupError                 one clear line for the user; exit status 1
 ├── WorkerDiedError          a process of ours was killed
 │   └── BrokeDownError       it ended by an error of its own, so starting it again would not help
 ├── InvariantError           host/check or ksm/check found the memory inconsistent
-├── KnobError                a tunable refused a value; .errno_name is the kernel's own name
+├── RefusedError             the kernel would refuse; .errno_name is its own name for why
+│   └── KnobError            a tunable refused a value
 └── EnvironmentLacksError    root, an idle KSM, a kernel feature is missing; exit status 4
 """
 
@@ -70,18 +71,29 @@ class InvariantError(VmdedupError):
     """A consistency check found host or ksmd state that must not exist."""
 
 
-class KnobError(VmdedupError):
-    """A tunable refused a value. errno_name: EINVAL, EBUSY or ERANGE, as the kernel's sysfs file would say."""
+class RefusedError(VmdedupError):
+    """What was asked for is nothing that the kernel does. errno_name: why, as the kernel says it (EINVAL, EBUSY, …)."""
 
     exit_status = 2
 
-    def __init__(self, knob: str, value: str, errno_name: str) -> None:
-        super().__init__(f"{knob} refuses {quoted(value)}: {errno_name}")
-        self.knob = knob
-        self.value = value
+    def __init__(self, what: str, errno_name: str) -> None:
+        super().__init__(f"{what}: {errno_name}")
+        self.what = what
         self.errno_name = errno_name
 
-    def __reduce__(self) -> tuple[type[KnobError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[str, ...]]:
+        return RefusedError, (self.what, self.errno_name)
+
+
+class KnobError(RefusedError):
+    """A tunable refused a value. errno_name: EINVAL, EBUSY or ERANGE, as the kernel's sysfs file would say."""
+
+    def __init__(self, knob: str, value: str, errno_name: str) -> None:
+        super().__init__(f"{knob} refuses {quoted(value)}", errno_name)
+        self.knob = knob
+        self.value = value
+
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[str, ...]]:
         return KnobError, (self.knob, self.value, self.errno_name)
 
 

@@ -11,6 +11,8 @@ from oracle.knobs import SINCE, parse
 from oracle.objects import Frame, Ksm, Mm
 from vmdedup.errors import KnobError
 from vmdedup.replay.content import Content, pages_of
+from vmdedup.replay.machine import COMMON, require_common
+from vmdedup.replay.steps import Options
 
 
 class OracleMachine:
@@ -23,8 +25,9 @@ class OracleMachine:
         self.ksm = Ksm(clock, version)
         self.living: dict[str, Mm] = {}
 
-    def vm(self, name: str, pages: int) -> None:
+    def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a process with one mapping, all of it advised."""
+        require_common(options)
         mm = self.living[name] = Mm(name, pages, self.ksm.zero)
         faults.advise(self.ksm, mm, mm.mapped)
 

@@ -20,7 +20,8 @@ from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.content import Key, Seed
 from vmdedup.replay.play import perform, play
-from vmdedup.replay.script import Counters, Digest, Script, Sharing, Step, parse, parse_text
+from vmdedup.replay.script import Script, parse, parse_text
+from vmdedup.replay.steps import Counters, Digest, Sharing, Step
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.ksm"))
 

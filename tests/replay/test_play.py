@@ -6,10 +6,12 @@ from typing import Any, get_args
 
 import pytest
 
-from vmdedup.errors import KnobError
+from vmdedup.errors import KnobError, ScriptError
 from vmdedup.replay import steps
 from vmdedup.replay.compare import Comparison, Difference, render
-from vmdedup.replay.play import perform, play
+from vmdedup.replay.emulated import EmulatedMachine
+from vmdedup.replay.machine import Machine, WholeMachine
+from vmdedup.replay.play import perform, play, runs
 from vmdedup.replay.script import parse_text
 
 SCRIPT = """\
@@ -58,6 +60,50 @@ class Notebook:
     def digest(self) -> dict[str, str]:
         return {"a": "00"}
 
+    def kinds(self) -> dict[str, str]:
+        return {"a": "kkz", "b": ""}
+
+    def nodes(self) -> dict[str, list[int]]:
+        return {"a": [0, 0, -14]}
+
+    def migrate(self, *asked: object) -> tuple[int, list[int]]:
+        return 1, [-13, -13, 1]
+
+    def mem(self) -> dict[str, Any]:
+        return {"vmstat": {}, "kB": {}}
+
+    def status(self, name: str) -> dict[str, Any]:
+        return {"get_memory_merge": 0, "of": name}
+
+    def show(self, file: str) -> str:
+        return f"what {file} says"
+
+
+class Common:
+    """A machine that can do what all can, by another one."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in vars(Machine):
+            raise AttributeError(name)
+        return getattr(self.machine, name)
+
+
+KINDS = get_args(steps.Step)
+QUESTIONS: dict[type, dict[str, Any]] = {
+    steps.Counters: Notebook().counters(),
+    steps.Sharing: {"sharing": [["a:0", "b:0"]]},
+    steps.Digest: {"digest": {"a": "00"}},
+    steps.Kinds: {"kinds": {"a": "k2 z1", "b": ""}},
+    steps.Nodes: {"nodes": {"a": "0x2 -14x1"}},
+    steps.Migrate: {"migrate": 1, "status": "-13x2 1x1"},
+    steps.Mem: {"vmstat": {}, "kB": {}},
+    steps.Status: {"status": {"get_memory_merge": 0, "of": "the name"}},
+    steps.Show: {"the file": "what the file says"},
+}
+
 
 def test_what_is_printed() -> None:
     lines = list(play(parse_text(SCRIPT, Path()), Notebook()))
@@ -74,7 +120,7 @@ def test_what_the_machine_is_told() -> None:
     list(play(parse_text(SCRIPT, Path()), machine))
     told = [call if call[0] != "fill" else call[:4] for call in machine.told]
     assert told == [
-        ("vm", "a", 4),
+        ("vm", "a", 4, steps.Options()),
         ("fill", "a", 0, 3),
         ("poke", "a", 1, 10, 32),
         ("read", "a", 0, 1),
@@ -92,18 +138,36 @@ def test_what_the_machine_is_told() -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", get_args(steps.Step), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_kind_of_step_is_one_call_with_what_the_step_says(kind: Any) -> None:
     """Of its name, with all its fields in their order but the line; or it is a question, and answered."""
     names = [name for name in kind.__dataclass_fields__ if name != "line"]
     machine = Notebook()
     answer = perform(kind(line=1, **{name: f"the {name}" for name in names}), machine)
-    if answer is None:
-        call = {"Pass": "full_pass"}.get(kind.__name__, kind.__name__.lower())
-        assert machine.told == [(call, *(f"the {name}" for name in names))]
+    if kind in QUESTIONS:
+        assert answer == QUESTIONS[kind]
     else:
-        assert (machine.told, names) == ([], [])
-        assert kind in (steps.Counters, steps.Sharing, steps.Digest)
+        call = {"Pass": "full_pass", "Exec": "execute"}.get(kind.__name__, kind.__name__.lower())
+        assert (machine.told, answer) == ([(call, *(f"the {name}" for name in names))], None)
+
+
+def test_each_method_of_a_machine_is_a_step() -> None:
+    """And the other way round: the protocol has no method that no step calls."""
+    called = {{"Pass": "full_pass", "Exec": "execute"}.get(kind.__name__, kind.__name__.lower()) for kind in KINDS}
+    methods = {name for name in vars(WholeMachine) | vars(Machine) if not name.startswith("_")}
+    assert methods - {"close"} == called
+
+
+def test_what_is_the_same_several_times_is_said_once() -> None:
+    assert runs("kkkaz") == "k3 a1 z1"
+    assert runs([1, -13, -13], "x") == "1x1 -13x2"
+    assert runs([]) == ""
+
+
+def test_a_step_that_a_machine_has_nothing_for(tmp_path: Path) -> None:
+    script = parse_text("vm a 4\nkinds\n", tmp_path, "s.ksm")
+    with EmulatedMachine(script) as whole, pytest.raises(ScriptError, match=r"^s\.ksm:2: 'kinds' is nothing.*--on vm:"):
+        list(play(script, Common(whole)))
 
 
 def test_an_unknown_step_is_an_error() -> None:

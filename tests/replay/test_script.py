@@ -42,6 +42,34 @@ HERE = Path(__file__).parent.parent
         ("counters", steps.Counters(2)),
         ("sharing", steps.Sharing(2)),
         ("\t digest   # of all", steps.Digest(2)),
+        ("vm b 512 huge", steps.Vm(2, "b", 512, steps.Options(size="huge"))),
+        ("vm b 5 plain node=7 anysize", steps.Vm(2, "b", 5, steps.Options(7, "any", "plain"))),
+        ("vm b 5 merge_any", steps.Vm(2, "b", 5, steps.Options(merge="merge_any"))),
+        ("exec a", steps.Exec(2, "a", False)),
+        ("exec a mergeable", steps.Exec(2, "a", True)),
+        ("prctl a 1", steps.Prctl(2, "a", True)),
+        ("hugepage a 0..99", steps.Hugepage(2, "a", 0, 99)),
+        ("nohugepage a 1", steps.Nohugepage(2, "a", 1, 1)),
+        ("collapse a 0..99", steps.Collapse(2, "a", 0, 99)),
+        ("pageout a 3", steps.Pageout(2, "a", 3, 3)),
+        ("node a 1", steps.Node(2, "a", 1)),
+        ("migrate a 0..3 1", steps.Migrate(2, "a", 0, 3, 1, False)),
+        ("migrate a 3 0 all", steps.Migrate(2, "a", 3, 3, 0, True)),
+        ("cgroup a", steps.Cgroup(2, "a")),
+        ("reclaim 16M", steps.Reclaim(2, 16 << 20)),
+        ("reclaim 4096", steps.Reclaim(2, 4096)),
+        ("swapon", steps.Swapon(2)),
+        ("swapoff", steps.Swapoff(2)),
+        ("sys /proc/sys/vm/compact_memory 1", steps.Sys(2, "/proc/sys/vm/compact_memory", "1")),
+        ("show /sys/kernel/mm/ksm/run", steps.Show(2, "/sys/kernel/mm/ksm/run")),
+        ("wait 3000", steps.Wait(2, 3000)),
+        ("drain", steps.Drain(2, None)),
+        ("drain on", steps.Drain(2, True)),
+        ("drain off", steps.Drain(2, False)),
+        ("kinds", steps.Kinds(2)),
+        ("nodes", steps.Nodes(2)),
+        ("mem", steps.Mem(2)),
+        ("status a", steps.Status(2, "a")),
     ],
 )
 def test_steps(text: str, step: steps.Step) -> None:
@@ -52,11 +80,27 @@ def test_steps(text: str, step: steps.Step) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("frob a", "unknown step 'frob'; use one of vm, fork, exit, fill, poke, read, discard, unmap, "),
+        ("frob a", "unknown step 'frob'; use one of vm, fork, exit, exec, fill, poke, read, discard, unmap, "),
         ("VM b 1", "unknown step 'VM'; use one of vm, "),
         ("vm b", "'vm' with 1 words after it; write: vm NAME PAGES"),
         ("counters a", "'counters' with 1 words after it; write: counters"),
         ("pass 1 2", "'pass' with 2 words after it; write: pass [N]"),
+        (
+            "vm b 5 huge anysize",
+            "'anysize' is no further option; write: vm NAME PAGES [node=N] [huge|anysize]",
+        ),
+        ("vm b 5 node=8", "node 8 is out of range; give 0 to 7"),
+        ("vm b 5 big", "'big' is no further option; write: vm NAME PAGES [node=N]"),
+        ("exec a now", "'now' instead of 'mergeable'; write: exec NAME [mergeable]"),
+        ("exec b", "no process 'b'; start it before with: vm b PAGES"),
+        ("prctl a 2", "value 2 is out of range; give 0 to 1"),
+        ("migrate a 0..3 1 every", "'every' instead of 'all'; write: migrate NAME RANGE N [all]"),
+        ("reclaim much", "size 'much'"),
+        ("sys /etc/passwd x", "file '/etc/passwd'; name one below /sys/kernel/mm/ or /proc/sys/vm/"),
+        ("show /sys/kernel/mm/../../x", "file '/sys/kernel/mm/../../x'; name one below"),
+        ("wait 3600001", "number of milliseconds 3600001 is out of range; give 0 to 3600000"),
+        ("drain up", "'up' instead of on or off; write: drain [on|off]"),
+        ("status b", "no process 'b'; start it before with: vm b PAGES"),
         ("vm b 0", "number of pages 0 is out of range; give 1 to 34359738368"),
         ("vm b 0x800000001", "number of pages 0x800000001 is out of range; give 1 to 34359738368"),
         ("vm b -4", "number of pages '-4' is no number; write it in decimal or as 0x-hexadecimal"),
@@ -234,3 +278,15 @@ def test_golden_scripts_print_where_the_kernel_did(path: Path) -> None:
     lines = [step.line for step in parse(path).steps if isinstance(step, printing)]
     recorded = path.with_suffix(".jsonl").read_text().splitlines()
     assert lines == [int(line.split(":")[1].split(",")[0]) for line in recorded if '"error"' not in line]
+
+
+def test_a_new_program_has_a_mapping_without_holes() -> None:
+    script = parse_text("vm a 8\nunmap a 2..3\nexec a\nread a 0..7\n", HERE)
+    assert script.steps[-1] == steps.Read(4, "a", 0, 7)
+
+
+def test_options_as_they_are_written() -> None:
+    for text in ("", "huge", "node=1 anysize plain", "merge_any"):
+        (step,) = parse_text(f"vm a 8 {text}\n", HERE).steps
+        assert isinstance(step, steps.Vm)
+        assert step.options.text() == text

@@ -20,8 +20,10 @@ from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import START
 from vmdedup.replay.content import Content
+from vmdedup.replay.machine import COMMON, require_common
 from vmdedup.replay.process import LocalProcess, Process
 from vmdedup.replay.script import Script
+from vmdedup.replay.steps import Options
 
 MOST_PROCESSES = MAX_MMS - 2
 
@@ -89,8 +91,9 @@ class EmulatedMachine:
             if profile.has(knob):
                 self.ksmd.set(knob, value)
 
-    def vm(self, name: str, pages: int) -> None:
+    def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a process; see replay.machine."""
+        require_common(options)
         memory = self.host.add(pages, name)
         self._processes[name] = self._start(memory)
         self.ksmd.enter(memory.mm)

@@ -1,5 +1,6 @@
-"""What a KSM script is played on: one protocol, filled by the emulator and by the host's own kernel.
+"""What a KSM script is played on: a protocol, filled by the emulator, by the host's own kernel, and by kernels in QEMU.
 
+A machine has a method for each kind of step that it can do, of the step's name; `Machine` has those that all can.
 Pages are numbered from 0 inside a process's one mapping; ranges `lo, hi` include both ends. The player checks
 nothing: a script was validated when it was parsed, so names exist and pages lie inside their mapping.
 """
@@ -8,14 +9,35 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from vmdedup.errors import ScriptError
 from vmdedup.replay.content import Content
+from vmdedup.replay.steps import Options
+
+COMMON = Options()  # what a mapping is like on every machine
+
+
+class LacksStepError(ScriptError):
+    """A machine has nothing for a step, or for what a step asks for."""
+
+    def __init__(self, what: str) -> None:
+        where = "play the script on the emulator, or on a kernel of its own (--on vm:VERSION)"
+        super().__init__(f"{what!r} is nothing that can be done here; {where}")
+
+
+def require_common(options: Options) -> None:
+    """Raise LacksStepError for a mapping that a machine without huge pages and nodes cannot have."""
+    if options != COMMON:
+        raise LacksStepError(f"vm with {options.text()}")
 
 
 class Machine(Protocol):
     """Processes, their memory, and one ksmd, in the start state of the script specification."""
 
-    def vm(self, name: str, pages: int) -> None:
-        """Start a process with one private anonymous mapping: small pages, advised mergeable, untouched."""
+    def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
+        """Start a process with one private anonymous mapping, untouched.
+
+        RefusedError: an option; the process lives on without it. LacksStepError: not to be had here.
+        """
 
     def fork(self, name: str, child: str) -> None:
         """Fork the process; the child inherits the mapping copy-on-write, and its advice."""
@@ -71,3 +93,71 @@ class Machine(Protocol):
 
     def close(self) -> None:
         """End all processes and give back what the machine took. Harmless when done already."""
+
+
+class WholeMachine(Machine, Protocol):
+    """A machine that can do every step there is."""
+
+    def execute(self, name: str, mergeable: bool) -> None:
+        """execve of the same program: a new mapping of the old one's size, advised or not."""
+
+    def prctl(self, name: str, on: bool) -> None:
+        """PR_SET_MEMORY_MERGE. RefusedError: EINVAL."""
+
+    def hugepage(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_HUGEPAGE)."""
+
+    def nohugepage(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_NOHUGEPAGE)."""
+
+    def collapse(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_COLLAPSE). RefusedError: EINVAL."""
+
+    def pageout(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_PAGEOUT)."""
+
+    def node(self, name: str, node: int) -> None:
+        """mbind(MPOL_BIND) of the whole mapping."""
+
+    def migrate(self, name: str, lo: int, hi: int, node: int, everyone: bool) -> tuple[int, list[int]]:
+        """move_pages. Returns what the call returned, and a status for each page (-999: not written)."""
+
+    def cgroup(self, name: str) -> None:
+        """Put the process into the memory cgroup that is reclaimed from."""
+
+    def reclaim(self, size: int) -> None:
+        """Write a number of bytes to that cgroup's memory.reclaim."""
+
+    def swapon(self) -> None:
+        """Have swap."""
+
+    def swapoff(self) -> None:
+        """Have none; what was swapped out comes back."""
+
+    def sys(self, file: str, value: str) -> None:
+        """Write a file of the system. RefusedError: ENOENT, EINVAL, …"""
+
+    def wait(self, milliseconds: int) -> None:
+        """Let time pass."""
+
+    def drain(self, on: bool | None) -> None:
+        """Empty per-CPU lists of pages; on: before each batch from now on (as at the start), or no more; None: once."""
+
+    def show(self, file: str) -> str:
+        """What a file of the system says, without the newline at its end. RefusedError: ENOENT."""
+
+    def kinds(self) -> dict[str, str]:
+        """What each page of each living process is mapped by, a letter a page.
+
+        . nothing, s swap entry, z zero page, Z huge zero page, k KSM frame, h part of a large folio, a other
+        anonymous memory, p: k or a, where the kernel does not tell.
+        """
+
+    def nodes(self) -> dict[str, list[int]]:
+        """The NUMA node of each page of each living process; -2: absent, -14: the zero page."""
+
+    def mem(self) -> dict[str, Any]:
+        """vmstat: counters of /proc/vmstat since the script began; kB: of each living process's mapping (smaps)."""
+
+    def status(self, name: str) -> dict[str, Any]:
+        """get_memory_merge: what PR_GET_MEMORY_MERGE says; then each line of /proc/PID/ksm_stat."""

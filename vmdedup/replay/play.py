@@ -7,77 +7,71 @@ answers is decided here and so is the same for every machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from itertools import groupby
+from typing import Any, get_args
 
-from vmdedup.errors import KnobError
-from vmdedup.replay import steps
-from vmdedup.replay.machine import Machine
+from vmdedup.errors import RefusedError, ScriptError
+from vmdedup.replay.machine import LacksStepError, Machine
 from vmdedup.replay.script import Script
+from vmdedup.replay.steps import Step
 
 
 def play(script: Script, machine: Machine, watch: Callable[[int], None] = lambda line: None) -> Iterator[str]:
     """Play every step in order; yield a line of JSON (without newline) for each step that prints one.
 
-    watch: told the line number of each step before it is played.
+    watch: told the line number of each step before it is played. ScriptError: the machine cannot do a step.
     """
     for step in script.steps:
         watch(step.line)
-        answer = perform(step, machine)
+        try:
+            answer = perform(step, machine)
+        except LacksStepError as lacking:
+            raise ScriptError(f"{script.name}:{step.line}: {lacking}") from None
         if answer is not None:
             yield json.dumps({"line": step.line, **answer})
 
 
-def perform(step: steps.Step, machine: Machine) -> dict[str, Any] | None:
-    """Do one step. Returns what it prints, apart from the line number, or None."""
-    match step:
-        case steps.Counters():
-            return machine.counters()
-        case steps.Sharing():
-            return {"sharing": machine.sharing()}
-        case steps.Digest():
-            return {"digest": machine.digest()}
-        case steps.Set(knob=knob, value=value):
-            return _set(machine, knob, value)
-        case steps.Scan(pages=pages):
-            machine.scan(pages)
-        case steps.Pass(times=times):
-            machine.full_pass(times)
-        case _:
-            _touch(step, machine)
-    return None
+def perform(step: Step, machine: Machine) -> dict[str, Any] | None:
+    """Do one step. Returns what it prints, apart from the line number, or None. LacksStepError.
 
-
-def _set(machine: Machine, knob: str, value: str) -> dict[str, Any] | None:
+    A kind of step is a method of the machine, with what the step says in its order.
+    """
+    kind = type(step)
+    if kind not in get_args(Step):
+        raise TypeError(f"no such step: {step!r}")
+    word = kind.__name__.lower()
+    do = getattr(machine, _METHODS.get(word, word), None)
+    if do is None:
+        raise LacksStepError(word)
     try:
-        machine.set(knob, value)
-    except KnobError as refused:
+        answer = do(*(getattr(step, field.name) for field in fields(step) if field.name != "line"))
+    except RefusedError as refused:
         return {"error": refused.errno_name}
-    return None
+    return _FORMS[word](step, answer) if word in _FORMS else None
 
 
-def _touch(step: steps.Step, machine: Machine) -> None:
-    """The steps in which a process does something; none of them prints."""
-    match step:
-        case steps.Vm(name=name, pages=pages):
-            machine.vm(name, pages)
-        case steps.Fork(name=name, child=child):
-            machine.fork(name, child)
-        case steps.Exit(name=name):
-            machine.exit(name)
-        case steps.Fill(name=name, lo=lo, hi=hi, content=content):
-            machine.fill(name, lo, hi, content)
-        case steps.Poke(name=name, page=page, offset=offset, byte=byte):
-            machine.poke(name, page, offset, byte)
-        case steps.Read(name=name, lo=lo, hi=hi):
-            machine.read(name, lo, hi)
-        case steps.Discard(name=name, lo=lo, hi=hi):
-            machine.discard(name, lo, hi)
-        case steps.Unmap(name=name, lo=lo, hi=hi):
-            machine.unmap(name, lo, hi)
-        case steps.Mergeable(name=name, lo=lo, hi=hi):
-            machine.mergeable(name, lo, hi)
-        case steps.Unmergeable(name=name, lo=lo, hi=hi):
-            machine.unmergeable(name, lo, hi)
-        case _:
-            raise TypeError(f"no such step: {step!r}")
+def runs(values: Iterable[Any], between: str = "") -> str:
+    """What is the same several times over, once, and how often: k1 a511."""
+    return " ".join(f"{value}{between}{len(list(same))}" for value, same in groupby(values))
+
+
+def _each(between: str, word: str) -> Callable[[Any, Any], dict[str, Any]]:
+    """The form of an answer that has a list of values for each process."""
+    return lambda step, answer: {word: {name: runs(values, between) for name, values in answer.items()}}
+
+
+_METHODS = {"pass": "full_pass", "exec": "execute"}  # where a step's word is not to be had as a name
+
+_FORMS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "counters": lambda step, answer: answer,
+    "sharing": lambda step, answer: {"sharing": answer},
+    "digest": lambda step, answer: {"digest": answer},
+    "kinds": _each("", "kinds"),
+    "nodes": _each("x", "nodes"),
+    "migrate": lambda step, answer: {"migrate": answer[0], "status": runs(answer[1], "x")},
+    "mem": lambda step, answer: answer,
+    "status": lambda step, answer: {"status": answer},
+    "show": lambda step, answer: {step.file: answer},
+}

@@ -9,14 +9,33 @@ from dataclasses import dataclass
 
 from vmdedup.replay.content import Content
 
+SMALL, HUGE, ANY = "small", "huge", "any"  # pages of a mapping: never huge ones, huge where it can be, unadvised
+MERGEABLE, PLAIN, MERGE_ANY = "mergeable", "plain", "merge_any"  # of a mapping, none, or all the process's memory
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a new process's mapping is like, before it is touched."""
+
+    node: int | None = None  # the NUMA node that it is bound to
+    size: str = SMALL
+    merge: str = MERGEABLE
+
+    def text(self) -> str:
+        """As it is written, without what is usual."""
+        node = [] if self.node is None else [f"node={self.node}"]
+        size = {HUGE: ["huge"], ANY: ["anysize"]}.get(self.size, [])
+        return " ".join([*node, *size, *({self.merge} - {MERGEABLE})])
+
 
 @dataclass(frozen=True, slots=True)
 class Vm:
-    """A new process with one private anonymous mergeable mapping of `pages` pages, nothing touched."""
+    """A new process with one private anonymous mapping of `pages` pages, nothing touched."""
 
     line: int
     name: str
     pages: int
+    options: Options = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +173,177 @@ class Digest:
     line: int
 
 
+@dataclass(frozen=True, slots=True)
+class Hugepage:
+    """madvise(MADV_HUGEPAGE)."""
+
+    line: int
+    name: str
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nohugepage:
+    """madvise(MADV_NOHUGEPAGE)."""
+
+    line: int
+    name: str
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collapse:
+    """madvise(MADV_COLLAPSE)."""
+
+    line: int
+    name: str
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pageout:
+    """madvise(MADV_PAGEOUT)."""
+
+    line: int
+    name: str
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """mbind: the whole mapping belongs on one NUMA node from now on."""
+
+    line: int
+    name: str
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """move_pages to a NUMA node; everyone: pages that others map, too (MPOL_MF_MOVE_ALL)."""
+
+    line: int
+    name: str
+    lo: int
+    hi: int
+    node: int
+    everyone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prctl:
+    """PR_SET_MEMORY_MERGE: all the process's memory may be merged, or none."""
+
+    line: int
+    name: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """The process runs its program anew, with a mapping of the size of the old one; mergeable: advised so."""
+
+    line: int
+    name: str
+    mergeable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """The process goes into the memory cgroup that is reclaimed from."""
+
+    line: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """That many bytes are to be reclaimed from the cgroup."""
+
+    line: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swapon:
+    """There is swap from now on."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swapoff:
+    """There is none any more; what was swapped out comes back."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sys:
+    """Write a file of the system."""
+
+    line: int
+    file: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is done for that many milliseconds."""
+
+    line: int
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Empty the per-CPU lists of pages; on: before each batch from now on, or (False) no more; None: once."""
+
+    line: int
+    on: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Print what a file of the system says."""
+
+    line: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Print what each page is mapped by."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Print the NUMA node of each page."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mem:
+    """Print what has changed in /proc/vmstat, and what each mapping takes."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Print a process's ksm_stat."""
+
+    line: int
+    name: str
+
+
 Step = (
     Vm
     | Fork
@@ -171,4 +361,24 @@ Step = (
     | Counters
     | Sharing
     | Digest
+    | Hugepage
+    | Nohugepage
+    | Collapse
+    | Pageout
+    | Node
+    | Migrate
+    | Prctl
+    | Exec
+    | Cgroup
+    | Reclaim
+    | Swapon
+    | Swapoff
+    | Sys
+    | Wait
+    | Drain
+    | Show
+    | Kinds
+    | Nodes
+    | Mem
+    | Status
 )

@@ -17,6 +17,8 @@ from vmdedup.live.memory import pagemap
 from vmdedup.live.workers import worker as protocol
 from vmdedup.live.workers.process import WINDOW_PAGES, Worker
 from vmdedup.replay.content import Content, Pages, pages_of
+from vmdedup.replay.machine import COMMON, require_common
+from vmdedup.replay.steps import Options
 
 _MADV_DONTNEED, _MADV_MERGEABLE, _MADV_UNMERGEABLE = 4, 12, 13
 
@@ -40,8 +42,9 @@ class KernelMachine:
             self._mapped: dict[str, NDArray[np.bool_]] = {}
             self._stack = stack.pop_all()
 
-    def vm(self, name: str, pages: int) -> None:
+    def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a worker process."""
+        require_common(options)
         self._workers[name] = self.session.nursery.vm(name, pages)
         self._mapped[name] = np.ones(pages, np.bool_)
 
