@@ -7,31 +7,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from oracle import counters
+from oracle import counters, huge
 from oracle.objects import Frame, Ksm, Mm
 
 
-def write(mm: Mm, page: int, offset: int, data: bytes) -> None:
+def write(ksm: Ksm, mm: Mm, page: int, offset: int, data: bytes) -> None:
     """Store bytes. A merged or shared page, a zero page or none becomes the process's own frame first."""
+    if page not in mm.ptes or mm.ptes[page] is mm.zero:
+        huge.fault(ksm, mm, page, store=True)
     frame = mm.ptes.get(page, mm.zero)
-    if frame is mm.zero or frame.ksm or frame.mapcount > 1:
+    if not _is_own(ksm, mm, page, frame):
+        ksm.vmstat["cow_ksm"] += frame.ksm
         frame = Frame(frame.data)
         mm.map(page, frame)
+    mm.writable.add(page)
     frame.data = frame.data[:offset] + data + frame.data[offset + len(data) :]
 
 
-def read(mm: Mm, page: int) -> bytes:
+def _is_own(ksm: Ksm, mm: Mm, page: int, frame: Frame) -> bool:
+    """Whether a page may be stored to where it is."""
+    if frame.folio is not None:
+        return huge.may_store_in_place(ksm, mm, page)
+    return frame is not mm.zero and not frame.ksm and frame.mapcount == 1
+
+
+def read(ksm: Ksm, mm: Mm, page: int) -> bytes:
     """Load a page. An untouched page maps the zero page from then on."""
-    if page not in mm.ptes:
+    if page not in mm.ptes and not huge.fault(ksm, mm, page, store=False):
         mm.map(page, mm.zero)
     return mm.ptes[page].data
 
 
-def unshare(mm: Mm, page: int) -> None:
+def unshare(ksm: Ksm, mm: Mm, page: int) -> None:
     """Give the process a private copy of what ksmd placed there: a merged page or a zero page."""
     frame = mm.ptes.get(page)
     if frame is not None and (frame.ksm or page in mm.ksm_zeros):
+        ksm.vmstat["cow_ksm"] += frame.ksm
         mm.map(page, Frame(frame.data))
+        if ksm.version < (6, 2):
+            mm.writable.add(page)
 
 
 def advise(ksm: Ksm, mm: Mm, pages: Iterable[int]) -> None:
@@ -40,31 +54,36 @@ def advise(ksm: Ksm, mm: Mm, pages: Iterable[int]) -> None:
     if fresh and not mm.on_list:
         enter(ksm, mm)
     mm.mergeable |= fresh
+    huge.split_at_ends(ksm, mm)
 
 
-def unadvise(mm: Mm, pages: Iterable[int]) -> None:
+def unadvise(ksm: Ksm, mm: Mm, pages: Iterable[int]) -> None:
     """madvise(MADV_UNMERGEABLE)."""
     for page in mm.mergeable.intersection(pages):
-        unshare(mm, page)
+        unshare(ksm, mm, page)
         mm.mergeable.remove(page)
+    huge.split_at_ends(ksm, mm)
 
 
-def munmap(mm: Mm, pages: Iterable[int]) -> None:
+def munmap(ksm: Ksm, mm: Mm, lo: int, hi: int) -> None:
     """munmap: neither mapping nor advice remains."""
-    for page in pages:
-        mm.unmap(page)
-        mm.mapped.discard(page)
-        mm.mergeable.discard(page)
+    huge.discard(ksm, mm, lo, hi)
+    for of in (mm.mapped, mm.mergeable, mm.huge, mm.nohuge):
+        of.difference_update(range(lo, hi + 1))
 
 
 def fork(ksm: Ksm, parent: Mm, name: str) -> Mm:
     """Return a child that shares every frame and every zero page of the parent, and its advice."""
-    child = Mm(name, 0, parent.zero)
+    child = Mm(name, parent.pages, parent.zero)
     child.mapped = set(parent.mapped)
-    child.mergeable = set(parent.mergeable)
+    child.mergeable, child.huge, child.nohuge = set(parent.mergeable), set(parent.huge), set(parent.nohuge)
     for page, frame in parent.ptes.items():
         child.map(page, frame)
-    child.ksm_zeros = set(parent.ksm_zeros)
+        if frame.folio is not None and child not in frame.folio.mms:
+            frame.folio.mms.append(child)
+    parent.writable.clear()
+    child.ksm_zeros, child.pmds = set(parent.ksm_zeros), dict(parent.pmds)
+    child.tables = set(parent.tables)
     if parent.on_list:
         enter(ksm, child)
         if ksm.version < (6, 12):
@@ -91,4 +110,7 @@ def leave(ksm: Ksm, mm: Mm) -> None:
         else:
             mm.on_list = False
     mm.alive = False
-    munmap(mm, list(mm.mapped))
+    for page in list(mm.mapped):
+        mm.unmap(page)
+    mm.mapped.clear()
+    mm.mergeable.clear()

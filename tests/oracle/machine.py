@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from oracle import counters, faults, rmap, scan, stable
+from oracle import counters, faults, huge, memory, rmap, scan, stable
 from oracle.knobs import SINCE, parse
 from oracle.objects import Frame, Ksm, Mm
-from vmdedup.errors import KnobError
+from vmdedup.errors import KnobError, RefusedError
 from vmdedup.replay.content import Content, pages_of
-from vmdedup.replay.machine import COMMON, require_common
-from vmdedup.replay.steps import Options
+from vmdedup.replay.machine import COMMON
+from vmdedup.replay.steps import ANY, HUGE, MERGEABLE, Options
 
 
 class OracleMachine:
@@ -26,10 +26,12 @@ class OracleMachine:
         self.living: dict[str, Mm] = {}
 
     def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
-        """Start a process with one mapping, all of it advised."""
-        require_common(options)
+        """Start a process with one mapping, advised as its options say."""
         mm = self.living[name] = Mm(name, pages, self.ksm.zero)
-        faults.advise(self.ksm, mm, mm.mapped)
+        if options.size != ANY:
+            (mm.huge if options.size == HUGE else mm.nohuge).update(mm.mapped)
+        if options.merge == MERGEABLE:
+            faults.advise(self.ksm, mm, mm.mapped)
 
     def fork(self, name: str, child: str) -> None:
         """Fork a process."""
@@ -43,25 +45,24 @@ class OracleMachine:
         """Store a content in every page of a range."""
         for first, block in pages_of(content, lo, hi):
             for page, data in enumerate(block, start=first):
-                faults.write(self.living[name], page, 0, data.tobytes())
+                faults.write(self.ksm, self.living[name], page, 0, data.tobytes())
 
     def poke(self, name: str, page: int, offset: int, byte: int) -> None:
         """Store one byte."""
-        faults.write(self.living[name], page, offset, bytes([byte]))
+        faults.write(self.ksm, self.living[name], page, offset, bytes([byte]))
 
     def read(self, name: str, lo: int, hi: int) -> None:
         """Load a byte of each page."""
         for page in range(lo, hi + 1):
-            faults.read(self.living[name], page)
+            faults.read(self.ksm, self.living[name], page)
 
     def discard(self, name: str, lo: int, hi: int) -> None:
         """madvise(MADV_DONTNEED)."""
-        for page in range(lo, hi + 1):
-            self.living[name].unmap(page)
+        huge.discard(self.ksm, self.living[name], lo, hi)
 
     def unmap(self, name: str, lo: int, hi: int) -> None:
         """munmap."""
-        faults.munmap(self.living[name], range(lo, hi + 1))
+        faults.munmap(self.ksm, self.living[name], lo, hi)
 
     def mergeable(self, name: str, lo: int, hi: int) -> None:
         """madvise(MADV_MERGEABLE)."""
@@ -69,7 +70,50 @@ class OracleMachine:
 
     def unmergeable(self, name: str, lo: int, hi: int) -> None:
         """madvise(MADV_UNMERGEABLE)."""
-        faults.unadvise(self.living[name], range(lo, hi + 1))
+        faults.unadvise(self.ksm, self.living[name], range(lo, hi + 1))
+
+    def hugepage(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_HUGEPAGE)."""
+        mm, pages = self.living[name], set(range(lo, hi + 1))
+        mm.huge, mm.nohuge = mm.huge | pages, mm.nohuge - pages
+        huge.split_at_ends(self.ksm, mm)
+
+    def nohugepage(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_NOHUGEPAGE)."""
+        mm, pages = self.living[name], set(range(lo, hi + 1))
+        mm.huge, mm.nohuge = mm.huge - pages, mm.nohuge | pages
+        huge.split_at_ends(self.ksm, mm)
+
+    def collapse(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_COLLAPSE)."""
+        if not huge.collapse(self.ksm, self.living[name], lo, hi):
+            raise RefusedError("collapse", "EINVAL")
+
+    def sys(self, file: str, value: str) -> None:
+        """Write a file of huge pages."""
+        name = file.rpartition("/")[2]
+        if "/khugepaged/" in file:
+            self.ksm.khugepaged[name] = int(value)
+        elif file.endswith("transparent_hugepage/enabled"):
+            self.ksm.thp = value
+        else:
+            raise RefusedError(file, "ENOENT")
+
+    def wait(self, milliseconds: int) -> None:
+        """Time for khugepaged, unless it sleeps."""
+        if self.ksm.khugepaged.get("scan_sleep_millisecs", 1 << 32) < milliseconds:
+            huge.khugepaged(self.ksm, self.living.values())
+
+    def kinds(self) -> dict[str, str]:
+        """What each page is mapped by."""
+        return {
+            name: "".join(memory.kind(self.ksm, mm, page) for page in range(mm.pages))
+            for name, mm in self.living.items()
+        }
+
+    def mem(self) -> dict[str, Any]:
+        """vmstat, and what each mapping takes."""
+        return memory.figures(self.ksm, self.living)
 
     def set(self, knob: str, value: str) -> None:
         """Write a tunable. KnobError: EINVAL, ERANGE, EBUSY, or ENOENT: this version has none."""
@@ -118,7 +162,7 @@ class OracleMachine:
     def digest(self) -> dict[str, str]:
         """SHA-256 of each living process's mapped pages; reading them maps the untouched ones."""
         return {
-            name: hashlib.sha256(b"".join(faults.read(mm, page) for page in sorted(mm.mapped))).hexdigest()
+            name: hashlib.sha256(b"".join(faults.read(self.ksm, mm, page) for page in sorted(mm.mapped))).hexdigest()
             for name, mm in self.living.items()
         }
 
@@ -130,7 +174,7 @@ class OracleMachine:
         ksm = self.ksm
         for mm in list(ksm.mms):
             for page in mm.mergeable:
-                faults.unshare(mm, page)
+                faults.unshare(ksm, mm, page)
             rmap.free_from(ksm, mm, 0)
             if not mm.alive:
                 ksm.mms.remove(mm)

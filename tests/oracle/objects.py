@@ -5,6 +5,7 @@ Source: mm/ksm.c (v6.18), behaviour only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from oracle.rbtree import Node, Tree
 
 PAGE_SIZE = 4096
 ZEROS = bytes(PAGE_SIZE)
+HUGE = 512  # pages of a huge page
 
 
 @dataclass(eq=False)
@@ -23,6 +25,15 @@ class Frame:
     mapcount: int = 0
     ksm: bool = False
     node: StableNode | None = None
+    folio: Folio | None = None  # the huge page that it is part of
+
+
+@dataclass(eq=False)
+class Folio:
+    """A huge page: its frames, and the processes that have had it, in the order of their birth."""
+
+    frames: list[Frame]
+    mms: list[Mm] = field(default_factory=list)
 
 
 class RmapItem(Node):
@@ -70,17 +81,25 @@ class Chain(Node):
 class Mm:
     """One address space: one mapping of pages 0..pages-1, or what is left of it.
 
-    ptes: page to frame; ksm_zeros: pages whose zero page ksmd placed; mapped, mergeable: pages that have a
-    VMA, and the advice; items: the rmap items by page, ascending.
+    ptes: page to frame; writable: pages that may be stored to without a fault; ksm_zeros: pages whose zero page
+    ksmd placed; mapped, mergeable, huge, nohuge: pages that have a VMA, and the advice; pmds: two megabytes that
+    are mapped as a whole, by a huge page or (None) the huge zero page; tables: those that are mapped page by page;
+    items: the rmap items by page, ascending.
     """
 
     def __init__(self, name: str, pages: int, zero: Frame) -> None:
         self.name = name
+        self.pages = pages
         self.zero = zero
         self.ptes: dict[int, Frame] = {}
         self.ksm_zeros: set[int] = set()
         self.mapped = set(range(pages))
         self.mergeable: set[int] = set()
+        self.huge: set[int] = set()
+        self.nohuge: set[int] = set()
+        self.writable: set[int] = set()
+        self.pmds: dict[int, Folio | None] = {}
+        self.tables: set[int] = set()
         self.alive = True
         self.on_list = False
         self.items: list[RmapItem] = []
@@ -90,6 +109,7 @@ class Mm:
         """Let a page map a frame instead of what it maps now."""
         self.unmap(page)
         self.ptes[page] = frame
+        self.tables.add(page // HUGE)
         frame.mapcount += 1
 
     def unmap(self, page: int) -> None:
@@ -98,6 +118,11 @@ class Mm:
         if old is not None:
             old.mapcount -= 1
         self.ksm_zeros.discard(page)
+        self.writable.discard(page)
+
+    def kind(self, page: int) -> tuple[bool, ...]:
+        """What tells mappings apart: pages beside each other that are of one kind lie in one."""
+        return page in self.mapped, page in self.mergeable, page in self.huge, page in self.nohuge
 
     def candidate(self, page: int) -> Frame | None:
         """Return the frame that ksmd may look at there, if any: advised, present, not the zero page."""
@@ -126,6 +151,9 @@ class Ksm:
     unstable: Tree = field(default_factory=Tree)
     pages_scanned: int = 0
     pages_skipped: int = 0
+    vmstat: Counter[str] = field(default_factory=Counter)
+    thp: str = "madvise"
+    khugepaged: dict[str, int] = field(default_factory=lambda: {"max_ptes_none": 511, "max_ptes_shared": 256})
 
     def items(self) -> Iterator[RmapItem]:
         """Yield every rmap item, those of the dead included."""

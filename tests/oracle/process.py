@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import xxhash
 
-from oracle import merge, rmap, stable, unstable
+from oracle import huge, merge, rmap, stable, unstable
 from oracle.objects import ZEROS, Frame, Ksm, RmapItem
 
 
@@ -37,10 +37,14 @@ def process(ksm: Ksm, item: RmapItem, frame: Frame) -> None:
     if tree_first and (not _unchanged(ksm, item, frame) or _zero_page(ksm, item, frame)):
         return
     met = unstable.search_or_insert(ksm, item, frame)
-    if met is not None and merge.two(ksm, item, frame, *met):
+    if met is None:
+        return
+    if merge.two(ksm, item, frame, *met):
         node = stable.insert(ksm, frame)
         stable.append(node, met[0])
         stable.append(node, item)
+    elif frame.folio is not None and frame.folio is met[1].folio:  # nobody holds the other one any more
+        huge.split(ksm, frame.folio)
 
 
 def _unchanged(ksm: Ksm, item: RmapItem, frame: Frame) -> bool:
