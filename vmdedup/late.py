@@ -13,3 +13,8 @@ def load(place: str) -> Any:
     """What PACKAGE.MODULE:NAME is."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)
+
+
+def call(place: str, *arguments: Any) -> Any:
+    """Call what PACKAGE.MODULE:NAME is: what a new process can be told to do by one who has not loaded it."""
+    return load(place)(*arguments)

@@ -9,7 +9,7 @@ import pytest
 
 from kit.guest_ram import DISK, Ram, boot, spec
 from vmdedup.guest.diskspec import open_disk
-from vmdedup.guest.variant import Variant
+from vmdedup.guest.spec import Variant
 from vmdedup.guest.workloads.desktop import Desktop
 
 SHARED = open_disk(DISK)

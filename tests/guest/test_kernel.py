@@ -13,7 +13,7 @@ from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.machine import Guest
 from vmdedup.guest.mixes import FILE_MIX, HeapMix
 from vmdedup.guest.seeds import keys
-from vmdedup.guest.variant import Variant
+from vmdedup.guest.spec import Variant
 
 SHARED = open_disk(DISK)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vmdedup.guest.diskspec import DiskSpec, open_disk
-from vmdedup.guest.variant import Variant, VariantDisk, in_release
+from vmdedup.guest.spec import Variant
+from vmdedup.guest.variant import VariantDisk, in_release
 
 BASE = open_disk(DiskSpec(kind="generated", seed=1, mib=24))
 EVERY = np.arange(BASE.index.files)

@@ -24,9 +24,10 @@ from vmdedup.host.layout import (
     PATCHED,
     SWAPPED,
 )
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import write_content
 from vmdedup.host.share import write_protect
+from vmdedup.host.space import Memory
 from vmdedup.jit.page import hash_page
 from vmdedup.subpage.compression import CODECS, compress
 from vmdedup.subpage.delta import DELTAS, patch

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from vmdedup.host import census, frames
 from vmdedup.host.layout import FRAME_SHIFT, MAPPED, PRESENT, ZERO
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 
 PAGES = 8
 GUESTS = 4

@@ -30,7 +30,8 @@ from vmdedup.host.layout import (
     WRITABLE,
     ZERO,
 )
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 
 # The pages of guest "one": shared with its child, its own, a KSM frame of one page, the zero page as read, the zero
 # page as KSM places it, never touched, unmapped.

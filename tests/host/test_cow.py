@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from vmdedup.errors import HostError
 from vmdedup.host.fault import unshare
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MAPPED, MERGEABLE, NO_NODE, NODE_SHIFT, PIN, PRESENT
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 
 PAGE_SIZE = 64
 PAGES = 6

@@ -23,7 +23,8 @@ from vmdedup.host.layout import (
     WRITABLE,
     ZERO,
 )
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 
 PAGES = 6
 STABLE_NODE = 9

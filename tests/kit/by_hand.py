@@ -11,7 +11,7 @@ from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT, ZERO
 from vmdedup.host.memory import Host
 from vmdedup.run import run as run_module
 from vmdedup.run.emulation import Emulation
-from vmdedup.run.measure.row import Row
+from vmdedup.run.measure.rows import Row
 
 
 def mappings_by_hand(host: Host) -> dict[int, Counter[int]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.difference_engine.policy import DifferenceEngine
 
 PAGE = 4096

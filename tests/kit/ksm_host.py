@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 
 from vmdedup.host.layout import FRAME_SHIFT
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.ksm.ksmd import Ksmd
 
 Four = tuple[int, int, int, int]

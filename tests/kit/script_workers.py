@@ -6,7 +6,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from kit.scanners import KsmdProcess
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.host.workers import Worker, serve, settle
 from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.process import DEEDS, LocalProcess

@@ -17,7 +17,7 @@ from vmdedup.result.run import Result
 from vmdedup.run import run as run_module
 from vmdedup.run.backend.emulator import Emulator
 from vmdedup.run.emulation import Emulation
-from vmdedup.run.measure.row import Row
+from vmdedup.run.measure.rows import Row
 from vmdedup.run.run import COMPLETE, run_scenario
 from vmdedup.scenario.load import load_scenario
 from vmdedup.scenario.overrides import Overrides

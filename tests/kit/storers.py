@@ -6,7 +6,8 @@ import threading
 
 import numpy as np
 
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.base import Policy
 
 PAGES, GUESTS, ROUNDS = 64, 2, 400

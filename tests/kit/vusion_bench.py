@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vmdedup.host.layout import GUARDED
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import frames_behind, kind_of_all
+from vmdedup.host.space import Memory
 from vmdedup.policy.vusion.policy import Vusion
 
 PAGES, GUESTS = 64, 3

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.xlh import layout
 from vmdedup.policy.xlh.policy import Xlh
 

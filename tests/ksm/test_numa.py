@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kit.ksm_host import KsmHost, frames_of
 from vmdedup.errors import KnobError
 from vmdedup.host.frames import node_of
-from vmdedup.host.memory import Memory
+from vmdedup.host.space import Memory
 from vmdedup.jit import PYTHON_MODE
 
 # The guests: a node, and the content of each page.

@@ -19,7 +19,7 @@ import pytest
 from kit.ksm_host import KsmHost
 from vmdedup.host import access, fault, frames, mm
 from vmdedup.host.layout import MAPPED
-from vmdedup.host.memory import Memory
+from vmdedup.host.space import Memory
 from vmdedup.ksm import merge, order, rmap, scan, stable, stable_node, unmerge, unstable
 from vmdedup.ksm.ksmd import Ksmd
 

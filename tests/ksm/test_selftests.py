@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.ksm_host import KsmHost, frames_of
-from vmdedup.host.memory import Memory
+from vmdedup.host.space import Memory
 from vmdedup.jit import PYTHON_MODE
 
 PAGES = 64 if PYTHON_MODE else 512  # 2 MiB

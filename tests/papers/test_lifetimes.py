@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.papers.xlh.hints import at, found, visits, wait
 from vmdedup.papers.xlh.lifetimes import Lifetimes
 from vmdedup.result.run import Result

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vmdedup.errors import KnobError
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.controllers.advisor import Advised
 from vmdedup.policy.controllers.base import Controlled
 from vmdedup.policy.controllers.clear_containers import ClearContainers

@@ -10,7 +10,8 @@ import pytest
 from kit.making import maker_of
 from vmdedup.errors import InvariantError
 from vmdedup.host.layout import WRITABLE
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.jit.page import hash_page
 from vmdedup.policy.esx.choice import draw_pages
 from vmdedup.policy.esx.frames import bucket_of, count_of, high_of, link, low_of, unlink

@@ -20,7 +20,8 @@ from vmdedup.host.layout import (
     PRESENT,
     UNKNOWN,
 )
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.base import Policy
 from vmdedup.policy.mobile.areas import NOBODY, areas_of
 from vmdedup.policy.table import load_policy

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vmdedup.host.layout import ANONYMOUS, BACKGROUND, FOREGROUND
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.table import load_policy
 
 pytestmark = pytest.mark.compiled  # threads run at the same time only there

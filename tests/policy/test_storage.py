@@ -10,8 +10,9 @@ import pytest
 from vmdedup.errors import InvariantError
 from vmdedup.host.frames import get_frame
 from vmdedup.host.layout import COMPRESSED, FRAME_MASK, FRAME_SHIFT
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
 from vmdedup.host.share import write_protect
+from vmdedup.host.space import Memory
 from vmdedup.policy.difference_engine.take import USED_SINCE_BACK, keep_away, take_page
 from vmdedup.policy.room import Rooms, StoreFrame
 from vmdedup.policy.storage import Storage, storage_figures, stored_entries

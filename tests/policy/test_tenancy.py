@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vmdedup.errors import KnobError
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.base import Policy
 from vmdedup.policy.ksm import Ksm
 from vmdedup.policy.tenancy.domains import KsmDomains

@@ -10,7 +10,8 @@ import pytest
 from kit.making import maker_of
 from kit.storers import race
 from vmdedup.errors import InvariantError
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.uksm.ladder import scan_batch
 from vmdedup.policy.uksm.layout import LINKED, WORDS
 from vmdedup.policy.uksm.policy import Uksm

@@ -11,7 +11,7 @@ from kit.making import one_of
 from kit.vusion_bench import COMMON, GUESTS, IDEAL, PAGES, TWICE, ZEROS, Bench, contents, frame, guarded
 from vmdedup.errors import KnobError
 from vmdedup.host.layout import CTL_FRAMES, PRESENT
-from vmdedup.host.memory import Memory
+from vmdedup.host.space import Memory
 
 bench = one_of(Bench)
 

@@ -12,7 +12,7 @@ from kit.vusion_bench import COMMON, GUESTS, IDEAL, PAGES, TWICE, ZEROS, Bench, 
 from vmdedup.host.absent import make_guarded
 from vmdedup.host.frames import alloc_frame, get_frame
 from vmdedup.host.layout import CTL_FRAMES, FRAME_MASK, FRAME_SHIFT
-from vmdedup.host.memory import Memory
+from vmdedup.host.space import Memory
 from vmdedup.policy.ksm import Ksm
 from vmdedup.policy.sharing import was_accessed
 from vmdedup.policy.vusion.index import enter_frame, find_frame

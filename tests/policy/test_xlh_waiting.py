@@ -8,7 +8,8 @@ import pytest
 from kit.making import maker_of
 from kit.xlh_host import VARIANTS, Make, XlhHost
 from vmdedup.host.layout import FRAME_SHIFT, WRITABLE
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.trial import try_policy
 from vmdedup.policy.xlh import layout
 from vmdedup.policy.xlh.policy import Xlh

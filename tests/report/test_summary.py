@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from vmdedup.report.console import live_view
 from vmdedup.report.live import LiveView
 from vmdedup.report.summary import render
 from vmdedup.shown import json_text
@@ -234,6 +235,14 @@ def test_the_live_view_shows_the_latest_row() -> None:
 @pytest.mark.parametrize("shown", [True, False])
 def test_the_live_view_is_silent_where_there_is_no_terminal(shown: bool) -> None:
     out = io.StringIO()
-    with LiveView(Console(file=out, force_terminal=not shown), "tiny", 1_000_000_000, shown=shown) as view:
-        view.sample({"time_s": 0.5})
+    with live_view(Console(file=out, force_terminal=not shown), "tiny", 1_000_000_000, shown=shown) as view:
+        assert view is None
     assert out.getvalue() == ""
+
+
+def test_the_live_view_is_there_on_a_terminal() -> None:
+    out = io.StringIO()
+    with live_view(Console(file=out, force_terminal=True), "tiny", 1_000_000_000) as view:
+        assert view is not None
+        view.sample({"time_s": 0.5})
+    assert "tiny" in out.getvalue()

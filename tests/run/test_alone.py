@@ -14,10 +14,9 @@ from kit.small_runs import SMALL, Watching, run
 from vmdedup.available import Available
 from vmdedup.errors import HostError, UsageError
 from vmdedup.guest.disk import Disk
-from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.guest.diskspec import DiskSpec, open_disks
 from vmdedup.run import emulation
 from vmdedup.run import run as run_module
-from vmdedup.run.disks import open_disks
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.room import host_room
 from vmdedup.run.run import ALL_DEAD, COMPLETE, INTERRUPTED

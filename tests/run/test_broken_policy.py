@@ -13,7 +13,7 @@ from vmdedup.errors import BrokeDownError, WorkerDiedError
 from vmdedup.host.memory import Host
 from vmdedup.policy.table import load_policy
 from vmdedup.result.opening import open_result
-from vmdedup.run.measure.row import Row
+from vmdedup.run.measure.rows import Row
 from vmdedup.run.run import BROKEN
 from vmdedup.scanner.process import Order, ScannerProcess
 from vmdedup.scenario.overrides import Overrides

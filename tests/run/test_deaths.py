@@ -17,7 +17,7 @@ from kit.by_hand import Counting
 from kit.processes import descendants, running, until
 from kit.small_runs import SMALL, Acting, check_that_the_second_died, host_of, kill_guest, run, write
 from vmdedup.run.emulation import Emulation
-from vmdedup.run.measure.row import Row
+from vmdedup.run.measure.rows import Row
 from vmdedup.run.run import ALL_DEAD, COMPLETE, INTERRUPTED
 from vmdedup.scenario.overrides import Overrides
 

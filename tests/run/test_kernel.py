@@ -20,7 +20,7 @@ from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.run.backend import kernel
 from vmdedup.run.emulation import Emulation
-from vmdedup.run.measure.row import Row
+from vmdedup.run.measure.rows import Row
 from vmdedup.run.run import COMPLETE, INTERRUPTED
 from vmdedup.scenario.overrides import Overrides
 

@@ -17,7 +17,7 @@ from vmdedup.policy.table import POLICIES
 from vmdedup.run import run as run_module
 from vmdedup.run.backend.base import Backend
 from vmdedup.run.emulation import Emulation
-from vmdedup.run.measure.row import Row
+from vmdedup.run.measure.rows import Row
 from vmdedup.run.run import INTERRUPTED
 from vmdedup.scanner.guarded import GuardedScanner
 from vmdedup.scenario.overrides import Overrides

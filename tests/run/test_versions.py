@@ -10,7 +10,7 @@ import pytest
 from kit.small_runs import SMALL, run
 from vmdedup.errors import ScenarioError, UsageError
 from vmdedup.run.backend import kernel
-from vmdedup.run.measure.row import Row
+from vmdedup.run.measure.rows import Row
 from vmdedup.scenario.load import load_scenario
 from vmdedup.scenario.overrides import Overrides
 

@@ -13,7 +13,8 @@ import pytest
 
 from vmdedup.errors import KnobError, UsageError, WorkerDiedError
 from vmdedup.host import workers
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.table import POLICIES, load_policy, policy_label
 from vmdedup.scanner import process
 from vmdedup.scanner.process import WARM, Order, ScannerProcess, warm_scanners

@@ -16,11 +16,10 @@ def watching(scenario: Scenario, progress: bool) -> Iterator[Watcher]:
     if not progress:
         yield Silent()
         return
-    from vmdedup.report.console import console
-    from vmdedup.report.live import LiveView
+    from vmdedup.report.console import console, live_view
 
-    with LiveView(console(no_color=False), scenario.name, scenario.duration) as view:
-        yield view
+    with live_view(console(no_color=False), scenario.name, scenario.duration) as view:
+        yield view or Silent()
 
 
 _log = logging.getLogger("vmdedup.run")

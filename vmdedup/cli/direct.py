@@ -12,10 +12,10 @@ from vmdedup.cli.say import say, say_document, warn
 from vmdedup.live.provision.plan import RunPlan
 from vmdedup.live.scripts.comparison import document, render
 from vmdedup.live.scripts.verify import COMPARED
-from vmdedup.report.console import console
-from vmdedup.report.live import LiveView
+from vmdedup.report.console import console, live_view
 from vmdedup.report.summary import render as render_summary
 from vmdedup.result.directory import RunDirectory
+from vmdedup.run.measure.rows import Silent
 from vmdedup.run.output import choose_output
 from vmdedup.run.qemu.direct import Outcome, Wishes, run_direct
 from vmdedup.run.qemu.plan import real_plan
@@ -60,10 +60,10 @@ class Direct:
         nanoseconds = round(self._plan.seconds * 1e9)
         try:
             with (
-                LiveView(screen, self._plan.name, nanoseconds, shown=not self._quiet) as view,
+                live_view(screen, self._plan.name, nanoseconds, shown=not self._quiet) as view,
                 Interrupt() as pressed,
             ):
-                return run_direct(self._plan, wishes, view, lambda: pressed.wanted, directory)
+                return run_direct(self._plan, wishes, view or Silent(), lambda: pressed.wanted, directory)
         except KeyboardInterrupt:
             return None
 

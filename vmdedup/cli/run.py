@@ -211,14 +211,14 @@ def _run_several(scenarios: list[Scenario], options: Options) -> int:
 def _result(scenario: Scenario, title: str, options: Options, directory: RunDirectory) -> Result:
     """One run, seen on the terminal under a title."""
     from vmdedup.cli.console import ConsoleHandler, log_level
-    from vmdedup.report.console import console
-    from vmdedup.report.live import LiveView
+    from vmdedup.report.console import console, live_view
+    from vmdedup.run.measure.rows import Silent
     from vmdedup.run.run import run_scenario
 
     err = console(options.no_color)
     level = log_level(options.verbose, options.quiet)
-    with LiveView(err, title, scenario.duration, shown=not options.quiet) as view:
-        return run_scenario(scenario, view, ConsoleHandler(err), level, options.on.value, directory)
+    with live_view(err, title, scenario.duration, shown=not options.quiet) as view:
+        return run_scenario(scenario, view or Silent(), ConsoleHandler(err), level, options.on.value, directory)
 
 
 def _status(ended: str) -> int:

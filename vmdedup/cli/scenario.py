@@ -70,10 +70,10 @@ def check(name: _NAME) -> None:
     \b
       vmdedup scenario check mine.toml
     """
-    from vmdedup.run.disks import check_disks
     from vmdedup.run.room import host_room
     from vmdedup.scenario.describe import describe
     from vmdedup.scenario.load import load_scenario
+    from vmdedup.scenario.plan import check_disks
     from vmdedup.scenario.policy import is_own_file
 
     scenario = load_scenario(name, runs=False, say=warn)

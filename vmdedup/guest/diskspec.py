@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +61,14 @@ def open_disk(spec: DiskSpec, progress: Progress | None = None) -> Disk:
         return _class(_NONE)()  # type: ignore[no-any-return]
     kind = "image" if spec.image else "generated" if spec.kind == "generated" else _kind_of(spec.path, spec.kind)
     return _OPENERS[kind](spec, progress)
+
+
+def open_disks(specs: Iterable[DiskSpec], note: Callable[[str], None]) -> dict[DiskSpec, Disk]:
+    """Every different disk, opened. note: told now and then what is being read. Raises UsageError."""
+    disks: dict[DiskSpec, Disk] = {}
+    for spec in dict.fromkeys(specs):
+        disks[spec] = open_disk(spec, lambda files, name=str(spec): note(f"{name}: {files:,} files listed"))  # type: ignore[misc]
+    return disks
 
 
 # By kind; a run loads those that it opens.

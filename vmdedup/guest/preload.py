@@ -13,21 +13,20 @@ import numpy as np
 
 import vmdedup.guest.machine
 import vmdedup.guest.revived
+import vmdedup.guest.vm
+import vmdedup.guest.worker
 import vmdedup.host.rebuild
 import vmdedup.recording.reader  # noqa: F401 - for workers
 from vmdedup.guest.content import heap_pages
 from vmdedup.guest.diskspec import DISKS
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.seeds import keys
-from vmdedup.guest.worker import serve
 from vmdedup.guest.workloads import WORKLOADS
 from vmdedup.host.layout import CTL_HINTS
 from vmdedup.host.memory import Host
 from vmdedup.late import load
 from vmdedup.signals import ignore_ending
 from vmdedup.units import PAGE_SIZE
-
-__all__ = ["serve"]
 
 
 def _warm() -> None:

@@ -10,7 +10,6 @@ from vmdedup.errors import UsageError
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.parameters import Value, parameter, parameters_of, share
-from vmdedup.guest.variant import Variant
 
 MIN_PAGES = 1024
 _PAGES_PER_MIB = 256
@@ -19,6 +18,15 @@ FreePages = Literal["left", "zero_on_free", "zero_on_alloc"]
 FREE_POLICIES: tuple[FreePages, ...] = ("left", "zero_on_free", "zero_on_alloc")
 Aslr = Literal["off", "pages", "bytes"]
 ASLR_MODES: tuple[Aslr, ...] = ("off", "pages", "bytes")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A release of a disk (guest.variant). Guests with equal variants read equal bytes."""
+
+    differs: float = share(0.0, "files that are not as in the disk's own release")
+    shifted: float = share(0.6, "of those, files whose content is shifted; the others are rebuilt in place")
+    seed: int = parameter(0, "", "which release; other seeds, other files and other bytes")
 
 
 @dataclass(frozen=True)

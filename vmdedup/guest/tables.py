@@ -12,8 +12,7 @@ from vmdedup.errors import UsageError
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.parameters import Parameter, parameters_of
-from vmdedup.guest.spec import GuestSpec
-from vmdedup.guest.variant import Variant
+from vmdedup.guest.spec import GuestSpec, Variant
 from vmdedup.guest.workloads import WORKLOADS, workload_parameters
 from vmdedup.shown import quoted
 from vmdedup.units import MIB, SECOND_NS, parse_duration, parse_share, parse_size

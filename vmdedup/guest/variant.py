@@ -8,7 +8,6 @@ as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.index import Numbers
-from vmdedup.guest.parameters import parameter, share
 from vmdedup.guest.seeds import Words, below, mix, split_seed
+from vmdedup.guest.spec import Variant
 from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 _MARK_EVERY = 16
 _MARK_BYTES = 32
 _SHIFT_WITHIN = 512
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A release of a disk. Guests with equal variants read equal bytes."""
-
-    differs: float = share(0.0, "files that are not as in the disk's own release")
-    shifted: float = share(0.6, "of those, files whose content is shifted; the others are rebuilt in place")
-    seed: int = parameter(0, "", "which release; other seeds, other files and other bytes")
 
 
 class VariantDisk(Disk):

@@ -10,6 +10,7 @@ new ──start──► running ◄──pause, resume──► paused       be
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
@@ -19,10 +20,10 @@ from vmdedup.breakdown import WANTS_MEMORY
 from vmdedup.errors import GuestError, VmdedupError
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.stats import GuestStats
-from vmdedup.guest.worker import Assignment, serve
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.segment import NO_MEMORY
 from vmdedup.host.workers import fork_server, start
+from vmdedup.late import call
 
 if TYPE_CHECKING:
     from vmdedup.guest.disk import Disk
@@ -30,6 +31,18 @@ if TYPE_CHECKING:
 
 PRELOAD = ("vmdedup.guest.preload",)
 _LEAVE_SECONDS = 5.0
+_SERVE = "vmdedup.guest.worker:serve"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is given: which guest, in which address space of which host, with which disk."""
+
+    spec: GuestSpec
+    host: MemoryProvider
+    mm: int
+    disk: Disk
+    logs: LogChannel | None = None
 
 
 class GuestProcess:
@@ -68,7 +81,7 @@ class GuestProcess:
         context = fork_server(*PRELOAD)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=serve, args=(theirs, self._assignment), name=f"vmdedup-{self.spec.name}", daemon=True
+            target=call, args=(_SERVE, theirs, self._assignment), name=f"vmdedup-{self.spec.name}", daemon=True
         )
         start(self._process)
         theirs.close()

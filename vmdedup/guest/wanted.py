@@ -8,9 +8,8 @@ from typing import Any
 
 from vmdedup.guest.diskspec import NO_DISK
 from vmdedup.guest.seeds import split_seed
-from vmdedup.guest.spec import GuestSpec, ImageSpec
+from vmdedup.guest.spec import GuestSpec, ImageSpec, Variant
 from vmdedup.guest.tables import OPTIONS, made, value_of
-from vmdedup.guest.variant import Variant
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
     worker → parent   ("done", answer) or ("failed", class of the error, message): one for each command, in
     order
 
-The parent loads this file too, to say what its workers do; what guests are made of is loaded by guest.preload.
+Only workers, and the server that forks them, load this file (guest.preload).
 """
 
 from __future__ import annotations
@@ -12,37 +12,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from vmdedup.breakdown import in_a_line
 from vmdedup.errors import VmdedupError
-from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.stats import GuestStats
-from vmdedup.host.logs import LogChannel
 from vmdedup.host.workers import settle
 
 if TYPE_CHECKING:
-    from vmdedup.guest.disk import Disk
     from vmdedup.guest.machine import Guest
-    from vmdedup.guest.memory import MemoryProvider
     from vmdedup.guest.revived import RevivedGuest
+    from vmdedup.guest.vm import Assignment
 
 _FREE_MS = 5.0
 _ORPHAN_SECONDS = 5.0
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What a worker is given: which guest, in which address space of which host, with which disk."""
-
-    spec: GuestSpec
-    host: MemoryProvider
-    mm: int
-    disk: Disk
-    logs: LogChannel | None = None
 
 
 def serve(pipe: Connection, assignment: Assignment) -> None:

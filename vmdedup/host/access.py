@@ -19,7 +19,7 @@ from vmdedup.host.fault import (
     unshare,
 )
 from vmdedup.host.layout import MERGEABLE, VMA_BITS
-from vmdedup.jit.atomic import fetch_add, load, store
+from vmdedup.jit.atomic import fetch_add, load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import copy_page
 
@@ -117,11 +117,3 @@ def fork_mm(h: Any, mm: int, child: int) -> None:
     """Share every page of mm with child, copy-on-write. Source: kernel/fork.c:dup_mmap."""
     for page in range(h.mms[mm]["pages"]):
         fork_entry(h, mm, h.mms[mm]["first"] + page, child, h.mms[child]["first"] + page)
-
-
-@kernel
-def map_range(h: Any, mm: int, bits: int) -> None:
-    """Give every page of a new address space its VMA bits."""
-    first = h.mms[mm]["first"]
-    for page in range(h.mms[mm]["pages"]):
-        store(h.pte, first + page, bits)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.access import map_range
 from vmdedup.host.layout import BLOCK, BLOCK_SHIFT, CTL_MMS, CTL_NEXT_ENTRY, MM_FREE, MM_LIVE, VMA_BITS
-from vmdedup.jit.atomic import cas, fetch_add, load
+from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
 
 NO_MM = -1
@@ -44,6 +43,14 @@ def _claim_new(h: Any, pages: int) -> int:
 
 
 @kernel
+def _map_range(h: Any, mm: int, bits: int) -> None:
+    """Give every page of a new address space its VMA bits."""
+    first = h.mms[mm]["first"]
+    for page in range(h.mms[mm]["pages"]):
+        store(h.pte, first + page, bits)
+
+
+@kernel
 def claim_mm(h: Any, pages: int, node: int, mapped: bool) -> int:
     """A new live address space, nothing touched; mapped and mergeable throughout, or (mapped=False) nothing mapped.
 
@@ -68,7 +75,7 @@ def claim_mm(h: Any, pages: int, node: int, mapped: bool) -> int:
     record["swapped_in"] = 0
     record["hint_top"] = 0
     record["domain"] = 0
-    map_range(h, mm, VMA_BITS if mapped else 0)
+    _map_range(h, mm, VMA_BITS if mapped else 0)
     fetch_add(h.ctl, CTL_MMS, 1)
     cas(h.mms["state"], mm, CLAIMED, MM_LIVE)
     return mm

@@ -10,7 +10,8 @@ import numpy as np
 from vmdedup.breakdown import in_a_line
 from vmdedup.errors import BrokeDownError, VmdedupError
 from vmdedup.host.layout import CTL_HINTS
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.base import Policy
 from vmdedup.policy.table import load_policy
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from vmdedup.host.memory import Memory
+from vmdedup.host.space import Memory
 from vmdedup.policy.work import GUEST_PRICES_NS
 
 # A read, or a write to a page of one's own: 54 cycles at 2.8 GHz, measured by zolutal (2023), "KSM write timing".

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.policy.base import Policy
 
 PAGES: Final = 64

@@ -15,7 +15,8 @@ import numpy as np
 
 from vmdedup.errors import HostError
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
-from vmdedup.host.memory import MAX_MMS, Host, Memory
+from vmdedup.host.memory import MAX_MMS, Host
+from vmdedup.host.space import Memory
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import START

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vmdedup.host.memory import Memory
+from vmdedup.host.space import Memory
 from vmdedup.replay.content import Content, pages_of
 
 DEEDS = ("fill", "poke", "read", "discard", "unmap", "mergeable", "unmergeable", "digest", "exit")

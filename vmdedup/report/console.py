@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from vmdedup.shown import shown_lines
 
+if TYPE_CHECKING:
+    from vmdedup.report.live import LiveView
+
+GAP = 2  # blanks between two columns of a table; rich wants as many for the first one, too
 _WIDTH = 110  # columns where there is no terminal
 
 
@@ -39,3 +45,15 @@ def print_parts(target: Console, parts: Iterable[RenderableType]) -> None:
         for part in parts:
             target.print(part, highlight=False)
     target.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+
+
+@contextmanager
+def live_view(target: Console, title: str, duration: int, shown: bool = True) -> Iterator[LiveView | None]:
+    """The table while a run goes on (LiveView); None, and nothing loaded, where nobody could see it, or shall."""
+    if not shown or not (target.is_terminal or target.is_jupyter):
+        yield None
+        return
+    from vmdedup.report.live import LiveView
+
+    with LiveView(target, title, duration) as view:
+        yield view

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from rich.table import Table
 
-GAP = 2  # blanks between two columns; rich wants as many for the first one, too
+from vmdedup.report.console import GAP
+
 Column = tuple[str, Sequence[str]]  # heading, whose words may stand below each other; cells, which stay whole
 
 

@@ -29,19 +29,18 @@ _SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests"
 
 
 class LiveView:
-    """Shows the latest row of the series; silent where the console is neither terminal nor notebook. A context manager.
+    """Shows the latest row of the series. A context manager.
 
     title: the scenario's name. duration: nanoseconds that the run will take, virtual or real.
     """
 
-    def __init__(self, console: Console, title: str, duration: int, shown: bool = True) -> None:
+    def __init__(self, console: Console, title: str, duration: int) -> None:
         self._title = title
         self._seconds = duration / SECOND_NS
         self._note = "starting guests"
         self._row: Row | None = None
         self._began = time.monotonic()
         self._live = Live(console=console, transient=True, refresh_per_second=4, get_renderable=self.renderable)
-        self._shown = shown and (console.is_terminal or console.is_jupyter)
 
     def sample(self, row: Row) -> None:
         """A new row of the series; with the first, what was said of the start has had its time."""
@@ -60,15 +59,13 @@ class LiveView:
         return Group(*lines, Text(self._note, style="dim"))
 
     def __enter__(self) -> LiveView:
-        if self._shown:
-            self._live.start()
+        self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._shown:
-            self._live.stop()
+        self._live.stop()
 
     def _head(self, now: float) -> Table:
         table = Table.grid(padding=(0, 1))

@@ -11,7 +11,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.table import Table
 
-from vmdedup.report.fitted import GAP
+from vmdedup.report.console import GAP
 
 MOST_COLUMNS = 12  # guests shown one by one; more are taken together by group
 MOST_PAIRS = 12  # shown where the triangle does not fit

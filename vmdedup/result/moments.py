@@ -1,4 +1,4 @@
-"""What happened during a run, and what it did to the host: events taken together, and the worst moment.
+"""What happened during a run, and what it did to the host: events taken together.
 
 Events of one moment that do the same to several guests are one: "8 guests reboot". What a moment did is looked for from
 it to the next one: the most that the host used in that time, by the rows and by the host's own mark (run.json's
@@ -16,28 +16,6 @@ from vmdedup.units import mib
 
 _DONE: Final = re.compile(r"(.+): (pause|resume|reboot|leave)")
 _NOTABLE: Final = 0.01  # of what was used: less than that is no change worth a word
-
-
-def worst_moment(run: Mapping[str, Any], rows: Sequence[Row], size: int) -> dict[str, Any]:
-    """When the host used most: seconds, used_mib, host_mib (null: not known), full, copies, copying_seconds.
-
-    copies: merged pages that guests have written to so far, each copied (null: not counted); copying_seconds: what
-    that cost them at the price in run.json (null without one).
-    """
-    seconds, used = max(((row["time_s"], row["used_pages"]) for row in rows), key=lambda at: at[1], default=(0.0, 0))
-    mark = run.get("worst") or {}
-    if mark and mark["used_pages"] >= used:
-        seconds, used = mark["time_s"], mark["used_pages"]
-    copies = rows[-1].get("cow_breaks") if rows else 0
-    price = run.get("copy_ns")
-    return {
-        "seconds": float(seconds),
-        "used_mib": _mib(used, size),
-        "host_mib": _mib(mark["host_pages"], size) if mark else None,
-        "full": bool(mark.get("full", False)),
-        "copies": copies,
-        "copying_seconds": None if copies is None or price is None else round(copies * price / 1e9, 3),
-    }
 
 
 def moments(run: Mapping[str, Any], rows: Sequence[Row], size: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ split zeros pages of zeros that were freed when ksmd split the huge pages of rea
 reached     seconds from the run's beginning until saved was so many per cent of what was possible at that moment.
             Counted only from when there was something to reach: from the first row on whose possible is at least
             half of the most that any row has (possible_from_seconds); before that, all of next to nothing is soon had.
-worst       when the host used most memory, between two rows too: the host's own mark (result.moments).
+worst       when the host used most memory, between two rows too: the host's own mark.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vmdedup.late import load
 from vmdedup.result.columns import POLICY, REAL
-from vmdedup.result.moments import moments, worst_moment
 from vmdedup.result.tables import Row, Table, records
 from vmdedup.units import mib
 
@@ -67,7 +67,29 @@ def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Tabl
         "guests": [_guest(row, size) for row in records(guests)],
         "matrix": [_pair(row, size) for row in records(matrix)],
         "events": list(run["events"]),
-        "moments": moments(run, rows, size),
+        "moments": load("vmdedup.result.moments:moments")(run, rows, size) if run["events"] else [],
+    }
+
+
+def worst_moment(run: Mapping[str, Any], rows: Sequence[Row], size: int) -> dict[str, Any]:
+    """When the host used most: seconds, used_mib, host_mib (null: not known), full, copies, copying_seconds.
+
+    copies: merged pages that guests have written to so far, each copied (null: not counted); copying_seconds: what
+    that cost them at the price in run.json (null without one).
+    """
+    seconds, used = max(((row["time_s"], row["used_pages"]) for row in rows), key=lambda at: at[1], default=(0.0, 0))
+    mark = run.get("worst") or {}
+    if mark and mark["used_pages"] >= used:
+        seconds, used = mark["time_s"], mark["used_pages"]
+    copies = rows[-1].get("cow_breaks") if rows else 0
+    price = run.get("copy_ns")
+    return {
+        "seconds": float(seconds),
+        "used_mib": round(mib(used * size), 3),
+        "host_mib": round(mib(mark["host_pages"] * size), 3) if mark else None,
+        "full": bool(mark.get("full", False)),
+        "copies": copies,
+        "copying_seconds": None if copies is None or price is None else round(copies * price / 1e9, 3),
     }
 
 

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import GuestError, HostError, WorkerDiedError
 from vmdedup.guest.disk import Disk
-from vmdedup.guest.diskspec import DiskSpec
+from vmdedup.guest.diskspec import DiskSpec, open_disks
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.run.backend.base import Backend, Note
-from vmdedup.run.disks import open_disks
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures, Resident
 from vmdedup.scenario.plan import Action, Plan

@@ -13,9 +13,9 @@ from vmdedup.host.logs import LogChannel, Logs
 from vmdedup.late import load
 from vmdedup.result.directory import WORTH_KEEPING, RunDirectory
 from vmdedup.result.run import Result
-from vmdedup.run.about import about
 from vmdedup.run.backend.base import Backend, Note
 from vmdedup.run.emulation import Emulation
+from vmdedup.run.measure.about import about
 from vmdedup.run.measure.recorder import Recorder
 from vmdedup.run.measure.rows import Watcher
 from vmdedup.run.pricing import Pricing, pricing

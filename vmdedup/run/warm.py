@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.memory import Host
 from vmdedup.host.workers import fork_server, start_server
@@ -26,8 +24,7 @@ def _warm_up() -> None:
     """Count a small host once in every way: under a second, or half a minute if nothing is cached."""
     host = Host.create(pages=64, mms=2)
     try:
-        memory = host.add(2, "warm")
-        memory.write_pages(np.arange(2), np.zeros((2, host.page_size), np.uint8))
+        host.claim(2, "warm")
         mappings = host_mappings(host)
         mappings.shares()
         saved_pages(host)

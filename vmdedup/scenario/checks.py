@@ -1,20 +1,49 @@
-"""What must hold between the keys of a scenario, and what guests say of their own parameters."""
+"""What must hold of a scenario: of any value, between its keys, and what guests say of their own parameters."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from vmdedup.errors import UsageError
 from vmdedup.guest.spec import MIN_PAGES
 from vmdedup.guest.tables import OPTIONS, Parameters, keys_of, made, value_of
 from vmdedup.guest.workloads import WORKLOADS
-from vmdedup.scenario.images import check_image
+from vmdedup.late import load
 from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.scenario.policy import check_policy
 from vmdedup.scenario.problems import Path, Problem
 from vmdedup.shown import quoted, suggest
 from vmdedup.units import PAGE_SIZE, format_duration, format_size
+
+LONGEST: Final = 4096  # characters of a text; of a path, the kernel takes no more
+
+
+def check_values(data: Mapping[str, Any]) -> list[Problem]:
+    """The first value that is none: a number that is not finite or takes more than 64 bits, a text that is no path."""
+    waiting: list[tuple[Path, Any]] = [((), data)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [((*path, key), below) for key, below in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*path, number), below) for number, below in enumerate(value)]
+        elif complaint := _complaint(value):
+            return [Problem(path, complaint)]
+    return []
+
+
+def _complaint(value: object) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no number here; give one"
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return "the number takes more than 64 bits; give a smaller one"
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"the text has {len(value)} characters; give at most {LONGEST}"
+    if isinstance(value, str) and "\0" in value:
+        return "the text has a character NUL, which no name may have; leave it out"
+    return ""
 
 
 def check(scenario: Scenario, runs: bool = True) -> list[Problem]:
@@ -53,9 +82,13 @@ def _check_times(scenario: Scenario) -> Iterator[Problem]:
 
 
 def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
-    yield from check_image(group, path)
-    images = group.image is not None or group.replay is not None  # which may be of any size
-    if not images and (group.memory % PAGE_SIZE or group.memory < MIN_PAGES * PAGE_SIZE):
+    if group.from_image:
+        yield from load("vmdedup.scenario.images:check_image")(group, path)
+    for key in ("guest", "speed") if group.replay is None else ():
+        if getattr(group, key) is not None:
+            yield Problem((*path, key), "says how to replay, and nothing is replayed; give replay, or leave it out")
+    # Images may be of any size.
+    if not group.from_image and (group.memory % PAGE_SIZE or group.memory < MIN_PAGES * PAGE_SIZE):
         least = format_size(MIN_PAGES * PAGE_SIZE)
         text = f"{format_size(group.memory)} will not do; give at least {least}, in whole pages of 4KiB"
         yield Problem((*path, "memory"), text)

@@ -22,36 +22,29 @@ FOREIGN = (
 )
 
 
-def image_spec(group: GuestSection, number: int) -> ImageSpec | None:
-    """Where the memory of guest `number` of the group comes from; None: the guest makes it."""
+def image_spec(group: GuestSection, number: int) -> ImageSpec:
+    """Where the memory of guest `number` of a group that is from an image comes from."""
     if group.image is not None:
         return ImageSpec(group.image)
-    if group.replay is not None:
-        guest = number if group.guest is None else group.guest
-        return ImageSpec(group.replay, True, guest, 1.0 if group.speed is None else group.speed)
-    return None
+    assert group.replay is not None
+    guest = number if group.guest is None else group.guest
+    return ImageSpec(group.replay, True, guest, 1.0 if group.speed is None else group.speed)
 
 
-def guest_names(group: GuestSection) -> list[str]:
-    """The names of a group's guests: those that were recorded, of guests that replay; else the group's, and a number.
+def recorded_names(group: GuestSection) -> list[str]:
+    """The names of guests that replay: those that were recorded, or the group's, and a number.
 
     A group that has a name of its own says it before each of them.
     """
-    if group.replay is None:
-        return _numbered(group.name, group.count)
     own = "" if group.name == GuestSection.model_fields["name"].default else group.name
     if group.guest is not None or (own and group.count == 1):
-        return _numbered(own or _fit(str(group.guest)), group.count)
+        return group.numbered(own or _fit(str(group.guest)))
     recorded = [_fit(f"{own}-{name}" if own else name) for name in group.recorded[: group.count]]
     names: list[str] = []
     for number in range(group.count):
         rounds = number // len(recorded)
         names.append(f"{recorded[number % len(recorded)]}-{rounds}" if rounds else recorded[number])
     return names
-
-
-def _numbered(name: str, count: int) -> list[str]:
-    return [f"{name}-{number}" for number in range(count)] if count > 1 else [name]
 
 
 def _fit(name: str) -> str:
@@ -61,15 +54,10 @@ def _fit(name: str) -> str:
 
 
 def check_image(group: GuestSection, path: Path) -> Iterator[Problem]:
-    """What a group says that does not go together with its image, or without one."""
+    """What a group that is from an image says that does not go together with that."""
     if group.image is not None and group.replay is not None:
         text = "a guest comes from an image or from a recording, not from both; leave one of them out"
         yield Problem((*path, "replay"), text)
-    for key in ("guest", "speed"):
-        if getattr(group, key) is not None and group.replay is None:
-            yield Problem((*path, key), "says how to replay, and nothing is replayed; give replay, or leave it out")
-    if group.image is None and group.replay is None:
-        return
     kind = "image" if group.image is not None else "replay"
     for key in FOREIGN:
         if key in group.model_fields_set:
@@ -106,7 +94,5 @@ def _looked_at(group: GuestSection) -> tuple[int, list[str]]:
         with load("vmdedup.recording.reader:Recording")(group.replay) as recording:
             pages = max(guest.pages for guest in recording.guests[: group.count])
             return pages, [guest.name for guest in recording.guests]
-    spec = image_spec(group, 0)
-    assert spec is not None
-    with closing(load("vmdedup.guest.image:open_life")(spec)) as life:
+    with closing(load("vmdedup.guest.image:open_life")(image_spec(group, 0))) as life:
         return life.pages, []

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import ScenarioError
 from vmdedup.late import load
-from vmdedup.scenario.checks import check
-from vmdedup.scenario.images import with_images
+from vmdedup.scenario.checks import check, check_values
 from vmdedup.scenario.model import Scenario, validate
 from vmdedup.scenario.overrides import Overrides
 from vmdedup.scenario.policy import start_policy_at
 from vmdedup.scenario.problems import Path, Problem
-from vmdedup.scenario.values import check_values
 from vmdedup.shown import suggest
 from vmdedup.toml import TomlError, parse, read_text
 
@@ -65,8 +63,8 @@ def load_scenario(
     scenario, problems = validate(data)
     if scenario is not None:
         problems = check(scenario, runs)
-    if scenario is not None and not problems:
-        scenario, problems = with_images(scenario, source.folder)
+    if scenario is not None and not problems and any(group.from_image for group in scenario.guests):
+        scenario, problems = load("vmdedup.scenario.images:with_images")(scenario, source.folder)
     if problems or scenario is None:
         raise _first(source, problems, flags)
     for each in (listing, overrides.ksm_from):

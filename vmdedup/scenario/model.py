@@ -124,6 +124,15 @@ class GuestSection(Section):
     events: list[Event] = []
     _recorded: tuple[str, ...] = ()
 
+    def numbered(self, name: str) -> list[str]:
+        """A name for each guest: the given one, and a number where there are several."""
+        return [f"{name}-{number}" for number in range(self.count)] if self.count > 1 else [name]
+
+    @property
+    def from_image(self) -> bool:
+        """Whether its memory comes from a dump or a recording (scenario.images)."""
+        return self.image is not None or self.replay is not None
+
     @property
     def recorded(self) -> tuple[str, ...]:
         """Names of all guests of the recording that it replays, once somebody has looked (scenario.images)."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
+from vmdedup.guest.diskspec import open_disks
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.wanted import Wanted
+from vmdedup.late import load
 from vmdedup.scenario.checks import said_options, said_tables, start_of
-from vmdedup.scenario.images import guest_names, image_spec
 from vmdedup.scenario.model import GuestSection, Scenario
 from vmdedup.units import PAGE_SIZE
 
@@ -37,7 +38,7 @@ def plan(scenario: Scenario) -> Plan:
     actions: list[Action] = []
     taken: set[str] = set()
     for group in scenario.guests:
-        first, names = len(guests), guest_names(group)
+        first, names = len(guests), _names(group)
         for number in range(group.count):
             name = _unused(names[number], taken)
             taken.add(name)
@@ -49,6 +50,11 @@ def plan(scenario: Scenario) -> Plan:
     return Plan(tuple(guest.spec() for guest in guests), tuple(guest.group for guest in guests), tuple(ordered))
 
 
+def check_disks(scenario: Scenario) -> None:
+    """Open every disk of a scenario and let go of it again. Raises UsageError."""
+    open_disks((spec.disk for spec in plan(scenario).specs), lambda note: None)
+
+
 def _events(group: GuestSection, first: int) -> list[Action]:
     everybody = range(group.count)
     return [
@@ -56,6 +62,14 @@ def _events(group: GuestSection, first: int) -> list[Action]:
         for event in group.events
         for number in (everybody if event.guests is None else sorted(set(event.guests)))
     ]
+
+
+def _names(group: GuestSection) -> list[str]:
+    """The names of a group's guests, before it is seen whether others have them."""
+    if group.replay is not None:
+        names: list[str] = load("vmdedup.scenario.images:recorded_names")(group)
+        return names
+    return group.numbered(group.name)
 
 
 def _unused(name: str, taken: set[str]) -> str:
@@ -78,5 +92,5 @@ def _wanted(group: GuestSection, number: int, name: str, node: int, seed: int) -
         mergeable=group.mergeable,
         domain=group.domain,
         node=node,
-        image=image_spec(group, number),
+        image=load("vmdedup.scenario.images:image_spec")(group, number) if group.from_image else None,
     )

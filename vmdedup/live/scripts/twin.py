@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.live.memory.guest import VisiblePages
 

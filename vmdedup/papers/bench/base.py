@@ -16,7 +16,7 @@ from vmdedup.papers.bench.published import published_figures
 from vmdedup.papers.bench.verdict import Row, judge, row_of
 from vmdedup.result.published import Published
 from vmdedup.result.run import Result
-from vmdedup.run.measure.row import Row as Sample
+from vmdedup.run.measure.rows import Row as Sample
 from vmdedup.run.run import EXHAUSTED, run_scenario
 from vmdedup.scenario.checks import check
 from vmdedup.scenario.model import Scenario, validate

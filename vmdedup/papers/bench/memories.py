@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from vmdedup.guest.diskspec import DiskSpec, open_disk
 from vmdedup.guest.machine import Guest
-from vmdedup.guest.spec import GuestSpec
-from vmdedup.guest.variant import Variant
-from vmdedup.host.memory import Host, Memory
+from vmdedup.guest.spec import GuestSpec, Variant
+from vmdedup.host.memory import Host
+from vmdedup.host.space import Memory
 
 TICK_MS = 100
 

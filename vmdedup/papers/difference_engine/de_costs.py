@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from vmdedup.guest.diskspec import DiskSpec
-from vmdedup.guest.variant import Variant
+from vmdedup.guest.spec import Variant
 from vmdedup.papers.bench.base import Bench, Experiment, Finding
 from vmdedup.papers.bench.memories import guest_memory
 from vmdedup.papers.bench.verdict import Row

@@ -10,7 +10,7 @@ import numpy as np
 
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.mixes import HeapMix
-from vmdedup.guest.variant import Variant
+from vmdedup.guest.spec import Variant
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Dumped, Experiment, Finding
 from vmdedup.papers.bench.memories import guest_memory
 from vmdedup.papers.bench.verdict import Row

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from vmdedup.guest.diskspec import open_disks
 from vmdedup.guest.machine import Guest
 from vmdedup.host.memory import Host
 from vmdedup.papers.bench.base import scenario_of
 from vmdedup.policy.base import Policy
-from vmdedup.run.disks import open_disks
 from vmdedup.scenario.plan import plan
 from vmdedup.scenario.policy import explicit, policy_kind
 

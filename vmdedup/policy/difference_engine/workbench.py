@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.host.layout import COMPRESSED, PATCHED
-from vmdedup.host.memory import Host, Memory
+from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import kind_of_all
+from vmdedup.host.space import Memory
 from vmdedup.policy.difference_engine.clock import state_now
 from vmdedup.policy.difference_engine.packing import IdlePacking
 from vmdedup.policy.difference_engine.policy import DifferenceEngine

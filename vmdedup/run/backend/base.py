@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vmdedup.errors import KnobError
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.limits import need_descriptors
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
+from vmdedup.scenario.model import Scenario
+from vmdedup.scenario.policy import explicit, inherited
 
 if TYPE_CHECKING:
     from vmdedup.scanner.protocol import Scanner
@@ -33,6 +36,19 @@ _DESCRIPTORS = 4  # of a guest in this process: its pipe, its sentinel and life 
 def need_guests(count: int) -> None:
     """Before anything is started, which has the limit too. EnvironmentLacksError: so many cannot be had."""
     need_descriptors(_DESCRIPTORS * count, f"{count} guests")
+
+
+def write_tunables(scenario: Scenario, scanner: Scanner, note: Note) -> None:
+    """Tell who scans what the scenario says. What [ksm] says to all, and another policy refuses, is noted and left."""
+    for knob, text in inherited(scenario).items():
+        try:
+            scanner.set(knob, text)
+        except KnobError as error:
+            if scenario.policy.is_plain:
+                raise
+            note(f"{scenario.policy.name}: {error}; it keeps {scanner.get(knob)}")
+    for knob, text in explicit(scenario).items():
+        scanner.set(knob, text)
 
 
 class Running(Protocol):

@@ -14,12 +14,11 @@ from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
 from vmdedup.late import load
 from vmdedup.policy.table import policy_label
-from vmdedup.run.backend.base import Note, Running, Standing, need_guests
+from vmdedup.run.backend.base import Note, Running, Standing, need_guests, write_tunables
 from vmdedup.run.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
 from vmdedup.run.room import HostRoom, host_room
-from vmdedup.run.tunables import write_tunables
 from vmdedup.run.warm import start_workers
 from vmdedup.scanner.guarded import GuardedScanner
 from vmdedup.scanner.process import Order, ScannerProcess
@@ -54,12 +53,12 @@ class Emulator:
 
     def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
         """A new guest, started, in an address space of the host."""
-        memory = self.host.add(spec.memory_pages, spec.name, spec.node, domain=spec.domain)
+        mm = self.host.claim(spec.memory_pages, spec.name, spec.node, domain=spec.domain)
         if spec.mergeable:
-            self.ksmd.enter(memory.mm)
+            self.ksmd.enter(mm)
         else:
-            memory.unmergeable(0, memory.pages - 1)
-        guest = GuestProcess(spec, self.host, memory.mm, disk, logs=self._logs)
+            self.host.memory(mm).unmergeable(0, spec.memory_pages - 1)
+        guest = GuestProcess(spec, self.host, mm, disk, logs=self._logs)
         try:
             guest.start()
         except BaseException:

@@ -26,12 +26,11 @@ from vmdedup.live.mapped.ksmd import KernelKsmd
 from vmdedup.live.mapped.space import NewMemory, Space
 from vmdedup.live.memory.hashing import PageHasher
 from vmdedup.live.memory.look import Look, look
-from vmdedup.run.backend.base import Note, Running, Standing, need_guests
+from vmdedup.run.backend.base import Note, Running, Standing, need_guests, write_tunables
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
 from vmdedup.run.measure.outside import figures_of, mappings_of
 from vmdedup.run.room import HostRoom
-from vmdedup.run.tunables import write_tunables
 from vmdedup.run.warm import start_workers
 from vmdedup.scenario.model import Scenario
 from vmdedup.units import PAGE_SIZE, format_size

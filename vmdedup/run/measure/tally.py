@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vmdedup.ksm.sysfs import PROCESS_COUNTERS
 from vmdedup.run.measure.accounting import Mappings, Shares
 from vmdedup.run.measure.host import Resident
-from vmdedup.run.measure.row import Row
+from vmdedup.run.measure.rows import Row
 
 _SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
 
