@@ -44,6 +44,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "calibrate": "Measure what ksmd takes on this host.",
     "experiment": None,
     "image": None,
+    "kernel": None,
     "live": None,
     "policy": None,
     "scenario": None,

@@ -15,11 +15,12 @@ _URI = re.compile(r"^'[^']+' (?P<file>\S+) (?P<size>\d+) ", re.MULTILINE)
 
 
 class PackageStore:
-    """A folder of downloaded packages, newest version of each as apt knows it."""
+    """A folder of downloaded packages, newest version of each as apt knows it. options: of apt-get, before its command."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: tuple[str, ...] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._options = options
 
     def fetch(self, package: str) -> Path:
         """The package's file, downloaded unless it is here. EnvironmentLacksError: what apt-get says, and a remedy."""
@@ -28,7 +29,7 @@ class PackageStore:
 
     def _fetch(self, package: str, temporary: Path) -> Path:
         # apt-get run by root would rather download as a user who cannot write here, and warns of it.
-        download = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download"]
+        download = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", *self._options, "download"]
         try:
             said = run_tool([*download, "--print-uris", package], cwd=temporary).decode()
             found = _URI.search(said)

@@ -1,0 +1,1 @@
+"""Real kernels in throw-away QEMU guests: fetched, booted, asked."""

@@ -1,0 +1,59 @@
+"""The files of a guest's KSM, open as long as the guest runs, since each step reads and writes several."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Mapping
+
+from vmdedup.errors import KnobError
+from vmdedup.ksm.sysfs import COUNTERS, TUNABLES, as_written
+from vmdedup.vmkernel import numbers as sys
+from vmdedup.vmkernel.guest import Guest
+
+KSM = "/sys/kernel/mm/ksm/"
+_LINE = 64  # bytes that a file of KSM's has at most
+
+
+class GuestFiles:
+    """Fills live.ksm.knobs.Files."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._open = {name: guest.open(KSM + name, sys.O_RDWR) for name in TUNABLES}
+        self._open |= {name: guest.open(KSM + name) for name in COUNTERS}
+
+    def has(self, name: str) -> bool:
+        """Whether this kernel has the file."""
+        return self._open.get(name, -1) >= 0
+
+    def texts(self, names: Iterable[str]) -> dict[str, str | None]:
+        """What files hold, without the end of the line; None: this kernel has no such file."""
+        calls, found = self._guest.calls(), {}
+        for name in names:
+            if self.has(name):
+                room = calls.room(_LINE)
+                found[name] = calls.add(sys.PREAD, self._open[name], room, _LINE, 0), room
+        got = self._guest.run(calls)
+        texts = {name: calls.get(room, max(0, got[place])).decode().strip() for name, (place, room) in found.items()}
+        return {name: texts.get(name) for name in names}
+
+    def choice(self, name: str) -> str:
+        """The value of a tunable, as it is written."""
+        return as_written(self.texts([name])[name] or "")
+
+    def write(self, knob: str, value: str | int) -> None:
+        """Write a tunable as text. KnobError: the kernel refuses it, or has no such tunable (ENOENT)."""
+        calls = self._guest.calls()
+        calls.add(*self.writing(calls.put(str(value).encode()), knob, len(str(value))))
+        (result,) = self._guest.run(calls)
+        if result < 0:
+            raise KnobError(knob, str(value), errno.errorcode.get(-result, str(-result)))
+
+    def writing(self, address: int, knob: str, size: int) -> tuple[int, ...]:
+        """The call that writes what is at an address to a tunable."""
+        return (sys.PWRITE, self._open[knob], address, size, 0) if self.has(knob) else (sys.CLOSE, -1)
+
+
+def numbers(texts: Mapping[str, str | None]) -> dict[str, int | None]:
+    """The same as numbers."""
+    return {name: None if text is None else int(text) for name, text in texts.items()}

@@ -1,0 +1,238 @@
+"""A kernel that runs in a guest, and its processes, each of which does the system calls that it is told."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vmdedup.errors import GuestError
+from vmdedup.vmkernel import agent
+from vmdedup.vmkernel import numbers as sys
+from vmdedup.vmkernel.agent import COPY, END, FORK, LOAD, SLOT, WINDOW
+from vmdedup.vmkernel.archive import DEVICE, FILE, FOLDER, Entry, archive
+from vmdedup.vmkernel.qemu import WINDOW_ADDRESS, WINDOW_SIZE, Qemu, Shape
+
+PROGRAM = b"/process"
+_BYTES = 0x100  # in the window: bytes 0 to 255, to be written to pipes
+_FIRST, _WORKER = 1, 2  # slots
+DATA = 3 * SLOT  # from here on the window is free for what calls point at
+
+
+class Calls:
+    """A list of calls in the making, and what they point at in the window."""
+
+    def __init__(self, window: memoryview) -> None:
+        self._window = window
+        self.calls: list[tuple[int, ...]] = []
+        self._free = DATA
+
+    def add(self, number: int, *arguments: int) -> int:
+        """Append a call; returns its place in the list."""
+        self.calls.append((number, *arguments))
+        return len(self.calls) - 1
+
+    def room(self, size: int) -> int:
+        """An address in the window, for so many bytes."""
+        place, self._free = self._free, self._free + (size + 63) // 64 * 64
+        if self._free > WINDOW_SIZE:
+            raise ValueError(f"{size} bytes do not fit into the window")
+        return WINDOW + place
+
+    def put(self, data: bytes) -> int:
+        """The address of a copy of data, followed by a zero byte."""
+        address = self.room(len(data) + 1)
+        self._window[address - WINDOW : address - WINDOW + len(data) + 1] = data + b"\0"
+        return address
+
+    def get(self, address: int, size: int) -> bytes:
+        """What is there now."""
+        return bytes(self._window[address - WINDOW : address - WINDOW + size])
+
+
+class Guest:
+    """A booted kernel. A context manager; GuestError from anything: it has broken down."""
+
+    def __init__(self, image: Path, shape: Shape | None = None) -> None:
+        """Boot it. EnvironmentLacksError: there is no QEMU. GuestError: it does not boot."""
+        self.qemu = Qemu(image, _files(), shape or Shape())
+        try:
+            self.window = memoryview(self.qemu.window)
+            self.qemu.wait()
+            self.window[_BYTES : _BYTES + 256] = bytes(range(256))
+            self.write("/sys/class/tty/ttyS1/rx_trig_bytes", b"1")
+        except BaseException:
+            self.close()
+            raise
+
+    def calls(self) -> Calls:
+        """An empty list."""
+        return Calls(self.window)
+
+    def run(self, calls: Calls) -> list[int]:
+        """Have the first process do them. Returns what each returned, errors as negative numbers."""
+        self._place(_FIRST, calls.calls)
+        self.qemu.ask(_FIRST)
+        return self._results(_FIRST, len(calls.calls))
+
+    def run_in(self, process: Process, calls: Calls) -> list[int]:
+        """Have another process do them. GuestError: it has not survived them."""
+        self._place(_WORKER, calls.calls)
+        self._place(_FIRST, _turn(process))
+        self.qemu.ask(_FIRST)
+        if self._results(_FIRST, 2)[1] != 1:
+            raise GuestError("a process in the guest has been killed; it may need more memory than the guest has")
+        return self._results(_WORKER, len(calls.calls))
+
+    def _place(self, slot: int, calls: list[tuple[int, ...]]) -> None:
+        data = agent.calls(calls)
+        if len(data) > SLOT:
+            raise ValueError(f"{len(calls)} calls are too many for a list")
+        self.window[slot * SLOT : slot * SLOT + len(data)] = data
+
+    def _results(self, slot: int, count: int) -> list[int]:
+        words = self.window[slot * SLOT : slot * SLOT + count * 64].cast("q")
+        return words[7::8].tolist()
+
+    # Files, by the first process
+
+    def read(self, path: str, size: int = 1 << 16) -> bytes | int:
+        """What a file of the guest's holds, at most so much; the negative error, if it cannot be read."""
+        calls = self.calls()
+        room = calls.room(size)
+        calls.add(sys.OPEN, calls.put(path.encode()), sys.O_CLOEXEC)
+        (opened,) = self.run(calls)
+        if opened < 0:
+            return opened
+        data, got = b"", 1
+        while got > 0 and len(data) < size:
+            calls = self.calls()
+            calls.add(sys.PREAD, opened, room, size - len(data), len(data))
+            (got,) = self.run(calls)
+            data += calls.get(room, max(got, 0))
+        self.close_descriptor(opened)
+        return data if got >= 0 else got
+
+    def write(self, path: str, data: bytes) -> int:
+        """Store data in a file. Returns 0, or the negative error."""
+        opened = self.open(path, sys.O_WRONLY)
+        if opened < 0:
+            return opened
+        calls = self.calls()
+        calls.add(sys.WRITE, opened, calls.put(data), len(data))
+        calls.add(sys.CLOSE, opened)
+        return min(0, self.run(calls)[0])
+
+    def open(self, path: str, flags: int = 0) -> int:
+        """A descriptor of the first process's; or the negative error."""
+        calls = self.calls()
+        calls.add(sys.OPEN, calls.put(path.encode()), flags | sys.O_CLOEXEC)
+        return self.run(calls)[0]
+
+    def close_descriptor(self, descriptor: int) -> None:
+        """Close it."""
+        calls = self.calls()
+        calls.add(sys.CLOSE, descriptor)
+        self.run(calls)
+
+    def fork(self, parent: Process | None = None) -> Process:
+        """A new process: a fork of another, or of the first one."""
+        calls = self.calls()
+        ends = calls.room(16)
+        calls.add(sys.PIPE2, ends, sys.O_CLOEXEC)
+        calls.add(sys.PIPE2, ends + 8, sys.O_CLOEXEC)
+        self.run(calls)
+        theirs_in, to, back, theirs_out = struct.unpack("4i", calls.get(ends, 16))
+        calls = self.calls()
+        child = WINDOW + _WORKER * SLOT + 2 * 64
+        flags = sys.SIGCHLD | (sys.CLONE_PARENT if parent else 0)
+        calls.add(FORK, child, flags)
+        calls.add(END)
+        calls.add(sys.CLOSE, 0)
+        calls.add(sys.OPEN, calls.put(b"/proc/1/fd/%d" % theirs_in), 0)
+        calls.add(sys.CLOSE, 1)
+        calls.add(sys.OPEN, calls.put(b"/proc/1/fd/%d" % theirs_out), sys.O_WRONLY)
+        calls.add(sys.CLOSE_RANGE, 2, 0xFFFF_FFFF, 0)
+        self._place(_WORKER, calls.calls)
+        turn = _turn(parent) if parent else calls.calls[:1]
+        self._place(_FIRST, [*turn, (sys.READ, back, WINDOW, 1)])  # the new process says that it is there
+        self.qemu.ask(_FIRST)
+        pid = self._results(_WORKER if parent else _FIRST, 1)[0]
+        if pid < 0:
+            raise OSError(-pid, os.strerror(-pid))
+        calls = self.calls()
+        calls.add(sys.CLOSE, theirs_in)
+        calls.add(sys.CLOSE, theirs_out)
+        self.run(calls)
+        return Process(pid, to, back)
+
+    def end(self, process: Process) -> None:
+        """End a process; its memory is gone when this returns."""
+        calls = self.calls()
+        calls.add(sys.KILL, process.pid, sys.SIGKILL)
+        calls.add(sys.WAIT4, process.pid, 0, 0, 0)
+        calls.add(sys.CLOSE, process.to)
+        calls.add(sys.CLOSE, process.back)
+        self.run(calls)
+
+    def close(self) -> None:
+        """End the guest. Harmless when done already."""
+        self.qemu.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Process:
+    """A process in the guest. to, back: the first process's descriptors of the pipes to it and from it."""
+
+    def __init__(self, pid: int, to: int, back: int) -> None:
+        self.pid, self.to, self.back = pid, to, back
+
+
+def _turn(process: Process) -> list[tuple[int, ...]]:
+    """Have a process do what stands in its slot, and wait until it has, or has ended."""
+    return [(sys.WRITE, process.to, WINDOW + _BYTES + _WORKER, 1), (sys.READ, process.back, WINDOW, 1)]
+
+
+_WINDOW_PATH = b"/sys/bus/pci/devices/%s/" % WINDOW_ADDRESS.encode()
+# Raw, 8 bits, at the highest speed; a byte is what a read waits for. Source: termios(3).
+_RAW = struct.pack("<4IB19B", 0, 0, 0x18B2, 0, 0, *[0] * 6, 1, *[0] * 12)
+
+
+def _files() -> bytes:
+    """The first file system: the program twice, as the first process and as that of a script."""
+    texts = [b"proc", b"/proc", b"sysfs", b"/sys", b"/dev/ttyS1", _RAW, _WINDOW_PATH + b"enable", b"1"]
+    texts += [_WINDOW_PATH + b"resource2"]
+    at = {text: -1000 - number for number, text in enumerate(texts)}
+    window = at[_WINDOW_PATH + b"resource2"]
+    mapping = (WINDOW, WINDOW_SIZE, sys.PROT_READ_WRITE, sys.MAP_SHARED | sys.MAP_FIXED)
+    map_window = [(sys.OPEN, window, sys.O_RDWR), (sys.MMAP, *mapping, 2, 0), (sys.CLOSE, 2)]
+    first: list[tuple[int, ...]] = [
+        *((sys.CLOSE, descriptor) for descriptor in range(3)),
+        (sys.MOUNT, at[b"proc"], at[b"/proc"], at[b"proc"], 0, 0),
+        (sys.MOUNT, at[b"sysfs"], at[b"/sys"], at[b"sysfs"], 0, 0),
+        (sys.OPEN, at[b"/dev/ttyS1"], sys.O_RDWR | sys.O_NOCTTY),
+        (sys.DUP, 0),
+        (sys.IOCTL, 0, sys.TCSETS, at[_RAW]),
+        (sys.OPEN, at[_WINDOW_PATH + b"enable"], sys.O_WRONLY),
+        (sys.WRITE, 2, at[b"1"], 1),
+        (sys.CLOSE, 2),
+        *map_window,
+    ]
+    folders = [Entry(name, FOLDER) for name in ("dev", "proc", "sys", "cgroup")]
+    lines = Entry("dev/ttyS1", DEVICE, device=(4, 65))
+    programs = ("init", first), (PROGRAM.decode().strip("/"), map_window)
+    return archive(
+        [*folders, lines, *(Entry(name, FILE, agent.program(agent.listed(list_, texts))) for name, list_ in programs)]
+    )
+
+
+__all__ = ["COPY", "END", "FORK", "LOAD", "Calls", "Guest", "Process", "Shape"]

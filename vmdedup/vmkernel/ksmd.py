@@ -1,0 +1,117 @@
+"""Let a guest's ksmd scan exactly one batch, as live.ksm.ksmd does with the host's, and know when it is done.
+
+ksmd sleeps interruptibly only between two batches, and whatever wakes it has put it on its processor's queue before
+the write that did so returns. So state S, seen after the write, says that the batch is over, or that there was none.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import time
+
+from vmdedup.errors import GuestError
+from vmdedup.vmkernel import numbers as sys
+from vmdedup.vmkernel.files import GuestFiles
+from vmdedup.vmkernel.guest import Calls, Guest
+
+ENDLESS = 4_000_000_000  # milliseconds
+WHOLE_SCAN = (1 << 32) - 1  # pages_to_scan's greatest value
+PATIENCE = 300.0  # seconds for one batch
+_LAST_PID = 300  # of kernel threads that a kernel starts by itself
+_STATUS = 4096
+_STATE = re.compile(rb"^State:\t(.)", re.MULTILINE)
+_OWN_PAGE = 0x40_1000  # of the guest's program: written to, so there
+_MOVE = sys.MPOL_MF_MOVE
+
+
+class GuestKsmd:
+    """The ksm thread of a guest."""
+
+    def __init__(self, guest: Guest, files: GuestFiles) -> None:
+        """Find it. GuestError: there is none."""
+        self._guest, self._files = guest, files
+        self._status = guest.open(f"/proc/{self._find()}/status")
+        self._sleep = 0
+        self._is_stirred = True
+
+    def _find(self) -> int:
+        for pid in range(2, _LAST_PID):
+            if self._guest.read(f"/proc/{pid}/comm", 64) == b"ksmd\n":
+                return pid
+        raise GuestError("the guest's kernel has no ksmd; build it with CONFIG_KSM=y")
+
+    def park(self) -> None:
+        """Have it sleep endlessly, and scan nothing if it is woken."""
+        self._files.write("pages_to_scan", 0)
+        self._sleep = (self._sleep + 1) % 1_000_000
+        self._files.write("sleep_millisecs", ENDLESS + self._sleep)
+        self.wait_idle()
+
+    def stir(self) -> None:
+        """Something may have woken it: the next batch waits until it sleeps."""
+        self._is_stirred = True
+
+    def drain(self) -> None:
+        """Empty all processors' batches of pages on their way to the LRU lists; see live.ksm.drain."""
+        calls = self._guest.calls()
+        _add_drain(calls)
+        self._guest.run(calls)
+
+    def batch(self, pages: int) -> None:
+        """Scan at most so many pages, to the end of the current full scan at most; nothing, if that is what there is."""
+        if self._is_stirred:
+            self.wait_idle()
+        calls = self._guest.calls()
+        _add_drain(calls)
+        self._add_write(calls, "pages_to_scan", min(pages, WHOLE_SCAN))
+        self._sleep = (self._sleep + 1) % 1_000_000
+        self._add_write(calls, "sleep_millisecs", ENDLESS + self._sleep)
+        room = self._add_look(calls, 50)
+        self._guest.run(calls)
+        if not _is_idle(calls, room):
+            self.wait_idle()
+        self._files.write("pages_to_scan", 0)
+
+    def full_scan(self) -> bool:
+        """Scan to the end of the current full scan. False: there was nothing to scan."""
+        before = self._files.texts(["full_scans"])
+        self.batch(WHOLE_SCAN)
+        return self._files.texts(["full_scans"]) != before
+
+    def wait_idle(self) -> None:
+        """Return when it sleeps between two batches."""
+        deadline, pause = time.monotonic() + PATIENCE, 100
+        while time.monotonic() < deadline:
+            calls = self._guest.calls()
+            room = self._add_look(calls, pause)
+            self._guest.run(calls)
+            if _is_idle(calls, room):
+                self._is_stirred = False
+                return
+            pause = min(pause * 2, 20_000)
+        raise GuestError(f"the guest's ksmd has not finished a batch for {PATIENCE:.0f} s; see that its scan ends")
+
+    def _add_look(self, calls: Calls, microseconds: int) -> int:
+        """Wait a little, and look."""
+        calls.add(sys.NANOSLEEP, calls.put(struct.pack("<2q", 0, microseconds * 1000)), 0)
+        room = calls.room(_STATUS)
+        calls.add(sys.PREAD, self._status, room, _STATUS, 0)
+        return room
+
+    def _add_write(self, calls: Calls, knob: str, value: int) -> None:
+        text = str(value).encode()
+        calls.add(*self._files.writing(calls.put(text), knob, len(text)))
+
+
+def _is_idle(calls: Calls, room: int) -> bool:
+    found = _STATE.search(calls.get(room, _STATUS))
+    if found is None:
+        raise GuestError("the guest does not say what ksmd does; use a kernel with /proc/PID/status")
+    return found[1] == b"S"
+
+
+def _add_drain(calls: Calls) -> None:
+    """Move a page to where it is: that drains first, and then moves nothing."""
+    page, node, status = calls.put(struct.pack("<Q", _OWN_PAGE)), calls.put(bytes(4)), calls.room(4)
+    calls.add(sys.MOVE_PAGES, 0, 1, page, node, status, _MOVE)
