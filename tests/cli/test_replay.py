@@ -72,10 +72,10 @@ class Forgetful(EmulatedMachine):
 
 
 def two_machines(monkeypatch: pytest.MonkeyPatch, second: type[EmulatedMachine]) -> None:
-    def machine(on: command.On, script: Script, kernel: str | None) -> EmulatedMachine:
-        return emulated(script, kernel) if on is command.On.emulator else second(script)
+    def machine(place: str, script: Script) -> EmulatedMachine:
+        return emulated(script, None) if place == "emulator" else second(script)
 
-    monkeypatch.setattr(command, "_machine", machine)
+    monkeypatch.setattr(command, "machine", machine)
 
 
 SCRIPT = "vm a 4\nfill a 0..3 seed 1\ncounters\npass\ncounters\ndigest\n"

@@ -189,7 +189,7 @@ def test_comparison_stops_at_the_first_difference() -> None:
     rest = iter([line(1), line(2, x=1), line(3)])
     comparison = Comparison(rest, iter([line(1), line(2, x=2), line(3)]))
     assert list(comparison) == [line(1)]
-    assert comparison.difference == Difference(line(2, x=1), line(2, x=2))
+    assert comparison.difference == Difference((line(2, x=1), line(2, x=2)))
     assert comparison.difference.line == 2
     assert next(rest) == line(3)  # neither side was asked for more
 
@@ -207,7 +207,7 @@ def test_a_missing_line_is_a_difference(longer_is_left: bool) -> None:
 def test_counters_side_by_side() -> None:
     left = line(9, pages_shared=1, full_scans=3, vms={"a": {"x": 1}, "b": {"x": 5}})
     right = line(9, pages_shared=2, full_scans=3, vms={"a": {"x": 1}, "b": {"x": 6}})
-    assert render(Difference(left, right), step="counters").splitlines() == [
+    assert render(Difference((left, right)), step="counters").splitlines() == [
         "line 9 differs: counters",
         "                emulator  kernel",
         "  line          9         9",
@@ -220,7 +220,7 @@ def test_counters_side_by_side() -> None:
 def test_groups_side_by_side() -> None:
     left = line(9, sharing=[["a:0", "b:0"], ["a:1", "a:2"], ["b:3", "b:4"]])
     right = line(9, sharing=[["a:0", "b:0"], ["a:1", "a:2", "a:3"]])
-    text = render(Difference(left, right), ("oracle", "kernel"))
+    text = render(Difference((left, right)), ("oracle", "kernel"))
     assert "a:0" not in text
     assert "* sharing.a:1  a:1 a:2  a:1 a:2 a:3" in text
     assert "* sharing.b:3  b:3 b:4  (no such line)" in text

@@ -43,7 +43,9 @@ def fetch_kernels(
 
 
 @app.command("list")
-def list_kernels(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False) -> None:
+def list_kernels(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
+) -> None:
     """The kernels in the cache: version, release, SHA-256 of the image.
 
     \b

@@ -1,15 +1,15 @@
-"""vmdedup replay SCRIPT: play a KSM script on the emulator, on this machine's kernel, or on both."""
+"""vmdedup replay SCRIPT: play a KSM script on the emulator, on this machine's kernel, on others, or on several."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmdedup.cli.places import machine, places
 from vmdedup.cli.say import Progress, say
 from vmdedup.replay.grammar import SHORT
 
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from vmdedup.replay.script import Script
 
 DIFFERENT = 3
-DESCRIPTORS = 2  # that a process of a script takes here while it lives, on the kernel
 Watch = Callable[[int], None]
 
 HELP = f"""Play a KSM script and print its lines of JSON, and nothing else, on stdout.
 
-With --on both, the first line that differs is shown side by side on stderr, with exit status 3. The kernel's
-side needs root and an idle KSM. --kernel has the emulator do as another version of Linux does, 6.18 unless it is said.
+--on names where: emulator, or emulator:VERSION of Linux; kernel, this machine's own, which needs root and an idle KSM;
+vm:VERSION, a real kernel in a throw-away QEMU guest (vmdedup kernel fetch VERSION), or vm:PATH/bzImage, one of your
+own, which need neither root nor KVM. Of several, with commas between, the first line that differs is shown side by
+side on stderr, with exit status 3; both is emulator,kernel. --kernel is the version of the emulator, 6.18 else.
 
 \b
   vmdedup replay script.ksm
   vmdedup replay script.ksm --kernel 6.1
-  vmdedup replay script.ksm --on kernel
+  vmdedup replay script.ksm --on vm:7.2
+  vmdedup replay script.ksm --on emulator:6.1,vm:6.1
+  vmdedup replay script.ksm --on vm:6.18,vm:./bzImage
   vmdedup replay script.ksm --on both
   make-script | vmdedup replay -
 
@@ -37,51 +40,24 @@ side needs root and an idle KSM. --kernel has the emulator do as another version
 """
 
 
-class On(StrEnum):
-    """What a script is played on."""
-
-    emulator = "emulator"
-    kernel = "kernel"
-    both = "both"
-
-
 def replay(
     script: Annotated[str, typer.Argument(metavar="SCRIPT", help="A KSM script; - for standard input.")],
-    on: Annotated[On, typer.Option("--on", help="Where to play it.")] = On.emulator,
+    on: Annotated[str, typer.Option("--on", metavar="PLACE[,PLACE…]", help="Where to play it.")] = "emulator",
     kernel: Annotated[
         str | None, typer.Option("--kernel", metavar="VERSION", help="Version of Linux that is emulated.")
     ] = None,
 ) -> int:
     """Returns the exit status."""
-    from vmdedup.errors import UsageError
     from vmdedup.replay.script import parse
 
-    if kernel is not None and on is On.kernel:
-        raise UsageError("--kernel says what the emulator does as; leave it out with --on kernel")
+    named = places(on, kernel)
     parsed = parse(script)
     with ExitStack() as stack:
         watch = stack.enter_context(_progress(parsed))
-        machines = [stack.enter_context(_machine(name, parsed, kernel)) for name in _names(on)]
+        machines = [stack.enter_context(machine(name, parsed)) for name in named]
         if len(machines) == 1:
             return _play(parsed, machines[0], watch)
-        return _compare(parsed, machines[0], machines[1], watch)
-
-
-def _names(on: On) -> list[On]:
-    return [On.emulator, On.kernel] if on is On.both else [on]
-
-
-def _machine(on: On, script: Script, kernel: str | None) -> AbstractContextManager[Machine]:
-    """The machine of that name, large enough for the script. kernel: the version that is emulated."""
-    if on is On.emulator:
-        from vmdedup.replay.emulated import emulated
-
-        return emulated(script, kernel)
-    from vmdedup.limits import need_descriptors
-    from vmdedup.live.scripts.kernel import KernelMachine
-
-    need_descriptors(DESCRIPTORS * script.most_alive(), f"{script.most_alive()} processes")
-    return KernelMachine()
+        return _compare(parsed, dict(zip(named, machines, strict=True)), watch)
 
 
 @contextmanager
@@ -102,17 +78,18 @@ def _play(script: Script, machine: Machine, watch: Watch) -> int:
     return 0
 
 
-def _compare(script: Script, emulator: Machine, kernel: Machine, watch: Watch) -> int:
-    """Print what both sides agree on, then the first difference, if there is one."""
+def _compare(script: Script, machines: Mapping[str, Machine], watch: Watch) -> int:
+    """Print what all agree on, then the first difference, if there is one."""
     from vmdedup.replay.compare import Comparison, render
     from vmdedup.replay.play import play
 
-    comparison = Comparison(play(script, emulator, watch), play(script, kernel))
+    first, *others = machines.values()
+    comparison = Comparison(play(script, first, watch), *(play(script, other) for other in others))
     _print(iter(comparison))
     if comparison.difference is None:
         return 0
     step = script.line(comparison.difference.line)
-    say(render(comparison.difference, step=step), err=True)
+    say(render(comparison.difference, list(machines), step), err=True)
     return DIFFERENT
 
 

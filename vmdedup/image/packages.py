@@ -15,7 +15,7 @@ _URI = re.compile(r"^'[^']+' (?P<file>\S+) (?P<size>\d+) ", re.MULTILINE)
 
 
 class PackageStore:
-    """A folder of downloaded packages, newest version of each as apt knows it. options: of apt-get, before its command."""
+    """A folder of downloaded packages, newest version of each as apt knows it. options: of all calls of apt-get."""
 
     def __init__(self, folder: Path, options: tuple[str, ...] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)

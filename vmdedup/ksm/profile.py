@@ -52,20 +52,21 @@ FILES: Final[Mapping[str, Version]] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """One version of Linux."""
+    """One version of Linux. otherwise: behaviours and files in which it is contrary to the tables."""
 
     version: Version
+    otherwise: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.version[0]}.{self.version[1]}"
 
     def does(self, behaviour: str) -> bool:
         """Whether its ksmd behaves so. behaviour: of BEHAVIOUR."""
-        return self.version >= BEHAVIOUR[behaviour]
+        return (self.version >= BEHAVIOUR[behaviour]) != (behaviour in self.otherwise)
 
     def has(self, file: str) -> bool:
         """Whether it has a file, or a counter, of that name."""
-        return self.version >= FILES.get(file, OLDEST)
+        return (self.version >= FILES.get(file, OLDEST)) != (file in self.otherwise)
 
     @property
     def family(self) -> str:

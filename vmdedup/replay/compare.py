@@ -1,4 +1,4 @@
-"""Play one script on two machines and stop at the first line that differs.
+"""Play one script on two machines or more, and stop at the first line that differs.
 
 The machines take turns line by line, so a difference is known as soon as there is one.
 """
@@ -6,7 +6,7 @@ The machines take turns line by line, so a difference is known as soon as there 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -16,45 +16,45 @@ _NOTHING = "(no such line)"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first two lines that should have been equal. None: that side had no further line."""
+    """The first lines that should have been equal, one of each side. None: that side had no further line."""
 
-    left: str | None
-    right: str | None
+    sides: tuple[str | None, ...]
 
     @property
     def line(self) -> int:
-        """The line number of the script's step that printed the earlier of the two lines."""
-        return min(int(json.loads(text)["line"]) for text in (self.left, self.right) if text is not None)
+        """The line number of the script's step that printed the earliest of the lines."""
+        return min(int(json.loads(text)["line"]) for text in self.sides if text is not None)
 
 
 class Comparison:
-    """Iterate to get the lines that both sides print; afterwards `difference` is None if all were equal."""
+    """Iterate to get the lines that all sides print; afterwards `difference` is None if all were equal."""
 
-    def __init__(self, left: Iterable[str], right: Iterable[str]) -> None:
-        self._pairs = zip_longest(left, right)
+    def __init__(self, *sides: Iterable[str]) -> None:
+        self._rounds = zip_longest(*sides)
         self.difference: Difference | None = None
 
     def __iter__(self) -> Iterator[str]:
-        for left, right in self._pairs:
-            if left != right:
-                self.difference = Difference(left, right)
+        for lines in self._rounds:
+            if any(line != lines[0] for line in lines):
+                self.difference = Difference(lines)
                 return
-            yield left
+            yield lines[0]
 
 
-def render(difference: Difference, names: tuple[str, str] = ("emulator", "kernel"), step: str = "") -> str:
-    """Return the two lines side by side, a value a row, a `*` before each row that differs.
+def render(difference: Difference, names: Sequence[str] = ("emulator", "kernel"), step: str = "") -> str:
+    """Return the lines side by side, a value a row, a `*` before each row that differs.
 
-    Values that are alike in long lines (groups, processes) are left out. step: the script's own text.
+    Values that are alike in long lines (groups, processes) are left out. names: of the sides. step: the script's text.
     """
-    sides = [_values(text) for text in (difference.left, difference.right)]
-    rows = [("", *names)]
-    for key in dict.fromkeys([*sides[0], *sides[1]]):
-        left, right = (side.get(key, _NOTHING) for side in sides)
-        if left != right or "." not in key:
-            rows.append((f"{'*' if left != right else ' '} {key}", left, right))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    table = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows]
+    sides = [_values(text) for text in difference.sides]
+    rows: list[tuple[str, ...]] = [("", *names)]
+    for key in dict.fromkeys(key for side in sides for key in side):
+        values = [side.get(key, _NOTHING) for side in sides]
+        differ = len(set(values)) > 1
+        if differ or "." not in key:
+            rows.append((f"{'*' if differ else ' '} {key}", *values))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([f"line {difference.line} differs{': ' if step else ''}{step}", *table])
 
 

@@ -6,7 +6,7 @@ first process, and each process of a script, runs this loop:
     read a byte n from descriptor 0; do the list of calls at WINDOW + n * SLOT; write a byte to descriptor 1
 
 A call is eight 64-bit words: its number, six arguments, and room for what it returns. Numbers below zero are no
-system calls: the end of the list, a copy of memory, a load of one byte a page, and a fork whose child goes on elsewhere.
+system calls: the end of the list, a copy of memory, loads of one byte a page, and a fork whose child goes on elsewhere.
 So all that is to be done, and all that is to be understood, is on this side, in Python; and a process of a script has
 hardly any memory besides its own mapping, which matters where all of a process's memory is mergeable.
 

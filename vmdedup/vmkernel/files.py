@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Mapping
 
 from vmdedup.errors import KnobError
 from vmdedup.ksm.sysfs import COUNTERS, TUNABLES, as_written
 from vmdedup.vmkernel import numbers as sys
-from vmdedup.vmkernel.guest import Guest
+from vmdedup.vmkernel.guest import Calls, Guest, error_name
 
 KSM = "/sys/kernel/mm/ksm/"
 _LINE = 64  # bytes that a file of KSM's has at most
@@ -26,16 +25,18 @@ class GuestFiles:
         """Whether this kernel has the file."""
         return self._open.get(name, -1) >= 0
 
+    def add_read(self, calls: Calls, name: str) -> int:
+        """Append what reads a file. Returns where its text goes, for Calls.text()."""
+        room = calls.put(bytes(_LINE))
+        calls.add(sys.PREAD, self._open[name], room, _LINE, 0)
+        return room
+
     def texts(self, names: Iterable[str]) -> dict[str, str | None]:
         """What files hold, without the end of the line; None: this kernel has no such file."""
-        calls, found = self._guest.calls(), {}
-        for name in names:
-            if self.has(name):
-                room = calls.room(_LINE)
-                found[name] = calls.add(sys.PREAD, self._open[name], room, _LINE, 0), room
-        got = self._guest.run(calls)
-        texts = {name: calls.get(room, max(0, got[place])).decode().strip() for name, (place, room) in found.items()}
-        return {name: texts.get(name) for name in names}
+        calls = self._guest.calls()
+        rooms = {name: self.add_read(calls, name) for name in names if self.has(name)}
+        self._guest.run(calls)
+        return {name: calls.text(rooms[name]) if name in rooms else None for name in names}
 
     def choice(self, name: str) -> str:
         """The value of a tunable, as it is written."""
@@ -43,15 +44,17 @@ class GuestFiles:
 
     def write(self, knob: str, value: str | int) -> None:
         """Write a tunable as text. KnobError: the kernel refuses it, or has no such tunable (ENOENT)."""
+        if not self.has(knob):
+            raise KnobError(knob, str(value), "ENOENT")
         calls = self._guest.calls()
         calls.add(*self.writing(calls.put(str(value).encode()), knob, len(str(value))))
         (result,) = self._guest.run(calls)
         if result < 0:
-            raise KnobError(knob, str(value), errno.errorcode.get(-result, str(-result)))
+            raise KnobError(knob, str(value), error_name(result))
 
     def writing(self, address: int, knob: str, size: int) -> tuple[int, ...]:
         """The call that writes what is at an address to a tunable."""
-        return (sys.PWRITE, self._open[knob], address, size, 0) if self.has(knob) else (sys.CLOSE, -1)
+        return sys.PWRITE, self._open[knob], address, size, 0
 
 
 def numbers(texts: Mapping[str, str | None]) -> dict[str, int | None]:

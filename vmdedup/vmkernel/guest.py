@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,14 +13,23 @@ from typing import Self
 from vmdedup.errors import GuestError
 from vmdedup.vmkernel import agent
 from vmdedup.vmkernel import numbers as sys
-from vmdedup.vmkernel.agent import COPY, END, FORK, LOAD, SLOT, WINDOW
+from vmdedup.vmkernel.agent import CALL, COPY, END, FORK, SLOT, WINDOW
 from vmdedup.vmkernel.archive import DEVICE, FILE, FOLDER, Entry, archive
 from vmdedup.vmkernel.qemu import WINDOW_ADDRESS, WINDOW_SIZE, Qemu, Shape
 
 PROGRAM = b"/process"
+PART = 4096  # bytes that a read of /proc gives at most
 _BYTES = 0x100  # in the window: bytes 0 to 255, to be written to pipes
 _FIRST, _WORKER = 1, 2  # slots
 DATA = 3 * SLOT  # from here on the window is free for what calls point at
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a list reads. opened: the place of the call that opens it. parts: of each read, and where it goes."""
+
+    opened: int
+    parts: tuple[tuple[int, int], ...]
 
 
 class Calls:
@@ -33,6 +44,23 @@ class Calls:
         """Append a call; returns its place in the list."""
         self.calls.append((number, *arguments))
         return len(self.calls) - 1
+
+    def add_for(self, place: int, number: int, *arguments: int) -> int:
+        """Append a call of the first process's, whose first argument is what the call at a place returns."""
+        copy = len(self.calls)
+        source, target = (WINDOW + _FIRST * SLOT + at * CALL.size for at in (place, copy + 1))
+        self.add(COPY, target + 8, source + CALL.size - 8, 8)
+        return self.add(number, 0, *arguments)
+
+    def add_read(self, path: str, reads: int = 1) -> File:
+        """Append what reads a file of the first process's, by so many reads of at most PART bytes."""
+        opened = self.add(sys.OPEN, self.put(path.encode()), sys.O_CLOEXEC)
+        parts = []
+        for _ in range(reads):
+            room = self.room(PART)
+            parts.append((self.add_for(opened, sys.READ, room, PART), room))
+        self.add_for(opened, sys.CLOSE)
+        return File(opened, tuple(parts))
 
     def room(self, size: int) -> int:
         """An address in the window, for so many bytes."""
@@ -50,6 +78,20 @@ class Calls:
     def get(self, address: int, size: int) -> bytes:
         """What is there now."""
         return bytes(self._window[address - WINDOW : address - WINDOW + size])
+
+    def text(self, address: int) -> str:
+        """The line of text that ends there with a zero byte."""
+        start = address - WINDOW
+        return bytes(self._window[start : start + PART]).partition(b"\0")[0].decode().strip()
+
+    def file(self, file: File, results: list[int]) -> bytes | int:
+        """What a file held; the negative error, if it cannot be read."""
+        error = min(results[file.opened], *(results[place] for place, _ in file.parts))
+        return error if error < 0 else b"".join(self.get(room, results[place]) for place, room in file.parts)
+
+    def is_whole(self, file: File, results: list[int]) -> bool:
+        """Whether all of a file was read."""
+        return results[file.parts[-1][0]] < (1 if len(file.parts) > 1 else PART)
 
 
 class Guest:
@@ -98,44 +140,38 @@ class Guest:
 
     # Files, by the first process
 
-    def read(self, path: str, size: int = 1 << 16) -> bytes | int:
-        """What a file of the guest's holds, at most so much; the negative error, if it cannot be read."""
-        calls = self.calls()
-        room = calls.room(size)
-        calls.add(sys.OPEN, calls.put(path.encode()), sys.O_CLOEXEC)
-        (opened,) = self.run(calls)
-        if opened < 0:
-            return opened
-        data, got = b"", 1
-        while got > 0 and len(data) < size:
+    def read(self, path: str, reads: int = 1) -> bytes | int:
+        """What a file of the guest's holds; the negative error, if it cannot be read. reads: as many as may do."""
+        while True:
             calls = self.calls()
-            calls.add(sys.PREAD, opened, room, size - len(data), len(data))
-            (got,) = self.run(calls)
-            data += calls.get(room, max(got, 0))
-        self.close_descriptor(opened)
-        return data if got >= 0 else got
+            file = calls.add_read(path, reads)
+            results = self.run(calls)
+            if calls.is_whole(file, results):
+                return calls.file(file, results)
+            reads *= 4
 
     def write(self, path: str, data: bytes) -> int:
         """Store data in a file. Returns 0, or the negative error."""
-        opened = self.open(path, sys.O_WRONLY)
-        if opened < 0:
-            return opened
         calls = self.calls()
-        calls.add(sys.WRITE, opened, calls.put(data), len(data))
-        calls.add(sys.CLOSE, opened)
-        return min(0, self.run(calls)[0])
+        opened = calls.add(sys.OPEN, calls.put(path.encode()), sys.O_WRONLY | sys.O_CLOEXEC)
+        written = calls.add_for(opened, sys.WRITE, calls.put(data), len(data))
+        calls.add_for(opened, sys.CLOSE)
+        results = self.run(calls)
+        return min(0, results[opened] if results[opened] < 0 else results[written])
 
     def open(self, path: str, flags: int = 0) -> int:
         """A descriptor of the first process's; or the negative error."""
+        return self.do(sys.OPEN, path.encode(), flags | sys.O_CLOEXEC)
+
+    def do(self, number: int, *arguments: int | bytes) -> int:
+        """One system call of the first process's; bytes are put into the window, and their address is given."""
         calls = self.calls()
-        calls.add(sys.OPEN, calls.put(path.encode()), flags | sys.O_CLOEXEC)
+        calls.add(number, *(calls.put(word) if isinstance(word, bytes) else word for word in arguments))
         return self.run(calls)[0]
 
     def close_descriptor(self, descriptor: int) -> None:
         """Close it."""
-        calls = self.calls()
-        calls.add(sys.CLOSE, descriptor)
-        self.run(calls)
+        self.do(sys.CLOSE, descriptor)
 
     def fork(self, parent: Process | None = None) -> Process:
         """A new process: a fork of another, or of the first one."""
@@ -197,6 +233,11 @@ class Process:
         self.pid, self.to, self.back = pid, to, back
 
 
+def error_name(result: int) -> str:
+    """The name of a negative error."""
+    return errno.errorcode.get(-result, str(-result))
+
+
 def _turn(process: Process) -> list[tuple[int, ...]]:
     """Have a process do what stands in its slot, and wait until it has, or has ended."""
     return [(sys.WRITE, process.to, WINDOW + _BYTES + _WORKER, 1), (sys.READ, process.back, WINDOW, 1)]
@@ -233,6 +274,3 @@ def _files() -> bytes:
     return archive(
         [*folders, lines, *(Entry(name, FILE, agent.program(agent.listed(list_, texts))) for name, list_ in programs)]
     )
-
-
-__all__ = ["COPY", "END", "FORK", "LOAD", "Calls", "Guest", "Process", "Shape"]

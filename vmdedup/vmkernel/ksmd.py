@@ -33,7 +33,8 @@ class GuestKsmd:
         self._guest, self._files = guest, files
         self._status = guest.open(f"/proc/{self._find()}/status")
         self._sleep = 0
-        self._is_stirred = True
+        self._is_stirred, self._is_parked = True, False
+        self.drains = True  # before each batch
 
     def _find(self) -> int:
         for pid in range(2, _LAST_PID):
@@ -46,10 +47,14 @@ class GuestKsmd:
         self._files.write("pages_to_scan", 0)
         self._sleep = (self._sleep + 1) % 1_000_000
         self._files.write("sleep_millisecs", ENDLESS + self._sleep)
+        self._is_parked = True
         self.wait_idle()
 
     def stir(self) -> None:
-        """Something may have woken it: the next batch waits until it sleeps."""
+        """Something may wake it now: it shall scan nothing then, and the next batch waits until it sleeps again."""
+        if not self._is_parked:
+            self._files.write("pages_to_scan", 0)
+            self._is_parked = True
         self._is_stirred = True
 
     def drain(self) -> None:
@@ -58,26 +63,30 @@ class GuestKsmd:
         _add_drain(calls)
         self._guest.run(calls)
 
-    def batch(self, pages: int) -> None:
-        """Scan at most so many pages, to the end of the current full scan at most; nothing, if that is what there is."""
+    def batch(self, pages: int) -> bool:
+        """Scan at most so many pages, to the end of the current full scan at most. True: that was reached."""
         if self._is_stirred:
             self.wait_idle()
         calls = self._guest.calls()
-        _add_drain(calls)
+        if self.drains:
+            _add_drain(calls)
+        before = self._files.add_read(calls, "full_scans")
         self._add_write(calls, "pages_to_scan", min(pages, WHOLE_SCAN))
         self._sleep = (self._sleep + 1) % 1_000_000
         self._add_write(calls, "sleep_millisecs", ENDLESS + self._sleep)
         room = self._add_look(calls, 50)
+        after = self._files.add_read(calls, "full_scans")
+        self._is_parked = False
         self._guest.run(calls)
-        if not _is_idle(calls, room):
-            self.wait_idle()
-        self._files.write("pages_to_scan", 0)
+        scans = calls.text(before)
+        if _is_idle(calls, room):
+            return calls.text(after) != scans
+        self.wait_idle()
+        return self._files.texts(["full_scans"])["full_scans"] != scans
 
     def full_scan(self) -> bool:
         """Scan to the end of the current full scan. False: there was nothing to scan."""
-        before = self._files.texts(["full_scans"])
-        self.batch(WHOLE_SCAN)
-        return self._files.texts(["full_scans"]) != before
+        return self.batch(WHOLE_SCAN)
 
     def wait_idle(self) -> None:
         """Return when it sleeps between two batches."""

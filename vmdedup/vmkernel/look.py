@@ -1,16 +1,17 @@
-"""What the guest's kernel shows of its memory: page maps, kinds of pages, nodes, counters of the system, smaps, ksm_stat.
+"""What the guest's kernel shows of its memory: page maps, kinds of pages, nodes, vmstat, smaps, ksm_stat.
 
 Source: Documentation/admin-guide/mm/pagemap.rst; proc(5); move_pages(2).
 """
 
 from __future__ import annotations
 
-import errno
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmdedup.ksm.sysfs import PROCESS_COUNTERS
 from vmdedup.units import PAGE_SIZE
 from vmdedup.vmkernel import numbers as sys
 from vmdedup.vmkernel.guest import Guest
@@ -28,8 +29,10 @@ SMAPS = ("Rss", "Pss", "Anonymous", "AnonHugePages", "KSM", "Swap")
 NOT_WRITTEN = -999  # a status that move_pages left alone
 MOST_PAGES = 1 << 16  # of one look at a page map
 
+_AT_ONCE = 32  # processes
 _PRESENT, _SWAPPED, _FRAME = np.uint64(1 << 63), np.uint64(1 << 62), np.uint64((1 << 55) - 1)
-_KSM, _ZERO, _THP, _LARGE = (np.uint64(bits) for bits in (1 << 21, 1 << 24, 1 << 22, 1 << 15 | 1 << 16 | 1 << 22))
+_ANONYMOUS, _KSM, _ZERO = (np.uint64(1 << bit) for bit in (12, 21, 24))
+_LARGE = np.uint64(1 << 15 | 1 << 16 | 1 << 22)  # first or further page of a large folio; huge page
 _OWN_PAGE = 0x40_1000  # of the guest's first process: anonymous, and never mergeable
 
 
@@ -61,21 +64,20 @@ class Look:
         kinds = np.where(entries & _SWAPPED, "s", ".")
         flags = self._page_flags(entries[present] & _FRAME)
         rest = np.where(flags & _KSM, "k", "a") if self._tells_ksm else np.full(len(flags), "p")
-        zeros = np.where(flags & _THP, "Z", "z")
-        kinds[present] = np.where(flags & _ZERO, zeros, np.where(flags & _LARGE, "h", rest))
+        large = np.where(flags & (_ANONYMOUS | _ZERO) == _ANONYMOUS, "h", "Z")
+        kinds[present] = np.where(flags & _LARGE, large, np.where(flags & _ZERO, "z", rest))
         return "".join(kinds)
 
     def _entries(self, path: str, first: int, pages: int) -> Entries:
-        opened = self._guest.open(path)
         parts = []
         for start in range(0, pages, MOST_PAGES):
             count = min(MOST_PAGES, pages - start)
             calls = self._guest.calls()
-            room = calls.room(count * 8)
-            calls.add(sys.PREAD, opened, room, count * 8, (first + start) * 8)
+            opened, room = calls.add(sys.OPEN, calls.put(path.encode()), 0), calls.room(count * 8)
+            calls.add_for(opened, sys.PREAD, room, count * 8, (first + start) * 8)
+            calls.add_for(opened, sys.CLOSE)
             self._guest.run(calls)
             parts.append(np.frombuffer(calls.get(room, count * 8), np.uint64))
-        self._guest.close_descriptor(opened)
         return np.concatenate(parts)
 
     def _page_flags(self, frames: Entries) -> Entries:
@@ -134,19 +136,35 @@ class Look:
 
     def ksm_stat(self, pid: int) -> dict[str, int | str]:
         """The lines of /proc/PID/ksm_stat; none where there is no such file."""
-        lines = [line.replace(":", " ").split() for line in self._text(f"/proc/{pid}/ksm_stat").splitlines()]
-        return {name: int(value) if re.fullmatch(r"-?\d+", value) else value for name, value in lines}
+        return _stat_lines(self._text(f"/proc/{pid}/ksm_stat"))
 
-    def merging_pages(self, pid: int) -> int | None:
-        """/proc/PID/ksm_merging_pages, for kernels whose ksm_stat has no such line."""
-        text = self._text(f"/proc/{pid}/ksm_merging_pages")
-        return int(text) if text else None
+    def process_counters(self, pids: Sequence[int]) -> list[dict[str, int | None]]:
+        """The figures of processes that scripts print; None: this kernel has none."""
+        found: list[dict[str, int | None]] = []
+        for start in range(0, len(pids), _AT_ONCE):
+            calls = self._guest.calls()
+            names = ("ksm_stat", "ksm_merging_pages")
+            files = [[calls.add_read(f"/proc/{pid}/{n}") for n in names] for pid in pids[start : start + _AT_ONCE]]
+            results = self._guest.run(calls)
+            for stat, merging in files:
+                figures = _stat_lines(_decoded(calls.file(stat, results)))
+                if alone := _decoded(calls.file(merging, results)):  # of kernels whose ksm_stat has no such line
+                    figures.setdefault("ksm_merging_pages", int(alone))
+                found.append({name: _number(figures.get(name)) for name in PROCESS_COUNTERS})
+        return found
 
     def _text(self, path: str) -> str:
-        found = self._guest.read(path)
-        return found.decode() if isinstance(found, bytes) else ""
+        return _decoded(self._guest.read(path, 4))
 
 
-def error_name(result: int) -> str:
-    """The name of a negative error."""
-    return errno.errorcode.get(-result, str(-result))
+def _decoded(found: bytes | int) -> str:
+    return found.decode() if isinstance(found, bytes) else ""
+
+
+def _stat_lines(text: str) -> dict[str, int | str]:
+    lines = (line.replace(":", " ").split() for line in text.splitlines())
+    return {name: int(value) if re.fullmatch(r"-?\d+", value) else value for name, value in lines}
+
+
+def _number(value: int | str | None) -> int | None:
+    return value if isinstance(value, int) else None

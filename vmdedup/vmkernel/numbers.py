@@ -22,6 +22,7 @@ WAIT4: Final = 61
 KILL: Final = 62
 MKDIR: Final = 83
 RMDIR: Final = 84
+MKNOD: Final = 133
 PRCTL: Final = 157
 MOUNT: Final = 165
 SWAPON: Final = 167

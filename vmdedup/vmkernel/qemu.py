@@ -22,7 +22,7 @@ WINDOW_ADDRESS = "0000:00:04.0"  # where the guest finds the window on its PCI b
 PATIENCE = 60.0  # seconds for any one answer, booting included
 
 _REMEDY = "run: apt-get install qemu-system-x86"
-_COMMAND_LINE = "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable no_timer_check mitigations=off cgroup_disable=cpu"
+_COMMAND_LINE = "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable no_timer_check mitigations=off"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Qemu:
         return os.pread(self._log, 1 << 20, 0).decode(errors="replace")
 
     def _broken(self, what: str) -> GuestError:
-        print(self.messages()[-6000:]) #DBG
+        print(self.messages()[-6000:])  # DBG
         lines = [line.strip() for line in self.messages().splitlines() if line.strip()]
         said = next((line for line in lines if "panic" in line or "qemu" in line.lower()), lines[-1] if lines else "")
         self.close()
@@ -130,5 +130,6 @@ def _arguments(image: Path, places: dict[str, int], shape: Shape) -> list[str]:
     window = f"memory-backend-file,id=window,size={WINDOW_SIZE},mem-path={path['window']},share=on,merge=off,dump=off"
     arguments += ["-object", window, "-device", "ivshmem-plain,memdev=window,addr=4"]
     if "disk" in path:
-        arguments += ["-drive", f"if=none,id=disk,format=raw,file={path['disk']}", "-device", "virtio-blk-pci,drive=disk"]
+        arguments += ["-drive", f"if=none,id=disk,format=raw,file={path['disk']}"]
+        arguments += ["-device", "virtio-blk-pci,drive=disk"]
     return arguments

@@ -1,6 +1,6 @@
 """Kernels in the cache: fetched from Debian's packages, named by version, with the checksums of what they are.
 
-    CACHE/linux/RELEASE/bzImage, *.ko (in the order in which they are loaded), kernel.json
+CACHE/linux/RELEASE/bzImage, *.ko (in the order in which they are loaded), kernel.json
 """
 
 from __future__ import annotations

@@ -8,15 +8,41 @@ batches of no pages.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from vmdedup.ksm.sysfs import STARTS, UNMERGED, turn_of
-from vmdedup.live.ksm.ksmd import Ksmd
-from vmdedup.live.ksm.sysfs import KsmFiles
+
+
+class Files(Protocol):
+    """The files of a kernel's KSM: this machine's, or a guest's."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+
+    def write(self, knob: str, value: str | int) -> None:
+        """Write a tunable. KnobError: the kernel refuses the value."""
+
+    def choice(self, name: str) -> str:
+        """The value of a tunable, as it is written."""
+
+
+class Stepped(Protocol):
+    """A ksmd that scans one batch when it is told."""
+
+    def park(self) -> None:
+        """Have it sleep endlessly."""
+
+    def drain(self) -> None:
+        """Empty all per-CPU LRU batches."""
+
+    def wait_idle(self) -> None:
+        """Return when it sleeps."""
 
 
 class ScriptKnobs:
     """The tunables as one script sees them; the advisor is none when it starts."""
 
-    def __init__(self, files: KsmFiles, ksmd: Ksmd) -> None:
+    def __init__(self, files: Files, ksmd: Stepped) -> None:
         self._files = files
         self._ksmd = ksmd
         self._advisor = "none"
@@ -41,10 +67,13 @@ class ScriptKnobs:
         ksmd must not be about to run: a new process may have woken it for what was to be a batch of no pages.
         """
         self._ksmd.wait_idle()
-        self._files.write("advisor_mode", self._advisor)
+        has_advisor = self._files.has("advisor_mode")
+        if has_advisor:
+            self._files.write("advisor_mode", self._advisor)
         try:
             self._files.write(knob, value)
-            self._advisor = self._files.choice("advisor_mode")
+            self._advisor = self._files.choice("advisor_mode") if has_advisor else self._advisor
         finally:
-            self._files.write("advisor_mode", "none")
+            if has_advisor:
+                self._files.write("advisor_mode", "none")
             self._files.write("pages_to_scan", 0)

@@ -1,0 +1,31 @@
+"""What guest scripts need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmdedup.errors import UsageError
+from vmdedup.replay.script import parse_text
+from vmdedup.vmkernel.qemu import Shape
+from vmdedup.vmkernel.session import shape
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("vm a 4\n", Shape(1, 512, 0)),
+        ("vm a 4 node=1\n", Shape(2, 512, 0)),
+        ("vm a 4\nmigrate a 0..3 2\n", Shape(3, 512, 0)),
+        ("vm a 4\nnode a 1\nswapon\n", Shape(2, 512, 64)),
+        (f"vm a {1 << 18}\n", Shape(1, 2560, 0)),
+    ],
+)
+def test_the_shape_of_a_guest(text: str, wanted: Shape) -> None:
+    assert shape(parse_text(text, Path())) == wanted
+
+
+def test_too_many_nodes() -> None:
+    with pytest.raises(UsageError, match=r"s:2: node 8 is one too many; give 0 to 7"):
+        shape(parse_text("vm a 1\nnode a 8\n", Path(), "s"))

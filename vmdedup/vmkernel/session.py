@@ -1,0 +1,77 @@
+"""A kernel booted for scripts: what guest each needs, and machines in them that play one script after the other."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from vmdedup.errors import GuestError, UsageError
+from vmdedup.replay.script import Script
+from vmdedup.replay.steps import Migrate, Node, Swapon, Vm
+from vmdedup.vmkernel.guest import Guest
+from vmdedup.vmkernel.machine import GuestMachine
+from vmdedup.vmkernel.qemu import Shape
+from vmdedup.vmkernel.store import kernel
+
+MOST_NODES = 8
+DISK_MIB = 64
+LEAST_MIB = 512  # of a node; the kernel turns huge pages off with less
+_KERNEL_MIB = 256  # that it takes itself
+
+
+class Booted:
+    """One kernel, in a guest for each shape that scripts ask for, booted when it is first asked for."""
+
+    def __init__(self, name: str) -> None:
+        """name: 7.2, or PATH/bzImage. UsageError: there is no such kernel."""
+        self.kernel = kernel(name)
+        self._guests: dict[Shape, tuple[Guest, GuestMachine]] = {}
+
+    def machine(self, script: Script) -> GuestMachine:
+        """A machine for a script, in the start state. It is booted anew if it has broken down.
+
+        UsageError: a script asks for too many nodes. EnvironmentLacksError: no QEMU. GuestError: it does not boot.
+        """
+        wanted = shape(script)
+        if wanted in self._guests:
+            try:
+                self._guests[wanted][1].start()
+            except GuestError:
+                self._guests.pop(wanted)[0].close()
+        if wanted not in self._guests:
+            self._guests[wanted] = self._boot(wanted)
+        return self._guests[wanted][1]
+
+    def _boot(self, wanted: Shape) -> tuple[Guest, GuestMachine]:
+        with ExitStack() as stack:
+            guest = stack.enter_context(Guest(self.kernel.image, wanted))
+            machine = GuestMachine(guest, self.kernel.modules)
+            stack.pop_all()
+        return guest, machine
+
+    def close(self) -> None:
+        """End all guests. Harmless when done already."""
+        while self._guests:
+            self._guests.popitem()[1][0].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def shape(script: Script) -> Shape:
+    """What a script needs of a guest. UsageError: more nodes than there can be."""
+    nodes, has_swap = 1, False
+    for step in script.steps:
+        has_swap |= isinstance(step, Swapon)
+        node = step.options.node if isinstance(step, Vm) else step.node if isinstance(step, Migrate | Node) else 0
+        nodes = max(nodes, 1 + (node or 0))
+        if nodes > MOST_NODES:
+            raise UsageError(f"{script.name}:{step.line}: node {node} is one too many; give 0 to {MOST_NODES - 1}")
+    wanted = _KERNEL_MIB + (script.pages() >> 8) * 2  # all pages on one node, and as much again
+    return Shape(nodes, max(LEAST_MIB, -(-wanted // LEAST_MIB) * LEAST_MIB), DISK_MIB if has_swap else 0)
