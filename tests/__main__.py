@@ -33,11 +33,11 @@ CORE += ["tests/scenario/test_listing.py"]
 # As many processes as there are processors share the tests, a file at a time; what needs a thing that a machine has
 # once, the kernel's KSM or libvirt, comes one after another in a stage of its own.
 SHARED = ["pytest", "-q", "-n", str(min(4, len(os.sched_getaffinity(0)))), "--dist", "loadfile"]
-MACHINE = "kernel or qemu"
+MACHINE = "kernel or qemu or guest"
 POLICIES = "vmdedup/policy/*"
 WORKBENCH = "vmdedup/policy/difference_engine/workbench.py"  # is no policy: takes the time of single steps, compiled
 HELD = ["--omit", WORKBENCH, "--fail-under", "96"]
-REDUCED = ["-m", "not slow and not kernel"]
+REDUCED = ["-m", "not slow and not kernel and not guest"]
 # Each stage says for itself how kernels run, whatever the caller's environment has.
 COMPILED = {"NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": "0"}
 

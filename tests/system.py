@@ -47,6 +47,7 @@ PACKAGES = {
 # Other readers and writers of dumps, beside which tests lay ours; those that this release of Debian has.
 OTHERS = ("criu", "libkdumpfile10", "libkdumpfile12", "makedumpfile")
 KERNEL = "linux-image-cloud-amd64"  # never installed; but it must be known, to be downloaded
+KERNELS = ("6.1", "7.2")  # that tests boot in QEMU; kept in the cache
 
 
 def is_debian() -> bool:
@@ -139,12 +140,21 @@ def install_requirements() -> None:
         run(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", *missing)
 
 
+def fetch_kernels() -> None:
+    """Have the kernels that tests boot in the cache."""
+    command = [sys.executable, "-m", "vmdedup", "kernel", "fetch", *KERNELS]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        print(f"system: {done.stderr.strip()}: tests that boot kernels skip, each with its reason")
+
+
 def main() -> None:
     """Install it, or say what is missing."""
     if is_debian() and os.geteuid() == 0:
         install_packages()
         install_requirements()
         open_kvm()
+        fetch_kernels()
         return
     missing = missing_packages() if is_debian() else missing_programs()
     if missing := [*missing, *missing_requirements()]:

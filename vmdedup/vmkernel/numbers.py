@@ -25,6 +25,7 @@ RMDIR: Final = 84
 MKNOD: Final = 133
 PRCTL: Final = 157
 MOUNT: Final = 165
+SCHED_SETAFFINITY: Final = 203
 SWAPON: Final = 167
 SWAPOFF: Final = 168
 INIT_MODULE: Final = 175

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from vmdedup.errors import GuestError, RefusedError
 from vmdedup.ksm.sysfs import as_written
+from vmdedup.replay.content import Seed
 from vmdedup.vmkernel import numbers as sys
 from vmdedup.vmkernel.guest import Guest, error_name
+from vmdedup.vmkernel.memory import GuestMemory
 
 _HUGE = "/sys/kernel/mm/transparent_hugepage/"
 # The start state: huge pages for who asks for them, and khugepaged does nothing by itself.
@@ -20,6 +22,7 @@ START = {
     f"{_HUGE}khugepaged/alloc_sleep_millisecs": "4000000000",
 }
 _CGROUP = "/cgroup/script"
+_BALLAST_PAGES = 24
 _SWAP = "/dev/swap"
 _SIGNATURE_AT = 4096 - 10  # of the page that a swap disk begins with
 
@@ -31,6 +34,7 @@ class System:
         self._guest = guest
         self._modules = modules
         self._before: dict[str, str] = {}
+        self._ballast: GuestMemory | None = None
         self._has_cgroup = self._has_swap = self._has_disk = False
         for file, value in START.items():
             guest.write(file, value.encode())
@@ -39,6 +43,9 @@ class System:
         """Undo what a script has done; its processes are gone."""
         if self._has_swap:
             self.swapoff()
+        if self._ballast is not None:
+            self._guest.end(self._ballast.process)
+            self._ballast = None
         for file, value in reversed(self._before.items()):
             self._guest.write(file, value.encode())
         self._before.clear()
@@ -69,8 +76,18 @@ class System:
             self._guest.write("/cgroup/cgroup.subtree_control", b"+memory")
             self._guest.do(sys.MKDIR, _CGROUP.encode(), 0o755)
             self._has_cgroup = True
+        if self._ballast is None:
+            self._ballast = self._new_ballast()
         if self._guest.write(f"{_CGROUP}/cgroup.procs", b"%d" % pid) < 0:
             raise GuestError("the guest's kernel has no memory cgroups; build it with CONFIG_MEMCG=y")
+
+    def _new_ballast(self) -> GuestMemory:
+        """Some pages in the cgroup: kernels up to 6.1 find nothing to reclaim in one that holds hardly any."""
+        memory = GuestMemory(self._guest, self._guest.fork(), _BALLAST_PAGES)
+        memory.map()
+        self._guest.write(f"{_CGROUP}/cgroup.procs", b"%d" % memory.pid)
+        memory.fill(0, _BALLAST_PAGES - 1, Seed(0, 1))
+        return memory
 
     def reclaim(self, size: int) -> None:
         """Reclaim from it, as much as there is. RefusedError: the kernel cannot (before 5.19)."""

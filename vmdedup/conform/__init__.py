@@ -1,1 +1,0 @@
-"""Does a kernel's ksmd do what a version of Linux does? Scripts on both, differences shrunk, and named where they can be."""
