@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from vmdedup.errors import UsageError
 from vmdedup.replay.script import parse_text
 from vmdedup.vmkernel.qemu import Shape
 from vmdedup.vmkernel.session import shape
@@ -24,8 +23,3 @@ from vmdedup.vmkernel.session import shape
 )
 def test_the_shape_of_a_guest(text: str, wanted: Shape) -> None:
     assert shape(parse_text(text, Path())) == wanted
-
-
-def test_too_many_nodes() -> None:
-    with pytest.raises(UsageError, match=r"s:2: node 8 is one too many; give 0 to 7"):
-        shape(parse_text("vm a 1\nnode a 8\n", Path(), "s"))

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from vmdedup.errors import GuestError, UsageError
+from vmdedup.errors import GuestError
 from vmdedup.replay.script import Script
 from vmdedup.replay.steps import Migrate, Node, Swapon, Vm
 from vmdedup.vmkernel.guest import Guest
@@ -14,7 +14,6 @@ from vmdedup.vmkernel.machine import GuestMachine
 from vmdedup.vmkernel.qemu import Shape
 from vmdedup.vmkernel.store import kernel
 
-MOST_NODES = 8
 DISK_MIB = 64
 LEAST_MIB = 512  # of a node; the kernel turns huge pages off with less
 _KERNEL_MIB = 256  # that it takes itself
@@ -31,7 +30,7 @@ class Booted:
     def machine(self, script: Script) -> GuestMachine:
         """A machine for a script, in the start state. It is booted anew if it has broken down.
 
-        UsageError: a script asks for too many nodes. EnvironmentLacksError: no QEMU. GuestError: it does not boot.
+        EnvironmentLacksError: no QEMU. GuestError: it does not boot.
         """
         wanted = shape(script)
         if wanted in self._guests:
@@ -65,13 +64,11 @@ class Booted:
 
 
 def shape(script: Script) -> Shape:
-    """What a script needs of a guest. UsageError: more nodes than there can be."""
+    """What a script needs of a guest."""
     nodes, has_swap = 1, False
     for step in script.steps:
         has_swap |= isinstance(step, Swapon)
         node = step.options.node if isinstance(step, Vm) else step.node if isinstance(step, Migrate | Node) else 0
         nodes = max(nodes, 1 + (node or 0))
-        if nodes > MOST_NODES:
-            raise UsageError(f"{script.name}:{step.line}: node {node} is one too many; give 0 to {MOST_NODES - 1}")
     wanted = _KERNEL_MIB + (script.pages() >> 8) * 2  # all pages on one node, and as much again
     return Shape(nodes, max(LEAST_MIB, -(-wanted // LEAST_MIB) * LEAST_MIB), DISK_MIB if has_swap else 0)

@@ -104,13 +104,11 @@ def _fetch(version: str, suites: Suites, names: list[str], lost: list[str]) -> K
         store = PackageStore(temporary / "packages", suites.options)
         for package in packages:
             store.unpack(package, temporary / "files")
-        done = temporary / "kernel"
-        done.mkdir()
+        done = private(temporary / "kernel", 0o755)
         _keep(temporary / "files", release, done)
         target = folder() / release
         shutil.rmtree(target, ignore_errors=True)
         os.replace(done, target)
-        target.chmod(0o755)
     return _load(target)
 
 
