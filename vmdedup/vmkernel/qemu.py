@@ -100,7 +100,6 @@ class Qemu:
         return os.pread(self._log, 1 << 20, 0).decode(errors="replace")
 
     def _broken(self, what: str) -> GuestError:
-        print(self.messages()[-6000:])  # DBG
         lines = [line.strip() for line in self.messages().splitlines() if line.strip()]
         said = next((line for line in lines if "panic" in line or "qemu" in line.lower()), lines[-1] if lines else "")
         self.close()
