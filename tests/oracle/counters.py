@@ -31,7 +31,7 @@ def system(ksm: Ksm, living: Iterable[Mm]) -> dict[str, Any]:
     sharing = len(stable) - shared
     unshared = sum(item.seq is not None for item in items)
     zeros = sum(len(mm.ksm_zeros) for mm in living)
-    chains = [node for node in in_order(ksm.stable.root) if isinstance(node, Chain)]
+    chains = [node for tree in ksm.stable for node in in_order(tree.root) if isinstance(node, Chain)]
     figures = {
         "pages_shared": shared,
         "pages_sharing": sharing,

@@ -18,7 +18,7 @@ def write(ksm: Ksm, mm: Mm, page: int, offset: int, data: bytes) -> None:
     frame = mm.ptes.get(page, mm.zero)
     if not _is_own(ksm, mm, page, frame):
         ksm.vmstat["cow_ksm"] += frame.ksm
-        frame = Frame(frame.data)
+        frame = Frame(frame.data, mm.home)
         mm.map(page, frame)
     mm.writable.add(page)
     frame.data = frame.data[:offset] + data + frame.data[offset + len(data) :]
@@ -43,7 +43,7 @@ def unshare(ksm: Ksm, mm: Mm, page: int) -> None:
     frame = mm.ptes.get(page)
     if frame is not None and (frame.ksm or page in mm.ksm_zeros):
         ksm.vmstat["cow_ksm"] += frame.ksm
-        mm.map(page, Frame(frame.data))
+        mm.map(page, Frame(frame.data, mm.home))
         if ksm.version < (6, 2):
             mm.writable.add(page)
 
@@ -74,7 +74,7 @@ def munmap(ksm: Ksm, mm: Mm, lo: int, hi: int) -> None:
 
 def fork(ksm: Ksm, parent: Mm, name: str) -> Mm:
     """Return a child that shares every frame and every zero page of the parent, and its advice."""
-    child = Mm(name, parent.pages, parent.zero)
+    child = Mm(name, parent.pages, parent.zero, parent.home, parent)
     child.mapped = set(parent.mapped)
     child.mergeable, child.huge, child.nohuge = set(parent.mergeable), set(parent.huge), set(parent.nohuge)
     for page, frame in parent.ptes.items():

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from oracle import counters, faults, huge, memory, rmap, scan, stable
+from oracle import counters, faults, huge, memory, nodes, rmap, scan, stable
 from oracle.knobs import SINCE, parse
 from oracle.objects import Frame, Ksm, Mm
 from vmdedup.errors import KnobError, RefusedError
@@ -18,11 +18,13 @@ from vmdedup.replay.steps import ANY, HUGE, MERGEABLE, Options
 class OracleMachine:
     """Fills vmdedup.replay.machine.Machine. clock: milliseconds, for the pruning of chains; stands still.
 
-    version: of Linux, whose ksmd it is.
+    version: of Linux, whose ksmd it is. nodes: NUMA nodes.
     """
 
-    def __init__(self, clock: Callable[[], int] = lambda: 0, version: tuple[int, int] = (6, 18)) -> None:
-        self.ksm = Ksm(clock, version)
+    def __init__(
+        self, clock: Callable[[], int] = lambda: 0, version: tuple[int, int] = (6, 18), nodes: int = 1
+    ) -> None:
+        self.ksm = Ksm(clock, version, nodes=nodes)
         self.living: dict[str, Mm] = {}
 
     def vm(self, name: str, pages: int, options: Options = COMMON) -> None:

@@ -19,9 +19,13 @@ HUGE = 512  # pages of a huge page
 
 @dataclass(eq=False)
 class Frame:
-    """A physical page. node: its stable node, once ksm; a ksm frame without one is never merged."""
+    """A physical page. node: its stable node, once ksm; a ksm frame without one is never merged.
+
+    nid: the NUMA node that it lies on.
+    """
 
     data: bytes = ZEROS
+    nid: int = 0
     mapcount: int = 0
     ksm: bool = False
     node: StableNode | None = None
@@ -37,7 +41,10 @@ class Folio:
 
 
 class RmapItem(Node):
-    """What ksmd remembers of one virtual page. seq is set while UNSTABLE, node while STABLE, else neither."""
+    """What ksmd remembers of one virtual page. seq is set while UNSTABLE, node while STABLE, else neither.
+
+    nid: in which NUMA node's unstable tree it is.
+    """
 
     def __init__(self, mm: Mm, page: int) -> None:
         super().__init__()
@@ -47,6 +54,7 @@ class RmapItem(Node):
         self.age = 0
         self.remaining_skips = 0
         self.seq: int | None = None
+        self.nid = 0
         self.node: StableNode | None = None
 
     def forget(self) -> None:
@@ -55,11 +63,15 @@ class RmapItem(Node):
 
 
 class StableNode(Node):
-    """A merged page, in the stable tree or among the dups of a chain there. items: newest first."""
+    """A merged page, in the stable tree of a NUMA node, or among the dups of a chain there, or on the migrate list.
 
-    def __init__(self, frame: Frame) -> None:
+    items: newest first. nid: whose tree.
+    """
+
+    def __init__(self, frame: Frame, nid: int) -> None:
         super().__init__()
         self.frame = frame
+        self.nid = nid
         self.items: list[RmapItem] = []
         self.chain: Chain | None = None
 
@@ -70,11 +82,12 @@ class StableNode(Node):
 
 
 class Chain(Node):
-    """Several stable nodes of equal content at one place of the tree. dups: newest first."""
+    """Several stable nodes of equal content at one place of a NUMA node's tree. dups: newest first."""
 
-    def __init__(self, prune_time: int) -> None:
+    def __init__(self, prune_time: int, nid: int) -> None:
         super().__init__()
         self.prune_time = prune_time
+        self.nid = nid
         self.dups: list[StableNode] = []
 
 
@@ -87,9 +100,12 @@ class Mm:
     items: the rmap items by page, ascending.
     """
 
-    def __init__(self, name: str, pages: int, zero: Frame) -> None:
+    def __init__(self, name: str, pages: int, zero: Frame, home: int = 0, parent: Mm | None = None) -> None:
+        """home: the NUMA node that its frames come from. parent: whose fork it is."""
         self.name = name
         self.pages = pages
+        self.home = home
+        self.parent = parent
         self.zero = zero
         self.ptes: dict[int, Frame] = {}
         self.ksm_zeros: set[int] = set()
@@ -136,6 +152,7 @@ class Ksm:
 
     next_page: where ksmd goes on in the cursor's address space; None: it has found no advised page there yet.
     list_pos: index of the next item to look at in the cursor's items. clock: milliseconds. version: of Linux.
+    stable, unstable: a tree for each NUMA node; migrated: the migrate list, front first.
     """
 
     clock: Callable[[], int]
@@ -147,13 +164,23 @@ class Ksm:
     next_page: int | None = None
     list_pos: int = 0
     seqnr: int = 0
-    stable: Tree = field(default_factory=Tree)
-    unstable: Tree = field(default_factory=Tree)
+    nodes: int = 1
+    stable: list[Tree] = field(init=False)
+    unstable: list[Tree] = field(init=False)
+    migrated: list[StableNode] = field(default_factory=list)
     pages_scanned: int = 0
     pages_skipped: int = 0
     vmstat: Counter[str] = field(default_factory=Counter)
     thp: str = "madvise"
     khugepaged: dict[str, int] = field(default_factory=lambda: {"max_ptes_none": 511, "max_ptes_shared": 256})
+
+    def __post_init__(self) -> None:
+        self.stable = [Tree() for _ in range(self.nodes)]
+        self.unstable = [Tree() for _ in range(self.nodes)]
+
+    def nid(self, frame: Frame) -> int:
+        """Return whose trees a frame belongs to."""
+        return 0 if self.knobs.merge_across_nodes else frame.nid
 
     def items(self) -> Iterator[RmapItem]:
         """Yield every rmap item, those of the dead included."""

@@ -21,13 +21,17 @@ ZERO_CHECKSUM = checksum(ZEROS)
 
 def process(ksm: Ksm, item: RmapItem, frame: Frame) -> None:
     """Merge a page if it can be merged, else remember it if it did not change."""
-    is_merged = frame.ksm and frame.node is not None
-    if is_merged and item.node is frame.node:
-        return
+    own = frame.node if frame.ksm else None
+    if own is not None:
+        stable.notice_move(ksm, own)
+        if item.node is own and own not in ksm.migrated:
+            return
     tree_first = ksm.version < (6, 11)
-    if not (is_merged or tree_first) and (not _unchanged(ksm, item, frame) or _zero_page(ksm, item, frame)):
+    if own is None and not tree_first and (not _unchanged(ksm, item, frame) or _zero_page(ksm, item, frame)):
         return
     merged = stable.search(ksm, frame)
+    if merged is frame and item.node is own:
+        return
     rmap.remove(ksm, item)
     if merged is not None:
         if merge.into(ksm, item, frame, merged):

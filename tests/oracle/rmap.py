@@ -29,7 +29,7 @@ def remove(ksm: Ksm, item: RmapItem) -> None:
         age = (ksm.seqnr - item.seq) % 256
         assert age in (0, 1), "an item was not visited for a whole scan"
         if age == 0:  # the tree of an earlier scan has been forgotten as a whole
-            ksm.unstable.erase(item)
+            ksm.unstable[item.nid].erase(item)
         item.seq = None
 
 

@@ -5,7 +5,7 @@ Source: mm/ksm.c:ksm_do_scan, scan_get_next_rmap_item, should_skip_rmap_item (v6
 
 from __future__ import annotations
 
-from oracle import rmap
+from oracle import rmap, stable
 from oracle.objects import Frame, Ksm, Mm, RmapItem
 from oracle.process import process
 from oracle.rbtree import Tree
@@ -28,7 +28,9 @@ def _next(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
     if not ksm.mms:
         return None
     if ksm.cursor is None:
-        ksm.unstable = Tree()  # all at once: nobody visits the old tree's items
+        if not ksm.knobs.merge_across_nodes:
+            stable.remove_stale_migrated(ksm)
+        ksm.unstable = [Tree() for _ in ksm.unstable]  # all at once: nobody visits the old trees' items
         _go_to(ksm, ksm.mms[0])
     while ksm.cursor is not None:
         found = _next_here(ksm, ksm.cursor)

@@ -35,22 +35,22 @@ def item_states(ksm: Ksm) -> dict[Page, ItemState]:
     }
 
 
-def unstable_shape(ksm: Ksm) -> UnstableShape:
-    """Return the unstable tree as (left, (process, page), red, right), None where there is nothing.
+def unstable_shape(ksm: Ksm, nid: int = 0) -> UnstableShape:
+    """Return the unstable tree of a NUMA node as (left, (process, page), red, right), None where there is nothing.
 
     Between two full scans that is the tree of the scan that is over, items removed since then included.
     """
-    return _unstable(ksm.unstable.root)
+    return _unstable(ksm.unstable[nid].root)
 
 
-def stable_shape(ksm: Ksm) -> StableShape:
-    """Return the stable tree as (left, (content, sharers), red, right), None where there is nothing.
+def stable_shape(ksm: Ksm, nid: int = 0) -> StableShape:
+    """Return the stable tree of a NUMA node as (left, (content, sharers), red, right), None where there is nothing.
 
     sharers has a tuple for each node at that place, in the order of the chain, with its (process, page)s,
     newest first; a place without a chain has one. content is content_key() of the first node, "" for an empty
     chain.
     """
-    return _stable(ksm.stable.root)
+    return _stable(ksm.stable[nid].root)
 
 
 def _state(item: RmapItem) -> str:

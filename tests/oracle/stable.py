@@ -1,4 +1,7 @@
-"""The stable tree: merged pages by content. Nodes hold no reference, so each may prove to be stale when met.
+"""The stable trees: merged pages by content. Nodes hold no reference, so each may prove to be stale when met.
+
+A node whose frame is found to have moved to another NUMA node goes to the migrate list, until a search for one of its
+pages finds it a place in the tree of that NUMA node.
 
 Source: mm/ksm.c:stable_tree_search, stable_tree_insert, stable_node_dup, remove_node_from_stable_tree,
 remove_all_stable_nodes (v6.18), behaviour only.
@@ -7,7 +10,7 @@ remove_all_stable_nodes (v6.18), behaviour only.
 from __future__ import annotations
 
 from oracle.objects import Chain, Frame, Ksm, RmapItem, StableNode
-from oracle.rbtree import Node
+from oracle.rbtree import Node, Tree
 
 NEVER = 1 << 31  # milliseconds; the kernel takes longer times for infinite
 
@@ -18,30 +21,84 @@ def can_share(ksm: Ksm, node: StableNode, more: int = 0) -> bool:
 
 
 def search(ksm: Ksm, frame: Frame) -> Frame | None:
-    """Return the merged page that this page can join."""
-    if frame.ksm and frame.node is not None:
+    """Return the merged page that this page can join; its own, if its node takes more and has, or finds, its place."""
+    own = frame.node if frame.ksm else None
+    if own is not None and own not in ksm.migrated:
         return frame
-    place, node, _, _ = _descend(ksm, frame, prune=True)
-    return node.frame if place is not None and node is not None and can_share(ksm, node) else None
+    nid = ksm.nid(frame)
+    place, node, parent, left = _descend(ksm, nid, frame, prune=True)
+    if place is None or node is None:
+        if own is None:
+            return None
+        ksm.migrated.remove(own)
+        own.nid = nid
+        ksm.stable[nid].insert(own, parent, left)
+        return _if_it_shares(ksm, own)
+    if own is not None and frame.mapcount > 1:
+        _beside(ksm, place, own)
+        ksm.migrated.remove(own)
+        return _if_it_shares(ksm, own)
+    if not can_share(ksm, node):
+        return None
+    if ksm.nid(node.frame) == nid:
+        return node.frame
+    _displace(ksm, node, own)
+    return None if own is None else _if_it_shares(ksm, own)
+
+
+def _if_it_shares(ksm: Ksm, own: StableNode) -> Frame | None:
+    return own.frame if can_share(ksm, own) else None
+
+
+def notice_move(ksm: Ksm, node: StableNode) -> None:
+    """Put a node on the migrate list if its frame has left the NUMA node whose tree it is in."""
+    if node not in ksm.migrated and ksm.nid(node.frame) != node.nid:
+        _take_out(ksm, node)
+        ksm.migrated.insert(0, node)
+
+
+def _displace(ksm: Ksm, node: StableNode, own: StableNode | None) -> None:
+    """Put a node on the migrate list, whose frame has moved, and the searching page's own, if any, in its place."""
+    if own is None:
+        notice_move(ksm, node)
+        return
+    ksm.migrated.remove(own)
+    own.nid = node.nid
+    if node.chain is None:
+        ksm.stable[node.nid].replace(node, own)
+    else:
+        chain = node.chain
+        _take_out(ksm, node)
+        _join(chain, own)
+    ksm.migrated.insert(0, node)
 
 
 def insert(ksm: Ksm, frame: Frame) -> StableNode:
     """Return a new node for a page that has just been merged; where equal ones are full, it joins them."""
-    place, _, parent, left = _descend(ksm, frame, prune=False)
-    node = frame.node = StableNode(frame)
+    nid = ksm.nid(frame)
+    place, _, parent, left = _descend(ksm, nid, frame, prune=False)
+    node = frame.node = StableNode(frame, nid)
     if place is None:
-        ksm.stable.insert(node, parent, left)
-        return node
+        ksm.stable[nid].insert(node, parent, left)
+    else:
+        _beside(ksm, place, node)
+    return node
+
+
+def _beside(ksm: Ksm, place: Node, node: StableNode) -> None:
+    """Make a node the first dup at a place of equal content, which becomes a chain if it is none."""
     if isinstance(place, StableNode):
-        chain = Chain(ksm.clock())
-        ksm.stable.replace(place, chain)
-        chain.dups.append(place)
-        place.chain = chain
+        chain = Chain(ksm.clock(), place.nid)
+        ksm.stable[place.nid].replace(place, chain)
+        _join(chain, place)
         place = chain
     assert isinstance(place, Chain)
-    place.dups.insert(0, node)
-    node.chain = place
-    return node
+    _join(place, node)
+
+
+def _join(chain: Chain, node: StableNode) -> None:
+    chain.dups.insert(0, node)
+    node.chain, node.nid = chain, chain.nid
 
 
 def append(node: StableNode, item: RmapItem) -> None:
@@ -73,35 +130,58 @@ def remove_node(ksm: Ksm, node: StableNode) -> None:
         _let_go(ksm, item)
     node.items.clear()
     node.frame.node = None
-    if node.chain is None:
-        ksm.stable.erase(node)
+    _take_out(ksm, node)
+
+
+def _take_out(ksm: Ksm, node: StableNode) -> None:
+    """Take a node out of the tree, its chain or the migrate list."""
+    if node in ksm.migrated:
+        ksm.migrated.remove(node)
+    elif node.chain is None:
+        ksm.stable[node.nid].erase(node)
     else:
         node.chain.dups.remove(node)
+        node.chain = None
 
 
 def remove_all(ksm: Ksm) -> bool:
-    """Remove the nodes at the root until one is still mapped. Returns whether none is left."""
-    while (root := ksm.stable.root) is not None:
+    """Remove the nodes at each root until one is mapped, then the migrate list. Returns whether none is left."""
+    emptied = [_remove_from_root(ksm, tree) for tree in ksm.stable]
+    remove_stale_migrated(ksm)
+    return all(emptied) and not ksm.migrated
+
+
+def remove_stale_migrated(ksm: Ksm) -> None:
+    """Remove the nodes on the migrate list whose page is gone."""
+    for node in list(ksm.migrated):
+        if node.stale:
+            remove_node(ksm, node)
+
+
+def _remove_from_root(ksm: Ksm, tree: Tree) -> bool:
+    while (root := tree.root) is not None:
         for node in list(root.dups) if isinstance(root, Chain) else [root]:
             assert isinstance(node, StableNode)
             if not node.stale:
                 return False
             remove_node(ksm, node)
         if isinstance(root, Chain):
-            ksm.stable.erase(root)
+            tree.erase(root)
     return True
 
 
-def _descend(ksm: Ksm, frame: Frame, prune: bool) -> tuple[Node | None, StableNode | None, Node | None, bool]:
+def _descend(
+    ksm: Ksm, nid: int, frame: Frame, prune: bool
+) -> tuple[Node | None, StableNode | None, Node | None, bool]:
     """Walk down to equal content.
 
     Returns (place, node there, _, _), or (None, None, parent, left): where a new leaf belongs.
     """
-    place, parent, left = ksm.stable.root, None, False
+    place, parent, left = ksm.stable[nid].root, None, False
     while place is not None:
         met = _walk(ksm, place, prune)
         if met is None:  # the tree has changed
-            place, parent = ksm.stable.root, None
+            place, parent = ksm.stable[nid].root, None
             continue
         place, node = met
         if frame.data == node.frame.data:
@@ -127,12 +207,12 @@ def _walk_chain(ksm: Ksm, chain: Chain, prune: bool) -> tuple[Node, StableNode] 
     pruned = prune and _time_to_prune(ksm, chain)
     found = _best_dup(ksm, chain, pruned)
     if found is None:
-        ksm.stable.erase(chain)
+        ksm.stable[chain.nid].erase(chain)
         return None
     if len(chain.dups) == 1:
         if ksm.version < (6, 11) and not (pruned and can_share(ksm, found)):
             return chain, found
-        ksm.stable.replace(chain, found)
+        ksm.stable[chain.nid].replace(chain, found)
         found.chain = None
         return found, found
     if found is not chain.dups[0] and can_share(ksm, found, 1):

@@ -12,9 +12,11 @@ from oracle.rbtree import Node
 def search_or_insert(ksm: Ksm, item: RmapItem, frame: Frame) -> tuple[RmapItem, Frame] | None:
     """Return the item of an equal page and its frame; failing that, insert this one and return None.
 
-    A node on the way whose page is gone, or is the very same frame, ends the search: nothing is inserted.
+    A node on the way whose page is gone, or is the very same frame, ends the search: nothing is inserted. So does an
+    equal page that has moved to another NUMA node since it was inserted.
     """
-    place, left = ksm.unstable.root, False
+    nid = ksm.nid(frame)
+    place, left = ksm.unstable[nid].root, False
     parent: Node | None = None
     while place is not None:
         assert isinstance(place, RmapItem)
@@ -22,9 +24,9 @@ def search_or_insert(ksm: Ksm, item: RmapItem, frame: Frame) -> tuple[RmapItem, 
         if other is None or other is frame:
             return None
         if frame.data == other.data:
-            return place, other
+            return None if not ksm.knobs.merge_across_nodes and other.nid != nid else (place, other)
         parent, left = place, frame.data < other.data
         place = place.left if left else place.right
-    ksm.unstable.insert(item, parent, left)
-    item.seq = ksm.seqnr % 256
+    ksm.unstable[nid].insert(item, parent, left)
+    item.seq, item.nid = ksm.seqnr % 256, nid
     return None

@@ -95,6 +95,17 @@ def _take_pooled(h: Any) -> int:
 
 
 @kernel
+def alloc_frame_on(h: Any, node: int) -> int:
+    """A frame of that NUMA node and no other, with count 1 and undefined content; NO_FRAME if it has none."""
+    pfn = _take_free(h, node)
+    if pfn == NO_FRAME:
+        pfn = _take_fresh(h, node)
+    if pfn != NO_FRAME:
+        store(h.frames, pfn, 1)
+    return pfn
+
+
+@kernel
 def alloc_frame(h: Any, node: int) -> int:
     """A frame with count 1 and undefined content, from the node or, if that is full, from another, or the pool.
 
@@ -102,12 +113,8 @@ def alloc_frame(h: Any, node: int) -> int:
     """
     nodes = h.ctl[CTL_NODES]
     for step in range(nodes):
-        chosen = (node + step) % nodes
-        pfn = _take_free(h, chosen)
-        if pfn == NO_FRAME:
-            pfn = _take_fresh(h, chosen)
+        pfn = alloc_frame_on(h, (node + step) % nodes)
         if pfn != NO_FRAME:
-            store(h.frames, pfn, 1)
             return pfn
     return _take_pooled(h)
 

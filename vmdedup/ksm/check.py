@@ -7,7 +7,7 @@ import numpy as np
 from vmdedup.errors import InvariantError
 from vmdedup.host.layout import COUNT_MASK, NODE_SHIFT, HostArrays
 from vmdedup.jit.rbtree import black_height
-from vmdedup.ksm.layout import CHAIN, DUP, EXISTS, STABLE, UNSTABLE, KsmArrays
+from vmdedup.ksm.layout import CHAIN, DUP, EXISTS, MIGRATED, NID_MASK, NID_SHIFT, STABLE, UNSTABLE, KsmArrays
 
 
 def _require(holds: bool, message: str) -> None:
@@ -20,6 +20,7 @@ def check_ksm(h: HostArrays, k: KsmArrays) -> None:
 
     - both kinds of tree have the red-black properties;
     - the live nodes of each stable tree are in strictly ascending order of content;
+    - each node stands in the tree of the NUMA node that it says, or on the migrate list;
     - each node's list holds as many items as it says, each pointing back to it;
     - pages_shared, pages_sharing, pages_unshared and rmap_items are what the records add up to.
     """
@@ -27,6 +28,7 @@ def check_ksm(h: HostArrays, k: KsmArrays) -> None:
         for nid, root in enumerate(roots.tolist()):
             _require(black_height(records, root) >= 0, f"the {what} tree of node {nid} is not red-black")
     nodes = [node for nid in range(len(k.stable)) for node in _check_order(h, k, nid)]
+    nodes += _migrated(k)
     _check_lists(k, nodes)
     _check_counters(k, nodes)
 
@@ -37,6 +39,10 @@ def _check_order(h: HostArrays, k: KsmArrays, nid: int) -> list[int]:
     before: bytes | None = None
     for position in _in_order(k, int(k.stable[nid])):
         here = _dups(k, position) if int(k.nodes[position]["flags"]) & CHAIN else [position]
+        for node in {position, *here}:
+            flags = int(k.nodes[node]["flags"])
+            _require((flags & NID_MASK) >> NID_SHIFT == nid, f"node {node} is in the tree of another NUMA node")
+            _require(not flags & MIGRATED, f"node {node} is in a tree and on the migrate list")
         alive = [node for node in here if _is_alive(h, k, node)]
         contents = {h.bytes[int(k.nodes[node]["kpfn"])].tobytes() for node in alive}
         _require(len(contents) <= 1, f"a chain holds {len(contents)} different contents")
@@ -68,6 +74,18 @@ def _dups(k: KsmArrays, chain: int) -> list[int]:
         dups.append(dup)
         dup = int(k.nodes[dup]["left"])
     return dups
+
+
+def _migrated(k: KsmArrays) -> list[int]:
+    """The nodes on the migrate list."""
+    nodes, before, node = [], 0, int(k.st[0]["migrated"])
+    while node:
+        _require(bool(int(k.nodes[node]["flags"]) & MIGRATED), "the migrate list holds a node that is not migrated")
+        _require(int(k.nodes[node]["right"]) == before, f"node {node} is linked wrongly on the migrate list")
+        nodes.append(node)
+        before, node = node, int(k.nodes[node]["left"])
+    _require(not nodes or not k.st[0]["merge_across_nodes"], "the migrate list is in use with merge_across_nodes=1")
+    return nodes
 
 
 def _is_alive(h: HostArrays, k: KsmArrays, node: int) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from vmdedup.errors import KnobError
 from vmdedup.host.layout import CTL_NODES
 from vmdedup.host.memory import Host
@@ -13,6 +16,11 @@ from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.profile import BEHAVIOUR, DEFAULT, Profile
 from vmdedup.ksm.sysfs import COUNTERS, RMAP_ITEM_BYTES, TUNABLES, UNMERGED
 from vmdedup.ksm.work import work_done
+from vmdedup.late import load
+
+if TYPE_CHECKING:
+    from vmdedup.host.mover import Moved
+    from vmdedup.ksm.mover import KsmMover
 
 RUN_STOP, RUN_MERGE, RUN_UNMERGE = 0, 1, 2
 SCAN_TIME = 1
@@ -97,6 +105,7 @@ class Ksmd:
 
     def fork(self, parent: int, child: int) -> None:
         """An address space has been copied; the copy is scanned if it was."""
+        self.arrays.slots[child]["parent"] = parent
         if not self.is_entered(parent):
             return
         self.enter(child)
@@ -107,6 +116,11 @@ class Ksmd:
         """An address space has exited. Source: mm/ksm.c:__ksm_exit."""
         self._inherited.pop(mm, None)
         mm_list.leave(self._h, self.arrays, mm)
+
+    def move(self, mm: int, pages: Sequence[int], node: int, everybody: bool) -> Moved:
+        """move_pages(2): pages of an address space to a NUMA node, merged ones too; see host.mover."""
+        mover: KsmMover = load("vmdedup.ksm.mover:KsmMover")(self.host, self.arrays, self.profile)
+        return mover.move(mm, pages, node, everybody)
 
     def is_entered(self, mm: int) -> bool:
         """Whether ksmd scans the address space (MMF_VM_MERGEABLE)."""

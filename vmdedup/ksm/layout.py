@@ -39,6 +39,7 @@ rmap_item_dtype = np.dtype(
 # stable_node flags; bit 7 is the tree's RED, bits 4-6 the NUMA tree.
 CHAIN = 1  # stands in the tree for a list of dups with equal content; has no frame
 DUP = 2  # in a chain, not in the tree
+MIGRATED = 4  # on the migrate list (migrated.py): in no tree, but alive
 
 stable_node_dtype = np.dtype(
     [
@@ -47,8 +48,8 @@ stable_node_dtype = np.dtype(
         ("parent", "i4"),  # parent in the tree; DUP: its chain; free node: the next free one
         ("hlist", "i4"),  # first rmap_item that shares the frame, newest first
         ("rmap_hlist_len", "i4"),  # how many there are
-        ("left", "i4"),  # left child; DUP: next dup of the chain
-        ("right", "i4"),  # right child; DUP: dup before
+        ("left", "i4"),  # left child; DUP: next dup of the chain; MIGRATED: next of the list
+        ("right", "i4"),  # right child; DUP: dup before; MIGRATED: the one before
         ("key", "i8"),  # order key of the content; what a search touches stands together
         ("kpfn", "i4"),  # the KSM frame; CHAIN: first dup
         ("prune_time", "i4"),  # CHAIN: when it was last pruned, in ms of ksmd's clock, modulo 2**31
@@ -62,6 +63,7 @@ mm_slot_dtype = np.dtype(
         ("on_list", "i8"),  # MMF_VM_MERGEABLE
         ("rmap_items", "i8"),  # ksm_rmap_items
         ("merging_pages", "i8"),  # ksm_merging_pages
+        ("parent", "i8"),  # whose fork it is, as long as records of that one may be left; 0: nobody's
     ]
 )
 
@@ -99,6 +101,7 @@ state_dtype = np.dtype(
         ("zero_checksum", "i8"),  # checksum of an empty page
         ("free_node", "i8"),  # head of the list of free stable nodes
         ("fresh_node", "i8"),  # next stable node never used
+        ("migrated", "i8"),  # first node of the migrate list
         ("walked", "i8"),  # tree position of the last chain walk (a collapse changes it)
         ("looked_ahead", "i8"),  # sum of what the last look ahead touched; keeps the compiler from leaving it out
         ("compares", "i8"),  # comparisons that looked at keys, and those whose keys were equal though the pages

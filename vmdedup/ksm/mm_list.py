@@ -48,6 +48,18 @@ def drop_slot(h: Any, k: Any, mm: int) -> None:
     """Take an address space off the list; a dead one's record may be used again."""
     _take_out(k, mm)
     k.slots[mm]["on_list"] = 0
+    _release(h, k, mm)
+
+
+@kernel
+def _release(h: Any, k: Any, mm: int) -> None:
+    """Let a dead address space's record be used again; its children are its parent's then."""
+    if is_alive(h, mm):
+        return
+    for child in range(len(k.slots)):
+        if k.slots[child]["parent"] == mm:
+            k.slots[child]["parent"] = k.slots[mm]["parent"]
+    k.slots[mm]["parent"] = 0
     set_mm_state(h, mm, MM_DEAD, MM_FREE)
 
 
@@ -55,7 +67,7 @@ def drop_slot(h: Any, k: Any, mm: int) -> None:
 def leave(h: Any, k: Any, mm: int) -> None:
     """An address space has exited: let the scan reach it next, to clean up. Source: mm/ksm.c:__ksm_exit."""
     if not k.slots[mm]["on_list"]:
-        set_mm_state(h, mm, MM_DEAD, MM_FREE)
+        _release(h, k, mm)
         return
     cursor = k.st[0]["cursor"]
     if cursor == mm:

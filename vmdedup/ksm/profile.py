@@ -16,8 +16,7 @@ from vmdedup.errors import UsageError
 Version = tuple[int, int]
 OLDEST: Final[Version] = (5, 4)
 
-# Since which version ksmd behaves so. Names are fields of ksmd's state record (ksm.layout), which kernels look at, but
-# for the second, which fork() looks at.
+# Since which version it behaves so. Names that are fields of ksmd's state record (ksm.layout) are looked at by kernels.
 BEHAVIOUR: Final[Mapping[str, Version]] = {
     # A page that has changed since the last visit is left alone; before, it was first looked for in the stable tree.
     "checksum_first": (6, 11),
@@ -29,6 +28,10 @@ BEHAVIOUR: Final[Mapping[str, Version]] = {
     "zero_pages_known": (6, 6),
     # An item that leaves the stable tree has no checksum, age and skips any more.
     "items_start_anew": (7, 3),
+    # move_pages() counts all that it leaves where it is; before, one less at its end.
+    "move_counts_last": (6, 1),
+    # A page that is not there has a status of its own; before, that of the zero page.
+    "absent_is_told": (6, 12),
 }
 # Since which version there is a file of /sys/kernel/mm/ksm, a line of /proc/PID/ksm_stat, or a counter of /proc/vmstat.
 # What is not here is older than all versions that can be asked for.

@@ -15,9 +15,10 @@ from vmdedup.ksm.ahead import look_ahead
 from vmdedup.ksm.layout import AHEAD, EXISTS, HASHED, STABLE
 from vmdedup.ksm.merge import merge_into, merge_two, merge_with_zero_page
 from vmdedup.ksm.mm_list import HEAD, drop_slot, is_alive
+from vmdedup.ksm.moved import seeks_its_like
 from vmdedup.ksm.order import KEY_BITS, KEY_VALID, base_is_bad, page_key, rebase
 from vmdedup.ksm.rmap import free_item, get_item, remove_from_tree
-from vmdedup.ksm.stable import stable_tree_insert, stable_tree_search
+from vmdedup.ksm.stable import remove_stale_migrated, stable_tree_insert, stable_tree_search
 from vmdedup.ksm.stable_node import NO_ROOM, link_item
 from vmdedup.ksm.unstable import candidate_frame, unstable_tree_search_insert
 
@@ -48,7 +49,7 @@ def scan_get_next_rmap_item(h: Any, k: Any) -> int:
     if k.slots[HEAD]["next"] == HEAD:
         return NONE
     if st["cursor"] == HEAD:
-        begin_full_scan(k)
+        begin_full_scan(h, k)
     while True:
         mm = st["cursor"]
         if is_alive(h, mm):
@@ -68,9 +69,11 @@ def scan_get_next_rmap_item(h: Any, k: Any) -> int:
 
 
 @kernel
-def begin_full_scan(k: Any) -> None:
+def begin_full_scan(h: Any, k: Any) -> None:
     """Start at the first address space, with an empty unstable tree: its root is forgotten, nothing is visited."""
     st = k.st[0]
+    if not st["merge_across_nodes"]:
+        remove_stale_migrated(h, k)
     for nid in range(len(k.unstable)):
         k.unstable[nid] = 0
     st["scan_start"] = st["now"]
@@ -162,11 +165,14 @@ def settle_without_unstable(h: Any, k: Any, entry: int, gated: bool) -> int:
         return 0  # its owner has just discarded it
     node = stable_node_of(h, pfn)
     if node != 0 and node != NO_NODE:
-        item = k.items[entry]
-        if not (item["flags"] & STABLE and item["parent"] == node):
-            remove_from_tree(h, k, entry)
-            _join(h, k, entry, pfn, node)
-        return 0
+        if not seeks_its_like(h, k, entry, pfn, node):
+            return 0
+        if k.st[0]["checksum_first"]:
+            return pfn
+        k.st[0]["hashed"] += 1
+        if _has_changed(h, k, entry, pfn) and gated:
+            return 0
+        return 0 if _became_zero_page(h, k, entry, pfn) else pfn
     if not k.st[0]["checksum_first"]:
         return _settle_stable_tree_first(h, k, entry, pfn, gated)
     remove_from_tree(h, k, entry)
@@ -197,7 +203,7 @@ def _settle_stable_tree_first(h: Any, k: Any, entry: int, pfn: int, gated: bool)
     changed = _has_changed(h, k, entry, pfn)
     if base_is_bad(k):
         rebase(h, k, pfn)
-    node = stable_tree_search(h, k, pfn, _key_of(h, k, entry, pfn))
+    node = stable_tree_search(h, k, pfn, _key_of(h, k, entry, pfn), 0)
     remove_from_tree(h, k, entry)
     if node != 0:
         if item["oldchecksum"] != before:
@@ -209,14 +215,6 @@ def _settle_stable_tree_first(h: Any, k: Any, entry: int, pfn: int, gated: bool)
     if changed and gated:
         return 0
     return 0 if _became_zero_page(h, k, entry, pfn) else pfn
-
-
-@kernel
-def _join(h: Any, k: Any, entry: int, pfn: int, node: int) -> None:
-    """Count a page that maps a KSM frame already, as the child of a fork does, among the frame's sharers."""
-    # The guest may have discarded the page since it was looked at, and its frame may be somebody else's now.
-    if candidate_frame(load(h.pte, entry)) == pfn and stable_node_of(h, pfn) == node:
-        link_item(h, k, entry, node)
 
 
 @kernel
@@ -261,7 +259,7 @@ def _settle_in_stable_tree(h: Any, k: Any, entry: int, pfn: int) -> bool:
     """Merge a page with a KSM frame of its content if there is one, which then is the only one to be tried."""
     if base_is_bad(k):
         rebase(h, k, pfn)
-    node = stable_tree_search(h, k, pfn, _key_of(h, k, entry, pfn))
+    node = stable_tree_search(h, k, pfn, _key_of(h, k, entry, pfn), 0)
     if node != 0:
         _merge_with_node(h, k, entry, pfn, node)
     return node != 0

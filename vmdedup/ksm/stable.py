@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.frames import node_of
+from vmdedup.host.frames import frame_count, node_of
 from vmdedup.host.layout import CTL_STALE
 from vmdedup.jit import rbtree
 from vmdedup.jit.atomic import load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.rbtree import NIL
 from vmdedup.ksm.layout import CHAIN
+from vmdedup.ksm.migrated import put_on_list, take_off_list
 from vmdedup.ksm.order import common_bytes, compare_keyed
 from vmdedup.ksm.stable_node import (
     NO_ROOM,
@@ -22,8 +23,10 @@ from vmdedup.ksm.stable_node import (
     join_chain,
     leave_chain,
     make_chain,
+    migrate,
     new_node,
     remove_node,
+    set_nid,
 )
 
 CHANGED = 0  # a chain walk met a stale node and has changed the tree
@@ -98,10 +101,15 @@ def _is_fuller(k: Any, dup: int, found: int) -> bool:
 
 
 @kernel
-def stable_tree_search(h: Any, k: Any, pfn: int, key: int) -> int:
-    """The stable node that a page can be merged into, or 0. Source: mm/ksm.c:stable_tree_search."""
+def stable_tree_search(h: Any, k: Any, pfn: int, key: int, moved: int) -> int:
+    """The stable node that a page can be merged into, or 0. Source: mm/ksm.c:stable_tree_search.
+
+    moved: 0, or the page's own stable node, which is on the migrate list and looks for a place in this tree.
+    """
     root = nid_of(h, k, pfn)
     found = 0
+    parent = NIL
+    sign = 1
     levels = 0
     compared = 0
     x = k.stable[root]
@@ -112,17 +120,70 @@ def stable_tree_search(h: Any, k: Any, pfn: int, key: int) -> int:
             node = walk_chain(h, k, x, True)
             if node == CHANGED:
                 x = k.stable[root]
+                parent = NIL
+                sign = 1
                 continue
             x = k.st[0]["walked"]
         sign = compare_keyed(h, k, pfn, key, k.nodes[node]["kpfn"], k.nodes[node]["key"])
         compared += common_bytes(h, key, k.nodes[node]["key"]) if sign != 0 else h.bytes.shape[1]
         if sign == 0:
-            found = node if can_share(k, node, 0) else 0
+            found = _meet(h, k, x, node, root, moved)
             break
+        parent = x
         x = k.nodes[x]["left"] if sign < 0 else k.nodes[x]["right"]
     k.st[0]["stable_levels"] += levels
     k.st[0]["compared_bytes"] += compared
+    if moved != 0 and sign != 0:
+        _settle(k, moved, root)
+        rbtree.insert(k.nodes, k.stable, root, moved, parent, sign < 0)
+        return _if_it_shares(k, moved)
     return found
+
+
+@kernel
+def _settle(k: Any, moved: int, root: int) -> None:
+    """Take a node off the migrate list; the caller puts it into a tree."""
+    take_off_list(k, moved)
+    set_nid(k, moved, root)
+
+
+@kernel
+def _if_it_shares(k: Any, moved: int) -> int:
+    """What a search finds whose page's own node has just found its place: that node, unless it is full, or none."""
+    return moved if moved != 0 and can_share(k, moved, 0) else 0
+
+
+@kernel
+def _meet(h: Any, k: Any, position: int, node: int, root: int, moved: int) -> int:
+    """What a search finds where the content is equal: a node to merge with, or 0. See stable_tree_search."""
+    if moved != 0 and frame_count(h, k.nodes[moved]["kpfn"]) > 1:
+        chain = position if k.nodes[position]["flags"] & CHAIN else make_chain(k, position)
+        if chain == NO_ROOM:
+            return 0
+        _settle(k, moved, root)
+        join_chain(k, moved, chain)
+        return _if_it_shares(k, moved)
+    if not can_share(k, node, 0):
+        return 0
+    if k.st[0]["merge_across_nodes"] or node_of(h, k.nodes[node]["kpfn"]) == root:
+        return node
+    return _displace(k, position, node, root, moved)
+
+
+@kernel
+def _displace(k: Any, position: int, node: int, root: int, moved: int) -> int:
+    """Let a node whose own frame has left this NUMA node go, and the searching page's, if any, have its place."""
+    if moved == 0:
+        migrate(k, node)
+        return 0
+    _settle(k, moved, root)
+    if position == node:
+        rbtree.replace(k.nodes, k.stable, root, node, moved)
+    else:
+        leave_chain(k, node)
+        join_chain(k, moved, position)
+    put_on_list(k, node)
+    return _if_it_shares(k, moved)
 
 
 @kernel
@@ -172,9 +233,9 @@ def _join_equal(h: Any, k: Any, node: int, position: int) -> int:
 
 @kernel
 def remove_all_stable_nodes(h: Any, k: Any) -> bool:
-    """Empty the trees from their roots down; stop at the first node whose frame is still mapped, and say False.
+    """Empty the trees from their roots down, each until a node's frame is still mapped, and the migrate list.
 
-    Source: mm/ksm.c:remove_all_stable_nodes.
+    Returns whether none is left. Source: mm/ksm.c:remove_all_stable_nodes.
     """
     emptied = True
     for root in range(len(k.stable)):
@@ -182,7 +243,19 @@ def remove_all_stable_nodes(h: Any, k: Any) -> bool:
             if not _remove_root(h, k, k.stable[root]):
                 emptied = False
                 break
-    return emptied
+    return remove_stale_migrated(h, k) and emptied
+
+
+@kernel
+def remove_stale_migrated(h: Any, k: Any) -> bool:
+    """Forget the nodes on the migrate list whose frame has been freed. Returns whether none is left."""
+    node = k.st[0]["migrated"]
+    while node != 0:
+        following = k.nodes[node]["left"]
+        if is_stale(h, k, node):
+            remove_node(h, k, node)
+        node = following
+    return k.st[0]["migrated"] == 0
 
 
 @kernel

@@ -14,7 +14,8 @@ from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit import rbtree
 from vmdedup.jit.atomic import fetch_add, load
 from vmdedup.jit.kernel import kernel
-from vmdedup.ksm.layout import CHAIN, DUP, HASHED, NID_MASK, NID_SHIFT, NOT_TREE, STABLE
+from vmdedup.ksm.layout import CHAIN, DUP, HASHED, MIGRATED, NID_MASK, NID_SHIFT, NOT_TREE, STABLE
+from vmdedup.ksm.migrated import put_on_list, take_off_list
 from vmdedup.ksm.order import page_key
 
 NO_ROOM = 0
@@ -143,11 +144,38 @@ def remove_node(h: Any, k: Any, node: int) -> None:
     fetch_add(h.ctl, CTL_STALE, -1)
     while k.nodes[node]["hlist"] != 0:
         unlink_item(h, k, k.nodes[node]["hlist"])
+    _take_out(k, node)
+    _free_record(k, node)
+
+
+@kernel
+def _take_out(k: Any, node: int) -> None:
+    """Take a node out of wherever it is: its chain, the migrate list or the tree."""
     if k.nodes[node]["flags"] & DUP:
         leave_chain(k, node)
+    elif k.nodes[node]["flags"] & MIGRATED:
+        take_off_list(k, node)
     else:
-        rbtree.erase(k.nodes, k.stable, (k.nodes[node]["flags"] & NID_MASK) >> NID_SHIFT, node)
-    _free_record(k, node)
+        rbtree.erase(k.nodes, k.stable, nid_of_node(k, node), node)
+
+
+@kernel
+def nid_of_node(k: Any, node: int) -> int:
+    """The NUMA node whose tree a node is in, or was in last."""
+    return (k.nodes[node]["flags"] & NID_MASK) >> NID_SHIFT
+
+
+@kernel
+def set_nid(k: Any, node: int, nid: int) -> None:
+    """Note into which NUMA node's tree a node goes."""
+    k.nodes[node]["flags"] = (k.nodes[node]["flags"] & (255 & ~NID_MASK)) | (nid << NID_SHIFT)
+
+
+@kernel
+def migrate(k: Any, node: int) -> None:
+    """Let a node leave its tree, or its chain, for the migrate list: its frame is on another NUMA node now."""
+    _take_out(k, node)
+    put_on_list(k, node)
 
 
 @kernel
@@ -189,7 +217,7 @@ def make_chain(k: Any, node: int) -> int:
     k.nodes[chain]["flags"] = CHAIN | (k.nodes[node]["flags"] & NID_MASK)
     k.nodes[chain]["key"] = k.nodes[node]["key"]
     k.nodes[chain]["prune_time"] = k.st[0]["now"] & 0x7FFFFFFF
-    rbtree.replace(k.nodes, k.stable, (k.nodes[node]["flags"] & NID_MASK) >> NID_SHIFT, node, chain)
+    rbtree.replace(k.nodes, k.stable, nid_of_node(k, node), node, chain)
     k.st[0]["stable_node_chains"] += 1
     join_chain(k, node, chain)
     return chain
@@ -198,7 +226,7 @@ def make_chain(k: Any, node: int) -> int:
 @kernel
 def drop_chain(k: Any, chain: int) -> None:
     """Erase an empty chain from the tree. Source: mm/ksm.c:free_stable_node_chain."""
-    rbtree.erase(k.nodes, k.stable, (k.nodes[chain]["flags"] & NID_MASK) >> NID_SHIFT, chain)
+    rbtree.erase(k.nodes, k.stable, nid_of_node(k, chain), chain)
     k.st[0]["stable_node_chains"] -= 1
     _free_record(k, chain)
 
@@ -207,6 +235,6 @@ def drop_chain(k: Any, chain: int) -> None:
 def collapse_chain(k: Any, chain: int, dup: int) -> None:
     """Let a chain's only dup take its place in the tree."""
     leave_chain(k, dup)
-    rbtree.replace(k.nodes, k.stable, (k.nodes[chain]["flags"] & NID_MASK) >> NID_SHIFT, chain, dup)
+    rbtree.replace(k.nodes, k.stable, nid_of_node(k, chain), chain, dup)
     k.st[0]["stable_node_chains"] -= 1
     _free_record(k, chain)

@@ -84,7 +84,7 @@ def _count_turn(turns: Any) -> None:
 @kernel
 def _look_at_hinted(h: Any, k: Any, x: Any, entry: int) -> None:
     if k.st[0]["cursor"] == HEAD:
-        begin_full_scan(k)  # so that what is inserted now is not forgotten at once
+        begin_full_scan(h, k)  # so that what is inserted now is not forgotten at once
     mm = mm_of_entry(h, entry)
     x.st[HINTED] += 1
     if is_alive(h, mm) and k.slots[mm]["on_list"] and candidate_frame(load(h.pte, entry)) != 0:

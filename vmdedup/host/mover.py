@@ -1,0 +1,114 @@
+"""move_pages(2): pages of one address space to another NUMA node, and what the call says of each.
+
+A status is the node that the page is on now, or an error, negative; NOT_WRITTEN: the call ended before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from errno import EACCES, EBUSY, EFAULT, ENOENT
+from typing import NamedTuple
+
+import numpy as np
+
+from vmdedup.host import move
+from vmdedup.host.layout import COUNT_MASK, CTL_PER_NODE, FRAME_MASK, FRAME_SHIFT, MAPPED, NODE_SHIFT, PRESENT
+from vmdedup.host.memory import Host
+
+NOT_WRITTEN = -999
+
+
+class Moved(NamedTuple):
+    """What the call returns, how many pages it did not move or try; and the status of each page."""
+
+    left: int
+    statuses: list[int]
+
+
+def where(host: Host, mm: int, absent: int = -ENOENT) -> list[int]:
+    """The node of each page of an address space, or an error.
+
+    absent: the error of a page that is not there; of the zero page, or where nothing is mapped, it is -EFAULT.
+    """
+    first, pages = int(host.arrays.mms[mm]["first"]), int(host.arrays.mms[mm]["pages"])
+    return [_status(host, entry, absent) for entry in host.arrays.pte[first : first + pages].tolist()]
+
+
+def _status(host: Host, entry: int, absent: int) -> int:
+    if not entry & MAPPED:
+        return -EFAULT
+    if not entry & PRESENT:
+        return absent
+    pfn = (entry >> FRAME_SHIFT) & FRAME_MASK
+    return pfn // int(host.arrays.ctl[CTL_PER_NODE]) if pfn else -EFAULT
+
+
+class Mover:
+    """Moves pages on one host. Frames that are marked as KSM frames stay: whoever keeps track of them has one of its own.
+
+    absent: the status of a page that is not there. counts_last: whether what is left in the last batch is all counted.
+    """
+
+    def __init__(self, host: Host, absent: int = -ENOENT, counts_last: bool = True) -> None:
+        self._host = host
+        self._absent = absent
+        self._counts_last = counts_last
+        self._to = np.zeros(len(host.arrays.frames), np.int32)
+
+    def move(self, mm: int, pages: Sequence[int], node: int, everybody: bool) -> Moved:
+        """Move pages, in that order, to a node. everybody: also frames that more than one page maps (MOVE_ALL)."""
+        first = int(self._host.arrays.mms[mm]["first"])
+        statuses = [NOT_WRITTEN] * len(pages)
+        queue: dict[int, None] = {}
+        start = 0
+        for place, page in enumerate(pages):
+            entry = int(self._host.arrays.pte[first + page])
+            status = self._refusal(entry, node, everybody, queue)
+            if status is None:
+                queue[(entry >> FRAME_SHIFT) & FRAME_MASK] = None
+                continue
+            statuses[place] = status
+            if left := self._flush(queue, node):
+                return Moved(left + len(pages) - place - 1, statuses)
+            statuses[start:place] = [node] * (place - start)
+            start = place + 1
+        if left := self._flush(queue, node):
+            return Moved(left - (not self._counts_last), statuses)
+        statuses[start:] = [node] * (len(pages) - start)
+        return Moved(0, statuses)
+
+    def _refusal(self, entry: int, node: int, everybody: bool, queue: dict[int, None]) -> int | None:
+        """The status of a page that is not to be moved; None: it is."""
+        status = _status(self._host, entry, self._absent)
+        if status < 0 or status == node:
+            return status
+        pfn = (entry >> FRAME_SHIFT) & FRAME_MASK
+        if not everybody and int(self._host.arrays.frames[pfn]) & COUNT_MASK > 1:
+            return -EACCES
+        return -EBUSY if pfn in queue else None
+
+    def _flush(self, queue: dict[int, None], node: int) -> int:
+        """Move the frames that were put aside. Returns how many stay."""
+        if not queue:
+            return 0
+        h, to = self._host.arrays, self._to
+        left = sum(not self._may_move(pfn) or not move.hold_for_move(h, to, pfn, node) for pfn in queue)
+        queue.clear()
+        left += self._keep_back()
+        move.protect(h, to)
+        move.copy_moved(h, to)
+        self._follow()
+        move.change_entries(h, to)
+        left += int(move.release_moved(h, to))
+        to[:] = 0
+        return left
+
+    def _may_move(self, pfn: int) -> bool:
+        return int(self._host.arrays.frames[pfn]) >> NODE_SHIFT == 0
+
+    def _keep_back(self) -> int:
+        """Give up frames that cannot be moved after all. Returns how many."""
+        return 0
+
+    def _follow(self) -> None:
+        """Frames have their new numbers now; to[old] is the new one."""
