@@ -16,6 +16,7 @@ from oracle.objects import Chain, Mm
 from oracle.objects import StableNode as OracleNode
 from oracle.rbtree import Node
 from oracle.snapshot import ItemState, Page, UnstableShape, content_key
+from vmdedup.host.frames import node_of
 from vmdedup.host.layout import (
     COUNT_MASK,
     FRAME_MASK,
@@ -36,11 +37,15 @@ StableShape = tuple["StableShape", tuple[Dup, ...], bool, "StableShape"] | None
 
 
 class State(NamedTuple):
-    """All that decisions depend on. kinds: what each page of the living maps: zero, placed, ksm, own."""
+    """All that decisions depend on. kinds: what each page of the living maps: zero, placed, ksm, own; on which node.
+
+    migrated: the nodes on the migrate list, front first.
+    """
 
     items: dict[Page, ItemState]
     unstable: list[UnstableShape]
     stable: list[StableShape]
+    migrated: list[Dup]
     kinds: dict[Page, str]
 
 
@@ -51,17 +56,19 @@ def engine_state(ksmd: Ksmd) -> State:
         items=dict(_items(h, k)),
         unstable=[_unstable(h, k, int(root)) for root in k.unstable],
         stable=[_stable(h, k, int(root)) for root in k.stable],
+        migrated=[_dup(h, k, node) for node in _dups(k, int(k.st[0]["migrated"]))],
         kinds=dict(_kinds(ksmd.host)),
     )
 
 
 def oracle_state(machine: OracleMachine) -> State:
-    """The oracle's, which has one NUMA node."""
+    """The oracle's."""
     ksm = machine.ksm
     return State(
         items=oracle_items(ksm),
-        unstable=[unstable_shape(ksm)],
-        stable=[_oracle_stable(ksm.stable.root)],
+        unstable=[unstable_shape(ksm, nid) for nid in range(ksm.nodes)],
+        stable=[_oracle_stable(tree.root) for tree in ksm.stable],
+        migrated=[_oracle_dup(node) for node in ksm.migrated],
         kinds={(mm.name, page): _oracle_kind(mm, page) for mm in machine.living.values() for page in mm.ptes},
     )
 
@@ -103,13 +110,17 @@ def _stable(h: HostArrays, k: KsmArrays, x: int) -> StableShape:
         return None
     node = k.nodes[x]
     dups = _dups(k, int(node["kpfn"])) if node["flags"] & CHAIN else [x]
-    here = tuple((_content(h, k, dup), tuple(_sharers(h, k, dup))) for dup in dups)
+    here = tuple(_dup(h, k, dup) for dup in dups)
     return (
         _stable(h, k, int(node["left"])),
         here,
         bool(node["flags"] & RED),
         _stable(h, k, int(node["right"])),
     )
+
+
+def _dup(h: HostArrays, k: KsmArrays, node: int) -> Dup:
+    return _content(h, k, node), tuple(_sharers(h, k, node))
 
 
 def _dups(k: KsmArrays, dup: int) -> Iterator[int]:
@@ -141,6 +152,7 @@ def _kinds(host: Host) -> Iterator[tuple[Page, str]]:
                 kind = "placed" if entry & ZERO else "zero"
             else:
                 kind = "ksm" if int(host.arrays.frames[pfn]) >> NODE_SHIFT else "own"
+                kind += f" on {node_of(host.arrays, pfn)}"
             yield (memory.name, page), kind + ("" if entry & MERGEABLE else ", not mergeable")
 
 
@@ -149,7 +161,7 @@ def _oracle_kind(mm: Mm, page: int) -> str:
     if frame is mm.zero:
         kind = "placed" if page in mm.ksm_zeros else "zero"
     else:
-        kind = "ksm" if frame.ksm else "own"
+        kind = f"{'ksm' if frame.ksm else 'own'} on {frame.nid}"
     return kind + ("" if page in mm.mergeable else ", not mergeable")
 
 
@@ -158,11 +170,10 @@ def _oracle_stable(node: Node | None) -> StableShape:
         return None
     dups = node.dups if isinstance(node, Chain) else [node]
     nodes = [dup for dup in dups if isinstance(dup, OracleNode)]
-    here = tuple(
-        (
-            "" if dup.stale else content_key(dup.frame.data),
-            tuple((item.mm.name, item.page) for item in dup.items),
-        )
-        for dup in nodes
-    )
+    here = tuple(_oracle_dup(dup) for dup in nodes)
     return _oracle_stable(node.left), here, node.red, _oracle_stable(node.right)
+
+
+def _oracle_dup(dup: OracleNode) -> Dup:
+    content = "" if dup.stale else content_key(dup.frame.data)
+    return content, tuple((item.mm.name, item.page) for item in dup.items)

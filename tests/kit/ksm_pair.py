@@ -10,7 +10,8 @@ import numpy as np
 
 from kit.engine_state import State, engine_state, oracle_state
 from oracle import OracleMachine
-from vmdedup.errors import KnobError
+from vmdedup.errors import RefusedError
+from vmdedup.host.frames import stable_node_of
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PIN, PRESENT, SOFT
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.layout import CHAIN, EXISTS, HASHED
@@ -18,11 +19,11 @@ from vmdedup.ksm.order import KEY_BITS, KEY_VALID, WINDOW, page_key
 from vmdedup.ksm.profile import DEFAULT, Profile
 from vmdedup.replay import steps
 from vmdedup.replay.emulated import EmulatedMachine
-from vmdedup.replay.machine import Machine
+from vmdedup.replay.machine import WholeMachine
 from vmdedup.replay.play import perform
 from vmdedup.replay.script import Script
 
-LOOKS = steps.Counters | steps.Sharing | steps.Digest
+LOOKS = steps.Counters | steps.Sharing | steps.Digest | steps.Nodes | steps.Status
 
 
 class Pair:
@@ -31,8 +32,9 @@ class Pair:
     def __init__(self, script: Script, force_rebase: bool = False, kernel: Profile = DEFAULT) -> None:
         """kernel: the version of Linux that both are as."""
         self.now = 0
+        self.nodes = script.nodes()
         self.engine = EmulatedMachine(script, profile=kernel)
-        self.oracle = OracleMachine(lambda: self.now, kernel.version)
+        self.oracle = OracleMachine(lambda: self.now, kernel.version, self.nodes)
         self.force_rebase = force_rebase
         self.has_scanned = False
 
@@ -47,7 +49,7 @@ class Pair:
         self.now += milliseconds
         self.ksmd.now_ms = self.now
 
-    def do(self, act: Callable[[Machine], Any]) -> None:
+    def do(self, act: Callable[[WholeMachine], Any]) -> None:
         """One step on both; refusals, counters, and what every page maps must agree."""
         if self.force_rebase:
             self.ksmd.arrays.st[0]["compares"] = self.ksmd.arrays.st[0]["ties"] = WINDOW
@@ -64,6 +66,7 @@ class Pair:
         engine, oracle = self.states()
         assert engine.items == oracle.items
         assert engine.stable == oracle.stable
+        assert engine.migrated == oracle.migrated
         if self.has_scanned:
             assert engine.unstable == oracle.unstable
         self.check()
@@ -97,11 +100,11 @@ class Pair:
         self.engine.close()
 
 
-def answer(act: Callable[[Machine], Any], machine: Machine) -> Any:
+def answer(act: Callable[[WholeMachine], Any], machine: WholeMachine) -> Any:
     """What a step gives, a refusal's errno included."""
     try:
         return act(machine)
-    except KnobError as refused:
+    except RefusedError as refused:
         return refused.errno_name
 
 
@@ -117,5 +120,6 @@ def check_keys(ksmd: Ksmd) -> None:
         assert int(k.items[entry]["key"]) & KEY_BITS == page_key(h, k, pfn)
     for node in range(1, int(k.st[0]["fresh_node"])):
         pfn = int(k.nodes[node]["kpfn"])
-        if pfn and not k.nodes[node]["flags"] & CHAIN and int(h.frames[pfn]) >> 32 == node:
+        # A free frame has a link of the free list where this one's node was.
+        if pfn and not k.nodes[node]["flags"] & CHAIN and stable_node_of(h, pfn) == node:
             assert int(k.nodes[node]["key"]) == page_key(h, k, pfn)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmdedup.host.memory import Host
+from vmdedup.host.mover import Moved
 from vmdedup.ksm.prices import Tally
 from vmdedup.ksm.profile import DEFAULT, Profile
 from vmdedup.policy.base import Policy
@@ -79,6 +80,10 @@ class KsmdProcess(ScannerProcess):
     def fork(self, parent: int, child: int) -> None:
         """An address space has been copied."""
         self.ask("fork", parent, child)
+
+    def move(self, mm: int, pages: Sequence[int], node: int, everybody: bool) -> Moved:
+        """move_pages(2)."""
+        return Moved(*self.ask("move", mm, pages, node, everybody))
 
     def full_scan(self) -> int:
         """Scan to the end of the current full scan. Returns pages scanned."""

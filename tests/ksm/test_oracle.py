@@ -18,13 +18,19 @@ from script_generator import generate, generate_into
 from vmdedup.jit import PYTHON_MODE
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.replay.content import Content, Key, Seed, Zero
-from vmdedup.replay.script import parse, parse_text
+from vmdedup.replay.script import Script, parse, parse_text
 
 PROCESSES = 7
 PAGES = 16
 EXAMPLES = 25 if PYTHON_MODE else 150
-# Room for PROCESSES of PAGES pages.
-ROOM = parse_text("\n".join(f"vm v{n} {PAGES}" for n in range(PROCESSES)), Path())
+PROGRAMS = 5  # that are run anew
+
+
+def room(nodes: int) -> Script:
+    """A script for whose machine there is room for PROCESSES of PAGES pages, and PROGRAMS, on each node."""
+    lines = [f"vm v{n} {PAGES}" for n in range(PROCESSES)] + ["exec v0"] * PROGRAMS
+    return parse_text("\n".join([*lines, f"node v0 {nodes - 1}"]), Path())
+
 
 CONTENTS: list[Content] = [Zero(), Key(1), Key(2), Key(1, 1), Seed(1), Seed(2), Seed(1, 1)]
 KNOBS = [
@@ -52,12 +58,19 @@ EVENTS = {
     "set": 4,
     "tick": 1,
 }
+MOVES = {"migrate": 10, "node": 2}
+WHOLE_LIVES = {"prctl": 4, "execute": 2}
 NUMBER = st.integers(0, 63)
-LIVES = st.lists(
-    st.tuples(st.sampled_from([name for name, times in EVENTS.items() for _ in range(times)]), NUMBER, NUMBER, NUMBER),
-    min_size=25,
-    max_size=80,
-)
+Event = tuple[str, int, int, int]
+
+
+def lives_of(events: dict[str, int]) -> st.SearchStrategy[list[Event]]:
+    """Lists of events, each with three numbers."""
+    names = [name for name, times in events.items() for _ in range(times)]
+    return st.lists(st.tuples(st.sampled_from(names), NUMBER, NUMBER, NUMBER), min_size=25, max_size=80)
+
+
+LIVES = lives_of(EVENTS)
 
 
 START = st.tuples(
@@ -73,8 +86,9 @@ class Lives:
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
+        self.sizes: dict[str, int] = {}
         self.mapped: dict[str, list[int]] = {}
-        self.born = 0
+        self.born = self.executed = 0
 
     def happen(self, event: str, a: int, b: int, c: int) -> None:
         """One event; nothing if nobody lives to whom it could happen."""
@@ -101,9 +115,11 @@ class Lives:
         if event == "fork":
             parent = sorted(self.mapped)[a % len(self.mapped)]
             self.mapped[name] = list(self.mapped[parent])
+            self.sizes[name] = self.sizes[parent]
             self.pair.do(lambda m: m.fork(parent, name))
             return
         pages = 1 + a % PAGES
+        self.sizes[name] = pages
         self.mapped[name] = list(range(pages))
         self.pair.do(lambda m: m.vm(name, pages))
         self.pair.do(lambda m: m.fill(name, 0, pages - 1, CONTENTS[b % len(CONTENTS)]))
@@ -114,10 +130,22 @@ class Lives:
             del self.mapped[name]
             self.pair.do(lambda m: m.exit(name))
             return
+        if event == "execute":
+            self.execute(name, bool(c % 2))
+            return
         if not self.mapped[name]:
             return
+        if event == "prctl":
+            self.pair.do(lambda m: m.prctl(name, bool(c % 2)))
+            self.pair.do(lambda m: m.status(name))
+            return
+        if event == "node":
+            self.pair.do(lambda m: m.node(name, c % self.pair.nodes))
+            return
         lo, hi = self.stretch(name, b, c)
-        if event == "fill":
+        if event == "migrate":
+            self.pair.do(lambda m: m.migrate(name, lo, hi, (b + c) % self.pair.nodes, c % 5 > 0))
+        elif event == "fill":
             self.pair.do(lambda m: m.fill(name, lo, hi, CONTENTS[(b + c) % len(CONTENTS)]))
         elif event == "poke":
             self.pair.do(lambda m: m.poke(name, lo, (0, 7, 8, 4095)[c % 4], (c >> 2) % 3))
@@ -125,6 +153,14 @@ class Lives:
             self.pair.do(lambda m: getattr(m, event)(name, lo, hi))
             if event == "unmap":
                 self.mapped[name] = [page for page in self.mapped[name] if not lo <= page <= hi]
+
+    def execute(self, name: str, mergeable: bool) -> None:
+        """A new program, whose mapping is of the size of the old one's."""
+        if self.executed < PROGRAMS:
+            self.executed += 1
+            self.mapped[name] = list(range(self.sizes[name]))
+            self.pair.do(lambda m: m.execute(name, mergeable))
+            self.pair.do(lambda m: m.status(name))
 
     def stretch(self, name: str, b: int, c: int) -> tuple[int, int]:
         """A range of mapped pages."""
@@ -137,14 +173,17 @@ class Lives:
 
 def live(
     start: tuple[str, ...],
-    events: list[tuple[str, int, int, int]],
+    events: list[Event],
     force_rebase: bool = False,
     kernel: Profile = DEFAULT,
+    nodes: int = 1,
 ) -> None:
     """Let all of it happen on both, and look at everything at the end."""
-    pair = Pair(ROOM, force_rebase, kernel)
+    pair = Pair(room(nodes), force_rebase, kernel)
     for (knob, *_), text in zip(KNOBS, start, strict=False):
         pair.do(methodcaller("set", knob, text))
+    if nodes > 1:
+        pair.do(methodcaller("set", "merge_across_nodes", "0"))
     lives = Lives(pair)
     for content in (2, 5):
         lives.be_born("vm", PAGES - 1, content)
@@ -160,23 +199,37 @@ def live(
 
 @settings(max_examples=EXAMPLES)
 @given(START, LIVES)
-def test_the_engine_does_what_the_oracle_does(start: tuple[str, ...], events: list[tuple[str, int, int, int]]) -> None:
+def test_the_engine_does_what_the_oracle_does(start: tuple[str, ...], events: list[Event]) -> None:
     live(start, events)
 
 
 @settings(max_examples=EXAMPLES)
 @given(START, LIVES, st.sampled_from(["5.10", "6.1", "6.5", "6.8", "6.11", "7.3"]))
 def test_so_it_does_as_any_version_of_linux(
-    start: tuple[str, ...], events: list[tuple[str, int, int, int]], kernel: str
+    start: tuple[str, ...], events: list[Event], kernel: str
 ) -> None:
     """Versions between those that were asked have some of the differences, in whichever mixture."""
+    live(start, events, kernel=profile(kernel))
+
+
+@settings(max_examples=EXAMPLES)
+@given(START, lives_of(EVENTS | MOVES), st.sampled_from([2, 3]), st.sampled_from(["6.1", "6.18", "7.3"]))
+def test_so_it_does_where_frames_move(start: tuple[str, ...], events: list[Event], nodes: int, kernel: str) -> None:
+    live(start, events, kernel=profile(kernel), nodes=nodes)
+
+
+@settings(max_examples=EXAMPLES // 2)
+@given(START, lives_of(EVENTS | WHOLE_LIVES), st.sampled_from(["5.10", "6.12", "6.18"]))
+def test_so_it_does_of_all_memory_and_of_new_programs(
+    start: tuple[str, ...], events: list[Event], kernel: str
+) -> None:
     live(start, events, kernel=profile(kernel))
 
 
 @settings(max_examples=EXAMPLES // 2)
 @given(START, LIVES)
 def test_whatever_page_keys_are_relative_to_nothing_changes(
-    start: tuple[str, ...], events: list[tuple[str, int, int, int]]
+    start: tuple[str, ...], events: list[Event]
 ) -> None:
     """Decisions never depend on the base page, so one that changes at every batch changes none."""
     live(start, events, force_rebase=True)

@@ -66,6 +66,19 @@ def process(ksm: Ksm, mm: Mm) -> dict[str, int | None]:
     return {name: value if ksm.version >= SINCE.get(name, (0, 0)) else None for name, value in figures.items()}
 
 
+def status(ksm: Ksm, mm: Mm) -> dict[str, Any]:
+    """Return whether all of a process is to be merged, and the lines of its ksm_stat."""
+    if ksm.version < (6, 4):
+        lines = process(ksm, mm) if ksm.version >= SINCE["ksm_rmap_items"] else {}
+        return {"get_memory_merge": "EINVAL", **{name: lines[name] for name in lines if name == "ksm_rmap_items"}}
+    said = {name: value for name, value in process(ksm, mm).items() if value is not None}
+    answer = {"get_memory_merge": int(mm.merges_all), **said}
+    if ksm.version >= (6, 15):
+        answer["ksm_merge_any"] = "yes" if mm.merges_all else "no"
+        answer["ksm_mergeable"] = "yes" if mm.mergeable else "no"
+    return answer
+
+
 def in_order(node: Node | None) -> Iterator[Node]:
     """Yield the nodes of a tree in order."""
     if node is not None:

@@ -57,6 +57,13 @@ def advise(ksm: Ksm, mm: Mm, pages: Iterable[int]) -> None:
     huge.split_at_ends(ksm, mm)
 
 
+def merge_all(ksm: Ksm, mm: Mm) -> None:
+    """What PR_SET_MEMORY_MERGE does at first."""
+    if not mm.on_list:
+        enter(ksm, mm)
+    mm.mergeable |= mm.mapped
+
+
 def unadvise(ksm: Ksm, mm: Mm, pages: Iterable[int]) -> None:
     """madvise(MADV_UNMERGEABLE)."""
     for page in mm.mergeable.intersection(pages):
@@ -75,6 +82,7 @@ def munmap(ksm: Ksm, mm: Mm, lo: int, hi: int) -> None:
 def fork(ksm: Ksm, parent: Mm, name: str) -> Mm:
     """Return a child that shares every frame and every zero page of the parent, and its advice."""
     child = Mm(name, parent.pages, parent.zero, parent.home, parent)
+    child.merges_all = parent.merges_all
     child.mapped = set(parent.mapped)
     child.mergeable, child.huge, child.nohuge = set(parent.mergeable), set(parent.huge), set(parent.nohuge)
     for page, frame in parent.ptes.items():

@@ -56,7 +56,7 @@ def fault(ksm: Ksm, mm: Mm, page: int, store: bool) -> bool:
 def _place(mm: Mm, chunk: int, folio: Folio) -> None:
     """Map a new huge page, instead of whatever was there."""
     for page, frame in zip(pages_of(chunk), folio.frames, strict=True):
-        frame.folio = folio
+        frame.folio, frame.nid = folio, mm.home
         mm.map(page, frame)
         mm.writable.add(page)
     folio.mms = [mm]

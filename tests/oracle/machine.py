@@ -12,7 +12,7 @@ from oracle.objects import Frame, Ksm, Mm
 from vmdedup.errors import KnobError, RefusedError
 from vmdedup.replay.content import Content, pages_of
 from vmdedup.replay.machine import COMMON
-from vmdedup.replay.steps import ANY, HUGE, MERGEABLE, Options
+from vmdedup.replay.steps import ANY, HUGE, MERGE_ANY, MERGEABLE, Options
 
 
 class OracleMachine:
@@ -29,11 +29,13 @@ class OracleMachine:
 
     def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a process with one mapping, advised as its options say."""
-        mm = self.living[name] = Mm(name, pages, self.ksm.zero)
+        mm = self.living[name] = Mm(name, pages, self.ksm.zero, options.node or 0)
         if options.size != ANY:
             (mm.huge if options.size == HUGE else mm.nohuge).update(mm.mapped)
         if options.merge == MERGEABLE:
             faults.advise(self.ksm, mm, mm.mapped)
+        elif options.merge == MERGE_ANY:
+            self.prctl(name, True)
 
     def fork(self, name: str, child: str) -> None:
         """Fork a process."""
@@ -42,6 +44,45 @@ class OracleMachine:
     def exit(self, name: str) -> None:
         """End a process."""
         faults.leave(self.ksm, self.living.pop(name))
+
+    def execute(self, name: str, mergeable: bool) -> None:
+        """execve: another address space; where all is to be merged, ksmd knows of it before the old one ends."""
+        old = self.living[name]
+        mm = self.living[name] = Mm(name, old.pages, self.ksm.zero, old.home)
+        mm.nohuge, mm.merges_all = set(mm.mapped), old.merges_all
+        if mm.merges_all:
+            faults.merge_all(self.ksm, mm)
+        faults.leave(self.ksm, old)
+        if mergeable:
+            faults.advise(self.ksm, mm, mm.mapped)
+
+    def prctl(self, name: str, on: bool) -> None:
+        """PR_SET_MEMORY_MERGE. RefusedError: Linux before 6.4 does not know it."""
+        if self.ksm.version < (6, 4):
+            raise RefusedError("PR_SET_MEMORY_MERGE", "EINVAL")
+        mm = self.living[name]
+        if on and not mm.merges_all:
+            faults.merge_all(self.ksm, mm)
+        elif mm.merges_all and not on:
+            faults.unadvise(self.ksm, mm, mm.mapped)
+        mm.merges_all = on
+
+    def status(self, name: str) -> dict[str, Any]:
+        """PR_GET_MEMORY_MERGE, and /proc/PID/ksm_stat."""
+        return counters.status(self.ksm, self.living[name])
+
+    def node(self, name: str, node: int) -> None:
+        """mbind(MPOL_BIND)."""
+        self.living[name].home = node
+
+    def migrate(self, name: str, lo: int, hi: int, node: int, everyone: bool) -> tuple[int, list[int]]:
+        """move_pages(2)."""
+        living = list(self.living.values())
+        return nodes.move(self.ksm, living, self.living[name], range(lo, hi + 1), node, everyone)
+
+    def nodes(self) -> dict[str, list[int]]:
+        """The NUMA node of each page."""
+        return {name: [nodes.where(self.ksm, mm, page) for page in range(mm.pages)] for name, mm in self.living.items()}
 
     def fill(self, name: str, lo: int, hi: int, content: Content) -> None:
         """Store a content in every page of a range."""

@@ -109,6 +109,7 @@ class Mm:
         self.zero = zero
         self.ptes: dict[int, Frame] = {}
         self.ksm_zeros: set[int] = set()
+        self.pages = pages
         self.mapped = set(range(pages))
         self.mergeable: set[int] = set()
         self.huge: set[int] = set()
@@ -118,6 +119,7 @@ class Mm:
         self.tables: set[int] = set()
         self.alive = True
         self.on_list = False
+        self.merges_all = False  # PR_SET_MEMORY_MERGE
         self.items: list[RmapItem] = []
         self.surplus = (0, 0)  # items and merging pages that are shown beyond what there is
 

@@ -221,14 +221,19 @@ def check(machine: OracleMachine) -> None:
         assert mm.mergeable <= mm.mapped
         assert mm in ksm.mms or not mm.mergeable
     assert all(frame.mapcount == count for frame, count in mapped.items())
-    for tree in (ksm.stable, ksm.unstable):
+    for tree in (*ksm.stable, *ksm.unstable):
         check_tree(tree)
-    places = list(counters.in_order(ksm.stable.root))
-    nodes = [node for place in places for node in (place.dups if isinstance(place, Chain) else [place])]
+    trees = [list(counters.in_order(tree.root)) for tree in ksm.stable]
+    nodes: list[Node] = [*ksm.migrated]
+    for nid, places in enumerate(trees):
+        here = [node for place in places for node in (place.dups if isinstance(place, Chain) else [place])]
+        assert all(isinstance(node, StableNode | Chain) and node.nid == nid for node in (*places, *here))
+        nodes += here
     assert all(item.node in nodes for item in ksm.items() if item.node is not None)
     assert all(isinstance(node, StableNode) and node.frame.node is node for node in nodes)
-    contents = [node.frame.data for node in places if isinstance(node, StableNode)]
-    assert contents == sorted(contents)
+    for places in trees:
+        contents = [node.frame.data for node in places if isinstance(node, StableNode)]
+        assert contents == sorted(contents)
 
 
 def check_tree(tree: Tree) -> None:

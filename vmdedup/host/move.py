@@ -41,7 +41,7 @@ def hold_for_move(h: Any, to: Any, pfn: int, node: int) -> bool:
 @kernel
 def give_up_move(h: Any, to: Any, pfn: int) -> None:
     """Let a frame that was held stay where it is."""
-    put_frame(h, to[pfn])
+    put_frame(h, int(to[pfn]))
     put_frame(h, pfn)
     to[pfn] = 0
 
@@ -97,7 +97,7 @@ def _change(h: Any, to: Any, entry: int, moves: bool) -> None:
 def copy_moved(h: Any, to: Any) -> None:
     """Copy contents and KSM marks. The marks of the old frames go: nobody shall think that they are still merged."""
     for pfn in range(len(to)):
-        fresh = to[pfn]
+        fresh = int(to[pfn])
         if fresh != 0:
             copy_page(h.words, fresh, h.words, pfn)
             node = load(h.frames, pfn) >> NODE_SHIFT
@@ -111,7 +111,7 @@ def release_moved(h: Any, to: Any) -> int:
     """Let go of all frames that were held. Returns how many old ones somebody maps all the same."""
     left = 0
     for pfn in range(len(to)):
-        fresh = to[pfn]
+        fresh = int(to[pfn])
         if fresh != 0:
             left += frame_count(h, pfn) > 1
             put_frame(h, pfn)

@@ -25,6 +25,11 @@ class Moved(NamedTuple):
     statuses: list[int]
 
 
+def bind(host: Host, mm: int, node: int) -> None:
+    """mbind(MPOL_BIND): frames that an address space gets from now on come from that node, while it has any."""
+    host.arrays.mms[mm]["node"] = node
+
+
 def where(host: Host, mm: int, absent: int = -ENOENT) -> list[int]:
     """The node of each page of an address space, or an error.
 
@@ -41,6 +46,11 @@ def _status(host: Host, entry: int, absent: int) -> int:
         return absent
     pfn = (entry >> FRAME_SHIFT) & FRAME_MASK
     return pfn // int(host.arrays.ctl[CTL_PER_NODE]) if pfn else -EFAULT
+
+
+def absent_status(is_told: bool) -> int:
+    """The status of a page that is not there, which kernels told from the zero page only later."""
+    return -ENOENT if is_told else -EFAULT
 
 
 class Mover:

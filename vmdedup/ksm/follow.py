@@ -50,6 +50,6 @@ def follow_frames(h: Any, k: Any, to: Any) -> None:
     """Let stable nodes name the frames that theirs have become."""
     for pfn in range(len(to)):
         if to[pfn] != 0:
-            node = load(h.frames, to[pfn]) >> NODE_SHIFT
+            node = load(h.frames, int(to[pfn])) >> NODE_SHIFT
             if node != 0 and node != NO_NODE:
                 k.nodes[node]["kpfn"] = to[pfn]

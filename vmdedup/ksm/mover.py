@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from errno import EFAULT, ENOENT
-
 from vmdedup.host.layout import NO_NODE, NODE_SHIFT
 from vmdedup.host.memory import Host
-from vmdedup.host.mover import Mover
+from vmdedup.host.mover import Mover, absent_status
 from vmdedup.ksm.follow import follow_frames, keep_unfound
 from vmdedup.ksm.layout import KsmArrays
 from vmdedup.ksm.profile import Profile
-
-
-def absent_status(profile: Profile) -> int:
-    """What a version of Linux says of the node of a page that is not there."""
-    return -ENOENT if profile.does("absent_is_told") else -EFAULT
 
 
 class KsmMover(Mover):
     """Moves pages, and tells ksmd's records. arrays: these."""
 
     def __init__(self, host: Host, arrays: KsmArrays, profile: Profile) -> None:
-        super().__init__(host, absent_status(profile), profile.does("move_counts_last"))
+        super().__init__(host, absent_status(profile.does("absent_is_told")), profile.does("move_counts_last"))
         self._arrays = arrays
 
     def _may_move(self, pfn: int) -> bool:

@@ -34,7 +34,7 @@ BEHAVIOUR: Final[Mapping[str, Version]] = {
     "absent_is_told": (6, 12),
 }
 # Since which version there is a file of /sys/kernel/mm/ksm, a line of /proc/PID/ksm_stat, or a counter of /proc/vmstat.
-# What is not here is older than all versions that can be asked for.
+# What is not here is older than all versions that can be asked for. ksm_stat: its lines that were files before.
 FILES: Final[Mapping[str, Version]] = {
     "ksm_merging_pages": (5, 19),
     "ksm_rmap_items": (5, 19),
@@ -45,6 +45,10 @@ FILES: Final[Mapping[str, Version]] = {
     "pages_scanned": (6, 6),
     "pages_skipped": (6, 7),
     "smart_scan": (6, 7),
+    "PR_SET_MEMORY_MERGE": (6, 4),
+    "ksm_stat:ksm_merging_pages": (6, 4),
+    "ksm_merge_any": (6, 15),
+    "ksm_mergeable": (6, 15),
     "advisor_mode": (6, 8),
     "advisor_max_cpu": (6, 8),
     "advisor_min_pages_to_scan": (6, 8),

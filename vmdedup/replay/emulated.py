@@ -7,15 +7,17 @@ kinds of process here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 
-from vmdedup.errors import HostError
-from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, PRESENT
-from vmdedup.host.memory import MAX_MMS, Host
+from vmdedup.errors import HostError, RefusedError
+from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MERGEABLE, PRESENT
+from vmdedup.host.memory import MAX_MMS, SPARE, Host
+from vmdedup.host.mover import Moved, absent_status, bind, where
 from vmdedup.host.space import Memory
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
@@ -24,7 +26,8 @@ from vmdedup.replay.content import Content
 from vmdedup.replay.machine import COMMON, require_common
 from vmdedup.replay.process import LocalProcess, Process
 from vmdedup.replay.script import Script
-from vmdedup.replay.steps import Options
+from vmdedup.replay.steps import MERGE_ANY, PLAIN, Options
+from vmdedup.replay.steps import MERGEABLE as ADVISED
 
 MOST_PROCESSES = MAX_MMS - 2
 
@@ -43,6 +46,9 @@ class Engine(Protocol):
 
     def set(self, knob: str, text: str) -> None:
         """Write a tunable. Raises KnobError."""
+
+    def move(self, mm: int, pages: Sequence[int], node: int, everybody: bool) -> Moved:
+        """move_pages(2)."""
 
     def scan(self, pages: int) -> int:
         """One batch."""
@@ -68,6 +74,13 @@ def emulated(script: Script, kernel: str | None) -> EmulatedMachine:
     return EmulatedMachine(script, profile=DEFAULT if kernel is None else profile(kernel))
 
 
+def _host_for(script: Script) -> Host:
+    """A host on which a script has room, on each of its nodes."""
+    pages, mms, nodes = max(1, script.pages()), script.mms() + 1, script.nodes()
+    frames = None if nodes == 1 else nodes * (pages + mms + SPARE)
+    return Host.create(pages, frames, mms, nodes=nodes)
+
+
 class EmulatedMachine:
     """Fills replay.machine.Machine. start: what plays a process, given its memory. ksmd: what scans a host."""
 
@@ -83,35 +96,96 @@ class EmulatedMachine:
             raise HostError(
                 f"{script.name} has {script.mms()} processes, the emulator at most {MOST_PROCESSES}; split the script"
             )
-        self.host = Host.create(max(1, script.pages()), mms=script.mms() + 1)
+        self.host = _host_for(script)
         self.ksmd = ksmd(self.host, profile)
         self._profile = profile
         self._start = start
         self._processes: dict[str, Process] = {}
+        self._merging_all: set[str] = set()  # processes that PR_SET_MEMORY_MERGE holds for
         for knob, value in START.items():
             if profile.has(knob):
                 self.ksmd.set(knob, value)
 
     def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a process; see replay.machine."""
-        require_common(options)
-        memory = self.host.add(pages, name)
-        self._processes[name] = self._start(memory)
-        self.ksmd.enter(memory.mm)
+        require_common(replace(options, node=None, merge=ADVISED))
+        memory = self.host.add(pages, name, options.node or 0)
+        process = self._processes[name] = self._start(memory)
+        if options.merge == ADVISED:
+            self.ksmd.enter(memory.mm)
+            return
+        process.do("unmergeable", 0, pages - 1)
+        if options.merge == MERGE_ANY:
+            self.prctl(name, True)
 
     def fork(self, name: str, child: str) -> None:
         """fork(2) of a process."""
         parent = self._processes[name]
         forked = parent.fork(child)
         self._processes[child] = forked
+        if name in self._merging_all:
+            self._merging_all.add(child)
         self.ksmd.fork(parent.memory.mm, forked.memory.mm)
 
     def exit(self, name: str) -> None:
         """End a process."""
-        process = self._processes.pop(name)
+        self._merging_all.discard(name)
+        self._end(self._processes.pop(name))
+
+    def _end(self, process: Process) -> None:
         process.do("exit")
         process.close()
         self.ksmd.exit(process.memory.mm)
+
+    def execute(self, name: str, mergeable: bool) -> None:
+        """execve: a new address space, which ksmd knows of before the old one ends if all is to be merged."""
+        old = self._processes[name]
+        memory = self.host.add(old.memory.pages, name, old.memory.counter("node"))
+        self._processes[name] = self._start(memory)
+        if name in self._merging_all:
+            self.ksmd.enter(memory.mm)
+        elif not mergeable:
+            self._processes[name].do("unmergeable", 0, memory.pages - 1)
+        self._end(old)
+        if mergeable:
+            self.ksmd.enter(memory.mm)
+
+    def prctl(self, name: str, on: bool) -> None:
+        """PR_SET_MEMORY_MERGE; taken back, advice goes too."""
+        if not self._profile.has("PR_SET_MEMORY_MERGE"):
+            raise RefusedError("PR_SET_MEMORY_MERGE", "EINVAL")
+        process = self._processes[name]
+        if on == (name in self._merging_all):
+            return
+        if on:
+            self._merging_all.add(name)
+            self.ksmd.enter(process.memory.mm)
+        else:
+            self._merging_all.remove(name)
+        process.do("mergeable" if on else "unmergeable", 0, process.memory.pages - 1)
+
+    def status(self, name: str) -> dict[str, Any]:
+        """PR_GET_MEMORY_MERGE, and the lines of /proc/PID/ksm_stat."""
+        memory = self._processes[name].memory
+        has, merges_all = self._profile.has, name in self._merging_all
+        lines: dict[str, Any] = dict(self.ksmd.ksm_stat(memory.mm))
+        lines["ksm_merge_any"] = "yes" if merges_all else "no"
+        lines["ksm_mergeable"] = "yes" if np.any(memory.entries & MERGEABLE) else "no"
+        said = {line: value for line, value in lines.items() if has(line) and has(f"ksm_stat:{line}")}
+        return {"get_memory_merge": int(merges_all) if has("PR_SET_MEMORY_MERGE") else "EINVAL", **said}
+
+    def node(self, name: str, node: int) -> None:
+        """mbind(MPOL_BIND)."""
+        bind(self.host, self._processes[name].memory.mm, node)
+
+    def migrate(self, name: str, lo: int, hi: int, node: int, everyone: bool) -> tuple[int, list[int]]:
+        """move_pages(2)."""
+        return self.ksmd.move(self._processes[name].memory.mm, range(lo, hi + 1), node, everyone)
+
+    def nodes(self) -> dict[str, list[int]]:
+        """The NUMA node of each page, or why it has none."""
+        absent = absent_status(self._profile.does("absent_is_told"))
+        return {name: where(self.host, process.memory.mm, absent) for name, process in self._processes.items()}
 
     def fill(self, name: str, lo: int, hi: int, content: Content) -> None:
         """Store content in a range."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from vmdedup.replay.grammar import USAGES
 from vmdedup.replay.readers import READERS
 from vmdedup.replay.source import Source, read_source
-from vmdedup.replay.steps import Exit, Fork, Step, Vm
+from vmdedup.replay.steps import Exec, Exit, Fork, Migrate, Node, Step, Vm
 from vmdedup.replay.words import Words, clipped
 
 
@@ -24,7 +24,7 @@ class Script:
     name: str
     text: str
     steps: tuple[Step, ...]
-    sizes: tuple[int, ...]  # pages of each address space, forks included, in order of creation
+    sizes: tuple[int, ...]  # pages of each address space, of forks and of new programs too
 
     def pages(self) -> int:
         """Return the pages of all address spaces together, forks included."""
@@ -33,6 +33,12 @@ class Script:
     def mms(self) -> int:
         """Return the number of address spaces that the script creates, dead ones included."""
         return len(self.sizes)
+
+    def nodes(self) -> int:
+        """Return how many NUMA nodes a machine has that has all that are named."""
+        named = [step.node for step in self.steps if isinstance(step, Node | Migrate)]
+        named += [step.options.node or 0 for step in self.steps if isinstance(step, Vm)]
+        return max(named, default=0) + 1
 
     def most_alive(self) -> int:
         """Return how many processes live at one time, at most."""
@@ -63,8 +69,9 @@ def _parsed(source: Source) -> Script:
         words.line = number
         if said := line.partition("#")[0].split():
             steps.append(_step(words, said))
-    sizes = tuple(space.pages for space in words.spaces.values())
-    return Script(source.name, source.text, tuple(steps), sizes)
+    sizes = [space.pages for space in words.spaces.values()]
+    sizes += [words.spaces[step.name].pages for step in steps if isinstance(step, Exec)]
+    return Script(source.name, source.text, tuple(steps), tuple(sizes))
 
 
 def _step(words: Words, said: list[str]) -> Step:
