@@ -19,7 +19,6 @@ from vmdedup.ksm.order import KEY_BITS, KEY_VALID, WINDOW, page_key
 from vmdedup.ksm.profile import DEFAULT, Profile
 from vmdedup.replay import steps
 from vmdedup.replay.emulated import EmulatedMachine
-from vmdedup.replay.machine import WholeMachine
 from vmdedup.replay.play import perform
 from vmdedup.replay.script import Script
 
@@ -49,7 +48,7 @@ class Pair:
         self.now += milliseconds
         self.ksmd.now_ms = self.now
 
-    def do(self, act: Callable[[WholeMachine], Any]) -> None:
+    def do(self, act: Callable[[Any], Any]) -> None:
         """One step on both; refusals, counters, and what every page maps must agree."""
         if self.force_rebase:
             self.ksmd.arrays.st[0]["compares"] = self.ksmd.arrays.st[0]["ties"] = WINDOW
@@ -100,7 +99,7 @@ class Pair:
         self.engine.close()
 
 
-def answer(act: Callable[[WholeMachine], Any], machine: WholeMachine) -> Any:
+def answer(act: Callable[[Any], Any], machine: Any) -> Any:
     """What a step gives, a refusal's errno included."""
     try:
         return act(machine)

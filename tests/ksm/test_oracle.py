@@ -205,9 +205,7 @@ def test_the_engine_does_what_the_oracle_does(start: tuple[str, ...], events: li
 
 @settings(max_examples=EXAMPLES)
 @given(START, LIVES, st.sampled_from(["5.10", "6.1", "6.5", "6.8", "6.11", "7.3"]))
-def test_so_it_does_as_any_version_of_linux(
-    start: tuple[str, ...], events: list[Event], kernel: str
-) -> None:
+def test_so_it_does_as_any_version_of_linux(start: tuple[str, ...], events: list[Event], kernel: str) -> None:
     """Versions between those that were asked have some of the differences, in whichever mixture."""
     live(start, events, kernel=profile(kernel))
 
@@ -220,17 +218,13 @@ def test_so_it_does_where_frames_move(start: tuple[str, ...], events: list[Event
 
 @settings(max_examples=EXAMPLES // 2)
 @given(START, lives_of(EVENTS | WHOLE_LIVES), st.sampled_from(["5.10", "6.12", "6.18"]))
-def test_so_it_does_of_all_memory_and_of_new_programs(
-    start: tuple[str, ...], events: list[Event], kernel: str
-) -> None:
+def test_so_it_does_of_all_memory_and_of_new_programs(start: tuple[str, ...], events: list[Event], kernel: str) -> None:
     live(start, events, kernel=profile(kernel))
 
 
 @settings(max_examples=EXAMPLES // 2)
 @given(START, LIVES)
-def test_whatever_page_keys_are_relative_to_nothing_changes(
-    start: tuple[str, ...], events: list[Event]
-) -> None:
+def test_whatever_page_keys_are_relative_to_nothing_changes(start: tuple[str, ...], events: list[Event]) -> None:
     """Decisions never depend on the base page, so one that changes at every batch changes none."""
     live(start, events, force_rebase=True)
 

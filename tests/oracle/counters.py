@@ -72,7 +72,7 @@ def status(ksm: Ksm, mm: Mm) -> dict[str, Any]:
         lines = process(ksm, mm) if ksm.version >= SINCE["ksm_rmap_items"] else {}
         return {"get_memory_merge": "EINVAL", **{name: lines[name] for name in lines if name == "ksm_rmap_items"}}
     said = {name: value for name, value in process(ksm, mm).items() if value is not None}
-    answer = {"get_memory_merge": int(mm.merges_all), **said}
+    answer: dict[str, Any] = {"get_memory_merge": int(mm.merges_all), **said}
     if ksm.version >= (6, 15):
         answer["ksm_merge_any"] = "yes" if mm.merges_all else "no"
         answer["ksm_mergeable"] = "yes" if mm.mergeable else "no"

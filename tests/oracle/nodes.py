@@ -22,9 +22,7 @@ def where(ksm: Ksm, mm: Mm, page: int) -> int:
     return -EFAULT if frame is mm.zero else frame.nid
 
 
-def move(
-    ksm: Ksm, living: list[Mm], mm: Mm, pages: range, nid: int, everybody: bool
-) -> tuple[int, list[int]]:
+def move(ksm: Ksm, living: list[Mm], mm: Mm, pages: range, nid: int, everybody: bool) -> tuple[int, list[int]]:
     """move_pages(2): return what it returns, and the statuses.
 
     Pages are put aside one after another; a page that cannot be ends the batch, which is moved then. If not all of a

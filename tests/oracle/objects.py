@@ -103,7 +103,6 @@ class Mm:
     def __init__(self, name: str, pages: int, zero: Frame, home: int = 0, parent: Mm | None = None) -> None:
         """home: the NUMA node that its frames come from. parent: whose fork it is."""
         self.name = name
-        self.pages = pages
         self.home = home
         self.parent = parent
         self.zero = zero

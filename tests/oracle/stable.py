@@ -170,9 +170,7 @@ def _remove_from_root(ksm: Ksm, tree: Tree) -> bool:
     return True
 
 
-def _descend(
-    ksm: Ksm, nid: int, frame: Frame, prune: bool
-) -> tuple[Node | None, StableNode | None, Node | None, bool]:
+def _descend(ksm: Ksm, nid: int, frame: Frame, prune: bool) -> tuple[Node | None, StableNode | None, Node | None, bool]:
     """Walk down to equal content.
 
     Returns (place, node there, _, _), or (None, None, parent, left): where a new leaf belongs.

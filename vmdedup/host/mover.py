@@ -54,7 +54,7 @@ def absent_status(is_told: bool) -> int:
 
 
 class Mover:
-    """Moves pages on one host. Frames that are marked as KSM frames stay: whoever keeps track of them has one of its own.
+    """Moves pages on one host. KSM frames stay: whoever keeps track of them has a mover of its own.
 
     absent: the status of a page that is not there. counts_last: whether what is left in the last batch is all counted.
     """

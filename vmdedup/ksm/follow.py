@@ -1,4 +1,4 @@
-"""KSM frames that move to another NUMA node: whether all their mappings are found, and their stable nodes. Kernels only."""
+"""KSM frames that move to another NUMA node: are all their mappings found, and what their nodes say. Kernels only."""
 
 from __future__ import annotations
 

@@ -26,8 +26,7 @@ from vmdedup.replay.content import Content
 from vmdedup.replay.machine import COMMON, require_common
 from vmdedup.replay.process import LocalProcess, Process
 from vmdedup.replay.script import Script
-from vmdedup.replay.steps import MERGE_ANY, PLAIN, Options
-from vmdedup.replay.steps import MERGEABLE as ADVISED
+from vmdedup.replay.steps import MERGE_ANY, Options
 
 MOST_PROCESSES = MAX_MMS - 2
 
@@ -108,10 +107,10 @@ class EmulatedMachine:
 
     def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a process; see replay.machine."""
-        require_common(replace(options, node=None, merge=ADVISED))
+        require_common(replace(options, node=None, merge=COMMON.merge))
         memory = self.host.add(pages, name, options.node or 0)
         process = self._processes[name] = self._start(memory)
-        if options.merge == ADVISED:
+        if options.merge == COMMON.merge:
             self.ksmd.enter(memory.mm)
             return
         process.do("unmergeable", 0, pages - 1)
