@@ -59,14 +59,15 @@ SIZES = {
 }
 
 
-def generate(seed: int, size: str | int = "small", files: dict[str, int] | None = None) -> str:
+def generate(seed: int, size: str | int = "small", files: dict[str, int] | None = None, nodes: int = 1) -> str:
     """Return a random script.
 
     size: "small", "medium", "large", or the most pages a process may have. files: path (from the script's
-    folder) to pages of files that `fill` may use; without one, no content is a file.
+    folder) to pages of files that `fill` may use; without one, no content is a file. nodes: NUMA nodes; with more
+    than one, processes are bound, and pages move.
     """
     measure = SIZES[size] if isinstance(size, str) else _Size(max(1, size // 4), size, 6, (40, 90))
-    return _Writer(Random(f"ksm script {size} {seed}"), measure, files or {}).write(seed)
+    return _Writer(Random(f"ksm script {size} {seed}"), measure, files or {}, nodes).write(seed)
 
 
 def generate_into(folder: Path, seed: int, size: str | int = "small") -> Path:
@@ -99,8 +100,9 @@ class _Writer:
     different contents there are of a kind.
     """
 
-    def __init__(self, random: Random, size: _Size, files: dict[str, int]) -> None:
+    def __init__(self, random: Random, size: _Size, files: dict[str, int], nodes: int = 1) -> None:
         self.random = random
+        self.nodes = nodes
         self.size = size
         self.files = files
         self.spaces: dict[str, _Space] = {}
@@ -110,6 +112,8 @@ class _Writer:
         self.stock = random.choice((4, 15, 40) if size.most < 100 else (15, size.most))
         share = random.choice((0.25, 0.5, 0.8, 1.0))
         self.features = [name for name in FEATURES if random.random() < _RARE.get(name, share)]
+        if nodes > 1:
+            self.features.append("moves")
         if not files and "file" in self.features:
             self.features.remove("file")
 
@@ -144,6 +148,7 @@ class _Writer:
             "refused": {self.refused: 3},
             "advisor": {self.advisor: 3},
             "long": {self.long: 1},
+            "moves": {self.migrate: 14, self.node: 2, self.where: 4},
         }
         for feature in self.features:
             table |= more.get(feature, {})
@@ -154,6 +159,8 @@ class _Writer:
         if "chains" in self.features:
             self.say("set max_page_sharing", self.random.choice((2, 2, 3, 4, 8)))
         self.say("set stable_node_chains_prune_millisecs", self.random.choice(PRUNES))
+        if "moves" in self.features and self.random.random() < 0.9:
+            self.say("set merge_across_nodes 0")
         if "smart" in self.features:
             self.say("set smart_scan 1")
         if "zero" in self.features:
@@ -168,7 +175,7 @@ class _Writer:
         if not self.running:
             self.set_run("1")
         self.say("pass", self.random.choice(("", "2", "3")))
-        for word in ("counters", "sharing", "digest"):
+        for word in ("counters", "sharing", *(("nodes",) if self.nodes > 1 else ()), "digest"):
             self.say(word)
 
     def say(self, *words: object) -> None:
@@ -273,8 +280,12 @@ class _Writer:
         """A new process that has touched nothing."""
         pages = self.random.randint(self.size.least, self.size.most)
         name = self.born_with(list(range(pages)))
-        self.say("vm", name, self.number(pages))
+        self.say("vm", name, self.number(pages), *self.bound())
         return name
+
+    def bound(self) -> list[str]:
+        """Say on which node a process lives, if there are several."""
+        return [f"node={self.random.randrange(self.nodes)}"] if self.nodes > 1 else []
 
     def born_with(self, mapped: list[int]) -> str:
         """Enter a new process into the model; return its name."""
@@ -349,6 +360,21 @@ class _Writer:
         name, lo, hi = self.ranged("unmap")
         space = self.spaces[name]
         space.mapped = [page for page in space.mapped if not lo <= page <= hi]
+
+    def migrate(self) -> None:
+        """Pages to another node, or to their own."""
+        name = self.pick()
+        lo, hi = self.stretch(name)
+        node = self.random.randrange(self.nodes)
+        self.say("migrate", name, self.range(lo, hi), node, "all" if self.random.random() < 0.8 else "")
+
+    def node(self) -> None:
+        """Another node to live on."""
+        self.say("node", self.pick(), self.random.randrange(self.nodes))
+
+    def where(self) -> None:
+        """Which node each page is on."""
+        self.say("nodes")
 
     def run(self) -> None:
         """Stop, go on, undo all."""

@@ -12,7 +12,7 @@ from kit.ksm_host import KsmHost
 from vmdedup.errors import InvariantError
 from vmdedup.jit.rbtree import RED
 from vmdedup.ksm import check
-from vmdedup.ksm.layout import CHAIN, DUP, EXISTS, STABLE, UNSTABLE
+from vmdedup.ksm.layout import CHAIN, DUP, EXISTS, MIGRATED, NID_SHIFT, STABLE, UNSTABLE
 
 
 @pytest.fixture
@@ -125,6 +125,27 @@ def without_item(k: KsmHost) -> None:
     k.ksmd.arrays.slots[1]["rmap_items"] -= 1
 
 
+def in_anothers_tree(k: KsmHost) -> None:
+    """A node that thinks itself in the tree of another NUMA node."""
+    k.ksmd.arrays.nodes[plain(k)]["flags"] |= 1 << NID_SHIFT
+
+
+def in_tree_and_list(k: KsmHost) -> None:
+    """A node of the tree that thinks itself on the migrate list."""
+    k.ksmd.arrays.nodes[plain(k)]["flags"] |= MIGRATED
+
+
+def on_list(flags: int, before: int) -> Callable[[KsmHost], None]:
+    """A node on the migrate list, which is in no tree."""
+
+    def corrupt(k: KsmHost) -> None:
+        node = int(k.ksmd.arrays.st[0]["fresh_node"])
+        k.ksmd.arrays.nodes[node]["flags"], k.ksmd.arrays.nodes[node]["right"] = flags, before
+        k.ksmd.arrays.st[0]["migrated"] = node
+
+    return corrupt
+
+
 CORRUPTIONS = [
     (red_root, "the stable tree of node 0 is not red-black"),
     (red_unstable_root, "the unstable tree of node 0 is not red-black"),
@@ -143,6 +164,11 @@ CORRUPTIONS = [
     (item_zero, "page 0 has an item"),
     (in_both_trees, "a page is in both trees"),
     (without_item, "a page without item is in a tree"),
+    (in_anothers_tree, r"node \d+ is in the tree of another NUMA node"),
+    (in_tree_and_list, r"node \d+ is in a tree and on the migrate list"),
+    (on_list(0, 0), "the migrate list holds a node that is not migrated"),
+    (on_list(MIGRATED, 77), r"node \d+ is linked wrongly on the migrate list"),
+    (on_list(MIGRATED, 0), "the migrate list is in use with merge_across_nodes=1"),
 ]
 
 

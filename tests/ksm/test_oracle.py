@@ -237,6 +237,14 @@ def test_generated_scripts(tmp_path: Path, seed: int) -> None:
     pair.close()
 
 
+@pytest.mark.parametrize("seed", range(2 if PYTHON_MODE else 16))
+def test_generated_scripts_of_several_nodes(seed: int) -> None:
+    script = parse_text(generate(seed, 12, nodes=2 + seed % 2), Path())
+    pair = Pair(script, force_rebase=seed % 4 == 3)
+    pair.play(script)
+    pair.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("seed", "size"), [(s, n) for s in range(100, 130) for n in ("small", 80)] + [(1, "medium")])
 def test_more_generated_scripts(seed: int, size: str | int) -> None:

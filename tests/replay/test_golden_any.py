@@ -1,8 +1,8 @@
 """PR_SET_MEMORY_MERGE and exec: what six kernels printed, but for the memory of the program that was played there.
 
 That program's own pages are merged, too, once PR_SET_MEMORY_MERGE is set: 26 of them, or 27, each unlike all others but
-one, its buffer, which holds what was filled in last. The emulator's processes have nothing but their mapping. So counters
-may differ by that program's share, and by nothing else; what no process of its kind has been scanned for is equal.
+one, its buffer, which holds what was filled in last. The emulator's processes have nothing but their mapping. So
+counters may differ by that program's share, and by nothing else; where it has none they are equal.
 """
 
 from __future__ import annotations

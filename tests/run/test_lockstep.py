@@ -176,6 +176,20 @@ def test_two_nodes_do_not_share(tmp_path: Path) -> None:
     assert apart.summary["between_guests_mib"] == 0
 
 
+@pytest.mark.parametrize("policy", ["ksm", "uksm"])
+def test_a_guest_that_moves_to_the_other_node_shares_there(policy: str, tmp_path: Path) -> None:
+    """With ksmd, which follows its merged frames; what another policy has merged stays where it is."""
+    move = 'events = [{ at = "1s", do = "move", node = 1, guests = [0] }]\n'
+    text = f"{SMALL}{move}[host]\nnuma_nodes = 2\nmemory = '64MiB'\n"
+    knobs = ["merge_across_nodes=0"] if policy != "uksm" else []
+    result = run(tmp_path, text, Overrides(guests=2, knobs=knobs, policy=policy))
+    rows = result.series["between_guests_pages"].to_list()
+    said = [event["text"] for event in result.run["events"] if "node 1" in event["text"] or "stay" in event["text"]]
+    assert len(said) == 1 + (policy == "uksm")
+    if policy == "ksm":
+        assert rows[1] == 0 < rows[-1]
+
+
 def test_too_little_host_memory_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="host memory is exhausted"):
         run(tmp_path, SMALL + '[host]\nmemory = "4MiB"\n')

@@ -107,6 +107,10 @@ delay = "5s"
         (SMALL + 'node = "left"\n', 3, "guests[0].node", "NUMA node"),
         (SMALL + 'name="a"\n[[guests]]\nname="a"\n', 5, "guests[1].name", "used twice"),
         (SMALL + 'events = [{ at = "1s", do = "dance" }]\n', 3, "guests[0].events[0].do", "'pause'"),
+        (SMALL + 'events = [{ at = "1s", do = "move" }]\n', 3, "guests[0].events[0].do", "give node"),
+        (SMALL + 'events = [{ at = "1s", do = "pause", node = 0 }]\n', 3, "guests[0].events[0].node", "only 'move'"),
+        (SMALL + 'events = [{ at = "1s", do = "move", node = 1 }]\n', 3, "guests[0].events[0].node", "nodes 0 to 0"),
+        (SMALL + 'events = [{ at = "1s", do = "move", node = -1 }]\n', 3, "guests[0].events[0].node", "at least 0"),
         (SMALL + '[[guests.events]]\ndo = "pause"\n', 3, "guests[0].events[0].at", "missing"),
         (SMALL + '[[guests.events]]\nat="2min"\ndo="pause"\n', 4, "guests[0].events[0].at", "after the end"),
         (
@@ -279,6 +283,11 @@ def test_events_become_actions_in_order(tmp_path: Path) -> None:
     assert actions[2:] == tuple(
         Action(at * SECOND, do, guest) for at, do in ((3, "pause"), (9, "resume")) for guest in (0, 1)
     )
+
+
+def test_a_guest_is_moved_to_a_node(tmp_path: Path) -> None:
+    text = SMALL + 'events = [{ at = "2s", do = "move", node = 1 }]\n[host]\nnuma_nodes = 2\n'
+    assert plan(load_scenario(write(tmp_path, text))).actions[-1] == Action(2 * SECOND, "move", 0, 1)
 
 
 def test_disk_paths_start_at_the_scenario_file(tmp_path: Path) -> None:

@@ -87,6 +87,17 @@ class Mover:
         statuses[start:] = [node] * (len(pages) - start)
         return Moved(0, statuses)
 
+    def relocate(self, mm: int, node: int) -> int:
+        """Take an address space to a node: what it has, and what it gets from now on. Returns how many frames stay.
+
+        Frames that others map too are taken along.
+        """
+        bind(self._host, mm, node)
+        entries = self._host.memory(mm).entries
+        pfns = np.unique(np.where(entries & PRESENT, entries >> FRAME_SHIFT & FRAME_MASK, 0))
+        away = pfns[(pfns != 0) & (pfns // self._host.arrays.ctl[CTL_PER_NODE] != node)]
+        return self._flush(dict.fromkeys(away.tolist()), node)
+
     def _refusal(self, entry: int, node: int, everybody: bool, queue: dict[int, None]) -> int | None:
         """The status of a page that is not to be moved; None: it is."""
         status = _status(self._host, entry, self._absent)

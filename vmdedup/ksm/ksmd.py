@@ -119,8 +119,15 @@ class Ksmd:
 
     def move(self, mm: int, pages: Sequence[int], node: int, everybody: bool) -> Moved:
         """move_pages(2): pages of an address space to a NUMA node, merged ones too; see host.mover."""
+        return self._mover().move(mm, pages, node, everybody)
+
+    def relocate(self, mm: int, node: int) -> int:
+        """Take an address space to a NUMA node. Returns how many frames stay where they are."""
+        return self._mover().relocate(mm, node)
+
+    def _mover(self) -> KsmMover:
         mover: KsmMover = load("vmdedup.ksm.mover:KsmMover")(self.host, self.arrays, self.profile)
-        return mover.move(mm, pages, node, everybody)
+        return mover
 
     def is_entered(self, mm: int) -> bool:
         """Whether ksmd scans the address space (MMF_VM_MERGEABLE)."""

@@ -157,7 +157,7 @@ def _if_it_shares(k: Any, moved: int) -> int:
 def _meet(h: Any, k: Any, position: int, node: int, root: int, moved: int) -> int:
     """What a search finds where the content is equal: a node to merge with, or 0. See stable_tree_search."""
     if moved != 0 and frame_count(h, k.nodes[moved]["kpfn"]) > 1:
-        chain = position if k.nodes[position]["flags"] & CHAIN else make_chain(k, position)
+        chain = _chain_at(k, position)
         if chain == NO_ROOM:
             return 0
         _settle(k, moved, root)
@@ -221,9 +221,15 @@ def stable_tree_insert(h: Any, k: Any, pfn: int) -> int:
 
 
 @kernel
+def _chain_at(k: Any, position: int) -> int:
+    """The chain at a position of a tree, where a plain node may have to be made one; NO_ROOM: it cannot be."""
+    return position if k.nodes[position]["flags"] & CHAIN else make_chain(k, position)
+
+
+@kernel
 def _join_equal(h: Any, k: Any, node: int, position: int) -> int:
     """Put a new node at the front of the chain of its content, which may have to be made first."""
-    chain = position if k.nodes[position]["flags"] & CHAIN else make_chain(k, position)
+    chain = _chain_at(k, position)
     if chain == NO_ROOM:
         free_node(h, k, node)
         return NO_ROOM

@@ -17,6 +17,7 @@ from vmdedup.errors import KnobError
 from vmdedup.ksm.prices import Tally, bill_ns
 from vmdedup.ksm.profile import Profile
 from vmdedup.ksm.sysfs import Tunable
+from vmdedup.late import load
 from vmdedup.policy.work import Work
 
 if TYPE_CHECKING:
@@ -78,6 +79,14 @@ class Policy(ABC):
     @abstractmethod
     def exit(self, mm: int) -> None:
         """An address space has ended: forget it, then let the host use its record again (Host.release)."""
+
+    def relocate(self, mm: int, node: int) -> int:
+        """Take an address space to a NUMA node, while nobody runs. Returns how many frames stay where they are.
+
+        Those do that it has shared, unless it can follow them.
+        """
+        stay: int = load("vmdedup.host.mover:Mover")(self.host).relocate(mm, node)
+        return stay
 
     # Work
 

@@ -57,6 +57,10 @@ class Ksm(Policy):
         """ksmd forgets the address space when it comes by."""
         self._ksmd.exit(mm)
 
+    def relocate(self, mm: int, node: int) -> int:
+        """Merged pages go along."""
+        return self._ksmd.relocate(mm, node)
+
     def scan(self, pages: int) -> int:
         """One batch of ksmd; it ends at the end of the full scan."""
         return self._ksmd.scan(pages)

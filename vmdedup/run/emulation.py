@@ -100,10 +100,17 @@ class Emulation:
         elif guest is None or guest.state in ("left", "dead"):
             self._note(f"{name} cannot {action.do}: it is {'not started' if guest is None else guest.state}")
         else:
-            self._note(f"{name}: {action.do}")
-            self._each([guest], _COMMANDS[action.do])
+            self._note(f"{name}: {action.do}{'' if action.node is None else f' to node {action.node}'}")
+            self._each([guest], _COMMANDS[action.do] if action.node is None else self._move_to(action.node))
             if guest.state == "left":
                 self.backend.release(guest)
+
+    def _move_to(self, node: int) -> Command:
+        def move(guest: GuestProcess) -> None:
+            if stay := self.backend.move(guest, node):
+                self._note(f"{guest.spec.name}: {stay} of its frames stay where they are")
+
+        return move
 
     def _start(self, number: int) -> None:
         spec = self.plan.specs[number]

@@ -63,6 +63,10 @@ class GuardedScanner:
         """An address space has ended."""
         self._call(lambda: self._scanner.exit(mm))
 
+    def relocate(self, mm: int, node: int) -> int:
+        """Take an address space to a NUMA node. Returns how many frames stay where they are."""
+        return self._call(lambda: self._scanner.relocate(mm, node))
+
     def scan(self, pages: int) -> int:
         """One batch; returns the pages scanned."""
         return self._call(lambda: self._scanner.scan(pages))

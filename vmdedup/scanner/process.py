@@ -32,7 +32,7 @@ WARM: Final = "VMDEDUP_WARM_SCANNERS"  # in the fork server's environment: names
 # What goes on where one that died left off.
 CARRIED: Final = ("full_scans", "pages_scanned", "pages_skipped", "looks", "adjustments")
 _warm: dict[str, None] = {}  # names, in order
-_ASKED: Final = ("enter", "exit", "set", "knobs", "counters", "ksm_stat", "check", "work_done", "detach")
+_ASKED: Final = ("enter", "exit", "set", "knobs", "counters", "ksm_stat", "check", "work_done", "detach", "relocate")
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,10 @@ class ScannerProcess:
         if mm in self._entered:
             self._entered.remove(mm)
         self._worker.call("exit", mm)
+
+    def relocate(self, mm: int, node: int) -> int:
+        """Take an address space to a NUMA node. Returns how many frames stay where they are."""
+        return int(self._worker.call("relocate", mm, node))
 
     def scan(self, pages: int) -> int:
         """One batch. Returns pages scanned, or looked at."""

@@ -73,5 +73,8 @@ class Mortal(Scanner, Protocol):
     def revive(self) -> None:
         """After its death, while every guest stands: mend the host and start again."""
 
+    def relocate(self, mm: int, node: int) -> int:
+        """Take an address space to a NUMA node, while every guest stands. Returns how many frames stay."""
+
     def check(self) -> None:
         """Verify its records; raises InvariantError. While every guest stands."""

@@ -92,9 +92,8 @@ def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterato
         least = format_size(MIN_PAGES * PAGE_SIZE)
         text = f"{format_size(group.memory)} will not do; give at least {least}, in whole pages of 4KiB"
         yield Problem((*path, "memory"), text)
-    if isinstance(group.node, int) and group.node >= scenario.host.numa_nodes:
-        text = f"the host has nodes 0 to {scenario.host.numa_nodes - 1}; give one of them"
-        yield Problem((*path, "node"), text)
+    if isinstance(group.node, int):
+        yield from _check_node(scenario, group.node, (*path, "node"))
     if start_of(group, group.count - 1) >= scenario.duration:
         text = f"the last guest would start after {format_duration(scenario.duration)}, the end of the run"
         key = "start_at" if start_of(group, 0) >= scenario.duration else "delay"
@@ -110,9 +109,23 @@ def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterato
         yield from problems or _check_whole(name, group.workload, said, path)
 
 
+def _check_node(scenario: Scenario, node: int, path: Path) -> Iterator[Problem]:
+    if node >= scenario.host.numa_nodes:
+        yield Problem(path, f"the host has nodes 0 to {scenario.host.numa_nodes - 1}; give one of them")
+
+
 def _check_events(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:
     for number, event in enumerate(group.events):
         place = (*path, "events", number)
+        if (event.node is None) == (event.do == "move"):
+            text = (
+                "a guest moves to a NUMA node; give node"
+                if event.do == "move"
+                else "only 'move' has a node; leave it out"
+            )
+            yield Problem((*place, "do" if event.node is None else "node"), text)
+        elif event.node is not None:
+            yield from _check_node(scenario, event.node, (*place, "node"))
         if event.at >= scenario.duration:
             text = f"{format_duration(event.at)} is after the end of the run; give less than its duration"
             yield Problem((*place, "at"), text)

@@ -90,7 +90,8 @@ class Event(Section):
     """Something that happens to guests of a group at a given time."""
 
     at: Duration  # since the run began
-    do: Literal["pause", "resume", "reboot", "leave"]
+    do: Literal["pause", "resume", "reboot", "leave", "move"]
+    node: Annotated[int, Field(ge=0)] | None = None  # move: the NUMA node that it goes to, with all its memory
     guests: list[Annotated[int, Field(ge=0)]] | None = None  # numbers within the group; absent: all
 
 

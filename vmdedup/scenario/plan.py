@@ -16,11 +16,12 @@ from vmdedup.units import PAGE_SIZE
 
 @dataclass(frozen=True)
 class Action:
-    """Something that is done to a guest. at: nanoseconds since the run began. do: start, pause, …"""
+    """Something that is done to a guest. at: nanoseconds since the run began. do: start, pause, … node: to where."""
 
     at: int
     do: str
     guest: int
+    node: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def check_disks(scenario: Scenario) -> None:
 def _events(group: GuestSection, first: int) -> list[Action]:
     everybody = range(group.count)
     return [
-        Action(event.at, event.do, first + number)
+        Action(event.at, event.do, first + number, event.node)
         for event in group.events
         for number in (everybody if event.guests is None else sorted(set(event.guests)))
     ]

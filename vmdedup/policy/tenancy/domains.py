@@ -117,6 +117,13 @@ class KsmDomains(Policy):
         with self._engines.at_work(ksmd):
             ksmd.exit(mm)
 
+    def relocate(self, mm: int, node: int) -> int:
+        """What is merged in its domain goes along."""
+        if mm not in self._engine_of:
+            return super().relocate(mm, node)
+        with self._engines.at_work(self._engine_of[mm]):
+            return self._engine_of[mm].relocate(mm, node)
+
     # Work
 
     def scan(self, pages: int) -> int:

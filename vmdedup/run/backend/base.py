@@ -77,6 +77,9 @@ class Backend(Protocol):
     def release(self, guest: GuestProcess) -> None:
         """A guest has left, and given its memory back."""
 
+    def move(self, guest: GuestProcess, node: int) -> int:
+        """Take a guest to a NUMA node, while every guest stands. Returns how many of its pages' frames stay."""
+
     def bury(self, guests: Sequence[GuestProcess]) -> None:
         """Take back what dead guests had, while every other one stands."""
 

@@ -73,6 +73,10 @@ class Emulator:
         else:
             self.host.release(guest.mm)
 
+    def move(self, guest: GuestProcess, node: int) -> int:
+        """Who scans does it, as it has to know where its frames go."""
+        return self.ksmd.relocate(guest.mm, node)
+
     def bury(self, guests: Sequence[GuestProcess]) -> None:
         """Take back what dead guests had: host memory is counted afresh."""
         for guest in guests:
