@@ -12,7 +12,14 @@ from script_generator import FILE_PAGES, SIZES, generate, generate_into, sample_
 from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.replay import steps
 from vmdedup.replay.content import FilePages, Key, Seed, Zero
+from vmdedup.replay.machine import Machine
 from vmdedup.replay.script import Script, parse, parse_text
+
+METHODS = {"Pass": "full_pass", "Exec": "execute"}
+# Steps that every machine can do: of the others, those of nodes are drawn when there are several.
+EVERYWHERE = {
+    kind for kind in get_args(steps.Step) if METHODS.get(kind.__name__, kind.__name__.lower()) in vars(Machine)
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +30,23 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> list[Script]:
 
 def test_together_they_use_every_step_knob_and_content(scripts: list[Script]) -> None:
     everything = [step for script in scripts for step in script.steps]
-    assert {type(step) for step in everything} == set(get_args(steps.Step))
+    assert {type(step) for step in everything} == EVERYWHERE
     stores = {step.knob for step in everything if isinstance(step, steps.Set)}
     assert stores == set(TUNABLES)
     contents = [step.content for step in everything if isinstance(step, steps.Fill)]
     assert {type(content) for content in contents} == {Zero, Key, Seed, FilePages}
     for kind in (Key, Seed):
         assert {content.step for content in contents if isinstance(content, kind)} == {0, 1}
+
+
+@pytest.mark.parametrize("nodes", [2, 3])
+def test_on_several_nodes_processes_are_bound_and_pages_move(nodes: int) -> None:
+    scripts = [parse_text(generate(seed, 12, nodes=nodes), Path()) for seed in range(30)]
+    everything = [step for script in scripts for step in script.steps]
+    assert {type(step) for step in everything} == EVERYWHERE | {steps.Node, steps.Migrate, steps.Nodes}
+    assert {step.options.node for step in everything if isinstance(step, steps.Vm)} == set(range(nodes))
+    assert {step.node for step in everything if isinstance(step, steps.Migrate)} == set(range(nodes))
+    assert {step.everyone for step in everything if isinstance(step, steps.Migrate)} == {True, False}
 
 
 def test_together_they_go_through_run_in_every_order(scripts: list[Script]) -> None:
