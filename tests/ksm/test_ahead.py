@@ -9,7 +9,7 @@ import pytest
 
 from kit.ksm_host import KsmHost
 from kit.ksm_pair import Pair
-from script_generator import generate
+from vmdedup.conform.generator import generate
 from vmdedup.host.layout import FRAME_SHIFT
 from vmdedup.ksm import ahead
 from vmdedup.replay.script import parse_text

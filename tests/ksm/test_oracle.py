@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.ksm_pair import Pair
-from script_generator import generate, generate_into
+from script_generator import generate_into
+from vmdedup.conform.generator import generate
 from vmdedup.jit import PYTHON_MODE
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.replay.content import Content, Key, Seed, Zero

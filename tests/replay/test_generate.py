@@ -8,7 +8,8 @@ from typing import get_args
 
 import pytest
 
-from script_generator import FILE_PAGES, SIZES, generate, generate_into, sample_file
+from script_generator import FILE_PAGES, generate_into, sample_file
+from vmdedup.conform.generator import SIZES, generate
 from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.replay import steps
 from vmdedup.replay.content import FilePages, Key, Seed, Zero

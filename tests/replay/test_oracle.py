@@ -14,7 +14,8 @@ from oracle import OracleMachine, counters, item_states, stable_shape, unstable_
 from oracle.objects import Chain, Frame, StableNode
 from oracle.process import ZERO_CHECKSUM
 from oracle.rbtree import Node, Tree
-from script_generator import generate, generate_into
+from script_generator import generate_into
+from vmdedup.conform.generator import generate
 from vmdedup.errors import KnobError
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.scripts.kernel import KernelMachine

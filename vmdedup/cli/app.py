@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "record": "Record the memory of live guests.",
     "doctor": "What can this machine do, and what keeps KSM from merging?",
     "compare": "Lay results side by side.",
+    "conform": "Does a kernel do what a version of Linux does?",
     "leak": "What do guests learn of each other, by which channel?",
     "scan": "What do memory dumps hold?",
     "calibrate": "Measure what ksmd takes on this host.",

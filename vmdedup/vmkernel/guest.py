@@ -16,6 +16,7 @@ from vmdedup.vmkernel import numbers as sys
 from vmdedup.vmkernel.agent import CALL, COPY, END, FORK, SLOT, WINDOW
 from vmdedup.vmkernel.archive import DEVICE, FILE, FOLDER, Entry, archive
 from vmdedup.vmkernel.qemu import WINDOW_ADDRESS, WINDOW_SIZE, Qemu, Shape
+from vmdedup.vmkernel.unpacked import unpacked
 
 PROGRAM = b"/process"
 PART = 4096  # bytes that a read of /proc gives at most
@@ -99,7 +100,8 @@ class Guest:
 
     def __init__(self, image: Path, shape: Shape | None = None) -> None:
         """Boot it. EnvironmentLacksError: there is no QEMU. GuestError: it does not boot."""
-        self.qemu = Qemu(image, _files(), shape or Shape())
+        packed = image.read_bytes()
+        self.qemu = Qemu(unpacked(packed) or packed, _files(), shape or Shape())
         try:
             self.window = memoryview(self.qemu.window)
             self.qemu.wait()

@@ -9,9 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from vmdedup.errors import EnvironmentLacksError, GuestError
 from vmdedup.ours import child
@@ -39,8 +37,8 @@ class Shape:
 class Qemu:
     """A running QEMU; close() it, or use it as a context manager."""
 
-    def __init__(self, image: Path, files: bytes, shape: Shape) -> None:
-        """Start it. image: a bzImage. EnvironmentLacksError: there is no QEMU here."""
+    def __init__(self, image: bytes, files: bytes, shape: Shape) -> None:
+        """Start it. image: a bzImage, or what is in one. EnvironmentLacksError: there is no QEMU here."""
         for program, remedy in ((QEMU, _REMEDY), ("setpriv", "run: apt-get install util-linux")):
             if child.find(program) is None:
                 raise EnvironmentLacksError(f"{program} is not here; {remedy}")
@@ -51,10 +49,11 @@ class Qemu:
             self._log = self._memory("messages", 0)
             self.window = mmap.mmap(window, WINDOW_SIZE)
             places = {"window": window, "log": self._log, "files": self._memory("files", 0, files)}
+            places["kernel"] = self._memory("kernel", 0, image)
             if shape.disk_mib:
                 places["disk"] = self._memory("disk", shape.disk_mib << 20)
             self._process = child.start(
-                ["setpriv", "--pdeathsig", "KILL", QEMU, *_arguments(image, places, shape)],
+                ["setpriv", "--pdeathsig", "KILL", QEMU, *_arguments(places, shape)],
                 pass_fds=self._descriptors,
                 stdin=theirs,
                 stdout=theirs,
@@ -72,8 +71,9 @@ class Qemu:
         descriptor = os.memfd_create(f"vmdedup-{name}", os.MFD_CLOEXEC)
         self._descriptors.append(descriptor)
         os.truncate(descriptor, size)
-        with suppress(ValueError):
-            os.pwrite(descriptor, data, 0)
+        written = 0
+        while written < len(data):
+            written += os.pwrite(descriptor, data[written:], written)
         return descriptor
 
     def ask(self, byte: int) -> None:
@@ -115,7 +115,7 @@ class Qemu:
             os.close(self._descriptors.pop())
 
 
-def _arguments(image: Path, places: dict[str, int], shape: Shape) -> list[str]:
+def _arguments(places: dict[str, int], shape: Shape) -> list[str]:
     """QEMU's own; places: descriptors by what is in them."""
     path = {name: f"/proc/self/fd/{descriptor}" for name, descriptor in places.items()}
     arguments = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
@@ -125,7 +125,7 @@ def _arguments(image: Path, places: dict[str, int], shape: Shape) -> list[str]:
         for node in range(shape.nodes):
             arguments += ["-object", f"memory-backend-ram,id=node{node},size={shape.node_mib}M,merge=off,dump=off"]
             arguments += ["-numa", f"node,nodeid={node},cpus={node},memdev=node{node}"]
-    arguments += ["-kernel", str(image), "-initrd", path["files"], "-append", _COMMAND_LINE]
+    arguments += ["-kernel", path["kernel"], "-initrd", path["files"], "-append", _COMMAND_LINE]
     arguments += ["-chardev", f"file,id=log,path={path['log']},append=on", "-serial", "chardev:log"]
     arguments += ["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"]
     window = f"memory-backend-file,id=window,size={WINDOW_SIZE},mem-path={path['window']},share=on,merge=off,dump=off"
