@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from vmdedup.cli import run_command
+from vmdedup.conform.suite import kept
 from vmdedup.errors import EnvironmentLacksError, GuestError, UsageError
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse, parse_text
@@ -155,3 +157,24 @@ def test_qemu_is_killed_with_its_command() -> None:
     while Path(f"/proc/{qemu}/cmdline").exists() and Path(f"/proc/{qemu}/cmdline").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "causes"),
+    [
+        ("7.2", 0, []),
+        ("6.1", 3, ["files", "checksum_first", "fork_starts_anew", "zero_pages_known", "chain_of_one_goes"]),
+    ],
+)
+def test_whether_it_conforms(
+    version: str, status: int, causes: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In short: the smallest scripts for differences of small pages, and two random ones."""
+    opened(version).close()
+    small = [item for item in kept() if "versions" in item.subjects and item.name < "v-07"]
+    monkeypatch.setattr("vmdedup.conform.suite.kept", lambda: small)
+    words = ["conform", f"vm:{version}", "--as", "6.18", "--scripts", "2", "--json"]
+    assert run_command(words) == status
+    shown = json.loads(capsys.readouterr().out)
+    assert [one["cause"] for one in shown["differences"]] == causes
+    assert all(len(one["script"]) <= 10 for one in shown["differences"])

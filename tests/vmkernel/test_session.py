@@ -14,11 +14,11 @@ from vmdedup.vmkernel.session import shape
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("vm a 4\n", Shape(1, 512, 0)),
-        ("vm a 4 node=1\n", Shape(2, 512, 0)),
-        ("vm a 4\nmigrate a 0..3 2\n", Shape(3, 512, 0)),
-        ("vm a 4\nnode a 1\nswapon\n", Shape(2, 512, 64)),
-        (f"vm a {1 << 18}\n", Shape(1, 2560, 0)),
+        ("vm a 4\n", Shape(1, 768, 0)),
+        ("vm a 4 node=1\n", Shape(2, 768, 0)),
+        ("vm a 4\nmigrate a 0..3 2\n", Shape(3, 768, 0)),
+        ("vm a 4\nnode a 1\nswapon\n", Shape(2, 768, 64)),
+        (f"vm a {1 << 18}\n", Shape(1, 2304, 0)),
     ],
 )
 def test_the_shape_of_a_guest(text: str, wanted: Shape) -> None:

@@ -27,7 +27,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Found:
-    """A difference. cause: a behaviour or a file of ksm.profile, `files`, or nothing. shown: the first different lines."""
+    """A difference. cause: a behaviour or a file of ksm.profile, `files`, or nothing. shown: the first that differ."""
 
     cause: str
     subjects: tuple[str, ...]
@@ -140,8 +140,12 @@ class Conformity:
         return best
 
     def _shown(self, lines: Lines, item: Item) -> Difference | None:
+        """What differs; nothing either, where the emulator has nothing for a step before anything does."""
         script = _script(lines, item.folder)
-        return self._sides.difference(script, self._now) if script else None
+        try:
+            return self._sides.difference(script, self._now) if script else None
+        except ScriptError:
+            return None
 
 
 def _script(lines: Lines, folder: Path = Path()) -> Script | None:

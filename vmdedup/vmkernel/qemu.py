@@ -30,7 +30,7 @@ class Shape:
     """What a guest has. nodes: of memory, each with a processor. node_mib: memory of each. disk_mib: 0 is none."""
 
     nodes: int = 1
-    node_mib: int = 512
+    node_mib: int = 768
     disk_mib: int = 0
 
 

@@ -15,7 +15,7 @@ from vmdedup.vmkernel.qemu import Shape
 from vmdedup.vmkernel.store import kernel
 
 DISK_MIB = 64
-LEAST_MIB = 512  # of a node; the kernel turns huge pages off with less
+LEAST_MIB = 768  # of a node; the kernel turns huge pages off where it is left less than 512
 _KERNEL_MIB = 256  # that it takes itself
 
 
@@ -71,4 +71,4 @@ def shape(script: Script) -> Shape:
         node = step.options.node if isinstance(step, Vm) else step.node if isinstance(step, Migrate | Node) else 0
         nodes = max(nodes, 1 + (node or 0))
     wanted = _KERNEL_MIB + (script.pages() >> 8) * 2  # all pages on one node, and as much again
-    return Shape(nodes, max(LEAST_MIB, -(-wanted // LEAST_MIB) * LEAST_MIB), DISK_MIB if has_swap else 0)
+    return Shape(nodes, max(LEAST_MIB, -(-wanted // 256) * 256), DISK_MIB if has_swap else 0)
