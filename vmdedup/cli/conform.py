@@ -31,22 +31,18 @@ def conform(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
 ) -> int:
     """Returns the exit status."""
-    from vmdedup.conform.conform import Conformity
-    from vmdedup.conform.sides import Sides
+    from vmdedup.conform.conform import conform as compare
     from vmdedup.conform.suite import drawn, kept
     from vmdedup.conform.text import document, text
     from vmdedup.errors import UsageError
-    from vmdedup.ksm.profile import profile
     from vmdedup.vmkernel.session import Booted
 
     if not kernel.startswith(GUEST):
         raise UsageError(f"{kernel!r} is no kernel to boot; give vm:VERSION or vm:PATH/bzImage")
-    wanted = profile(version)
     with Booted(kernel.removeprefix(GUEST)) as booted, Progress() as progress:
-        conformity = Conformity(Sides(booted.machine), wanted, progress.show)
-        report = conformity.run([*kept(), *drawn(scripts, seed)])
+        report = compare(booted.machine, version, [*kept(), *drawn(scripts, seed)], progress.show)
     if as_json:
-        say_document(document(report, kernel, str(wanted)))
+        say_document(document(report, kernel, version))
     else:
-        say(text(report, kernel, str(wanted)))
+        say(text(report, kernel, version))
     return 0 if report.is_equal else DIFFERENT

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vmdedup.conform.shrink import Lines, Shrinker
-from vmdedup.conform.sides import Sides
+from vmdedup.conform.sides import STATUS, Kernel, Sides
 from vmdedup.conform.suite import Item
 from vmdedup.errors import ScriptError
-from vmdedup.ksm.profile import BEHAVIOUR, FILES, Profile
+from vmdedup.ksm.profile import BEHAVIOUR, FILES, Profile, profile
 from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS, START
 from vmdedup.replay.compare import Difference
 from vmdedup.replay.script import Script, parse_text
@@ -92,15 +92,15 @@ class Conformity:
 
     def _files(self) -> None:
         """Files that one side alone has are one difference, and are as the kernel has them from here on."""
-        steps = ("vm a 1", "counters", *(f"set {knob} {value}" for knob, value in START.items()))
+        steps = ("vm a 1", "counters", "status a", *(f"set {knob} {value}" for knob, value in START.items()))
         script = _script(steps)
         assert script is not None
         lacking = set(self._sides.lacking(script))
-        names = {*COUNTERS, *PROCESS_COUNTERS, *START}
+        names = {*COUNTERS, *PROCESS_COUNTERS, *START, *STATUS}
         other = frozenset(name for name in names if self._now.has(name) == (name in lacking))
         shown = self._sides.difference(script, self._now)
         if other and shown:
-            kept = (*steps[:2], *(f"set {knob} {value}" for knob, value in START.items() if knob in other))
+            kept = (*steps[:3], *(f"set {knob} {value}" for knob, value in START.items() if knob in other))
             self.report.found.append(Found(WHICH_FILES, (WHICH_FILES,), ", ".join(sorted(other)), kept, shown))
         self._wanted = self._now = replace(self._now, otherwise=self._now.otherwise ^ other)
 
@@ -146,6 +146,14 @@ class Conformity:
             return self._sides.difference(script, self._now) if script else None
         except ScriptError:
             return None
+
+
+def conform(kernel: Kernel, version: str, items: Iterable[Item], note: Note = lambda text: None) -> Report:
+    """What scripts say of a kernel, as a version of Linux. UsageError: there is no such version.
+
+    kernel: gives a machine for a script, in the start state.
+    """
+    return Conformity(Sides(kernel), profile(version), note).run(items)
 
 
 def _script(lines: Lines, folder: Path = Path()) -> Script | None:

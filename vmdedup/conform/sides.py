@@ -13,17 +13,23 @@ from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.machine import Machine
 from vmdedup.replay.play import play
 from vmdedup.replay.script import Script
-from vmdedup.replay.steps import Set, Step
+from vmdedup.replay.steps import Set, Status, Step
 
 # Of `mem`, what is equal wherever a script is played; the rest is the machine's own.
 _COMPARED_VMSTAT = ("cow_ksm", "ksm_swpin_copy", "thp_split_page", "thp_split_page_failed", "thp_split_pmd")
 _COMPARED_KB = ("Rss", "Anonymous", "AnonHugePages", "KSM", "Swap")
 
 
+MERGE_ANY = "PR_SET_MEMORY_MERGE"
+STATUS = (MERGE_ANY, "ksm_stat:ksm_merging_pages", "ksm_merge_any", "ksm_mergeable")  # of ksm.profile.FILES
+
+Kernel = Callable[[Script], Machine]
+
+
 class Sides:
     """Plays scripts on both. kernel: gives a machine for a script, in the start state."""
 
-    def __init__(self, kernel: Callable[[Script], Machine]) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._printed: dict[tuple[Step, ...], list[str]] = {}
 
@@ -45,6 +51,8 @@ class Sides:
             answer = said.get(step.line, {})
             if isinstance(step, Set) and answer.get("error") == "ENOENT":
                 yield step.knob
+            if isinstance(step, Status):
+                yield from _not_said(answer.get("status", {}))
             for figures in (answer, *answer.get("vms", {}).values()):
                 yield from (name for name, value in figures.items() if value is None)
 
@@ -57,6 +65,13 @@ class Sides:
             except GuestError as error:
                 printed.append(json.dumps({"line": script.steps[-1].line, "error": str(error)}))
         yield from self._printed[script.steps]
+
+
+def _not_said(status: dict[str, Any]) -> Iterator[str]:
+    """Of STATUS, what an answer to `status` does not have."""
+    yield from (name for name in STATUS if name.rpartition(":")[2] not in status and name != MERGE_ANY)
+    if status.get("get_memory_merge") == "EINVAL":
+        yield MERGE_ANY
 
 
 def _compared(line: str) -> str:
