@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vmdedup.api.scripts import replay_script
 from vmdedup.cli import run_command
 from vmdedup.conform.suite import kept
 from vmdedup.errors import EnvironmentLacksError, GuestError, UsageError
@@ -178,3 +179,9 @@ def test_whether_it_conforms(
     shown = json.loads(capsys.readouterr().out)
     assert [one["cause"] for one in shown["differences"]] == causes
     assert all(len(one["script"]) <= 10 for one in shown["differences"])
+
+
+def test_from_python() -> None:
+    opened("7.2").close()
+    script = FOLDER / "first-steps.ksm"
+    assert replay_script(script, on="vm:7.2") == [json.loads(line) for line in recorded(script, "7.2").splitlines()]
