@@ -23,6 +23,7 @@ START = {
 }
 _CGROUP = "/cgroup/script"
 _BALLAST_PAGES = 24
+_RECLAIMS = 4  # of a cgroup; the first may leave pages that were used lately
 _SWAP = "/dev/swap"
 _SIGNATURE_AT = 4096 - 10  # of the page that a swap disk begins with
 
@@ -91,9 +92,10 @@ class System:
 
     def reclaim(self, size: int) -> None:
         """Reclaim from it, as much as there is. RefusedError: the kernel cannot (before 5.19)."""
-        result = self._guest.write(f"{_CGROUP}/memory.reclaim", b"%d" % size)
-        if error_name(result) == "ENOENT":
-            raise RefusedError("memory.reclaim", "ENOENT")
+        for _ in range(_RECLAIMS):
+            result = self._guest.write(f"{_CGROUP}/memory.reclaim", b"%d" % size)
+            if error_name(result) == "ENOENT":
+                raise RefusedError("memory.reclaim", "ENOENT")
 
     def swapon(self) -> None:
         """Swap to a disk. GuestError: the guest has none."""
