@@ -33,6 +33,7 @@ CORE += ["tests/scenario/test_listing.py"]
 # As many processes as there are processors share the tests, a file at a time; what needs a thing that a machine has
 # once, the kernel's KSM or libvirt, comes one after another in a stage of its own.
 SHARED = ["pytest", "-q", "-n", str(min(4, len(os.sched_getaffinity(0)))), "--dist", "loadfile"]
+SHARED += ["--no-loadscope-reorder"]  # files keep their order, which tests/conftest.py has chosen
 MACHINE = "kernel or qemu or guest"
 POLICIES = "vmdedup/policy/*"
 WORKBENCH = "vmdedup/policy/difference_engine/workbench.py"  # is no policy: takes the time of single steps, compiled

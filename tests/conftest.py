@@ -40,7 +40,7 @@ SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "vm
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs kernels to be run in another way; one stage or another of `python -m tests` has each."""
+    """Leave out what needs kernels to be run in another way, as a stage of `python -m tests` does; slow files first."""
     unfit = {"compiled" if PYTHON_MODE else "interpreted"}
     if not (PYTHON_MODE or BOUNDSCHECK):
         unfit.add("checked")
@@ -48,6 +48,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    # So that no processor waits at the end for another that has a long file left.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="module")

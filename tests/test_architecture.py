@@ -13,7 +13,19 @@ from kit.sources import NAMES, PACKAGE, PLACE, ROOT, SOURCES, imports, module_na
 from vmdedup.late import load
 
 # The modules at the top; "" is the version in vmdedup/__init__.py.
-FREE_FOR_ALL = {"available", "breakdown", "errors", "inputs", "late", "limits", "ours", "outputs", "shown", "signals"}
+FREE_FOR_ALL = {
+    "available",
+    "breakdown",
+    "closing",
+    "errors",
+    "inputs",
+    "late",
+    "limits",
+    "ours",
+    "outputs",
+    "shown",
+    "signals",
+}
 FREE_FOR_ALL |= {"toml", "units", ""}
 DISTRIBUTIONS = {"multiprocessing-logging": "multiprocessing_logging", "libvirt-python": "libvirt"}
 

@@ -18,16 +18,16 @@ import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
 
+from vmdedup.closing import Closing
 from vmdedup.errors import UsageError, VmdedupError
 
 MARK: Final = "Made by vmdedup"
 _LOOKED_AT: Final = 4096  # bytes at each end of a file in which the mark may stand
 
 
-class Output:
+class Output(Closing):
     """One file, from before the work until it is written; a context manager."""
 
     def __init__(self, path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> None:
@@ -70,14 +70,6 @@ class Output:
             os.link(f"/proc/self/fd/{number}", self._name, src_dir_fd=number, follow_symlinks=True)
         os.replace(self._name, self.path)
         self._name = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _open_beside(path: Path) -> tuple[IO[bytes], Path | None]:

@@ -15,7 +15,7 @@ from kit.compared import result
 from kit.fuzz_cases import HOSTILE, changed
 from vmdedup.report.compare.document import compare
 from vmdedup.report.compare.reading import read_figures
-from vmdedup.report.literature import as_text
+from vmdedup.report.experiments import as_text
 from vmdedup.result.decoding import DECODER
 from vmdedup.result.experiments import read_experiments
 from vmdedup.result.opening import open_results

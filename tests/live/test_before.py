@@ -28,7 +28,7 @@ from vmdedup.ours import folder
 folder.runtime = lambda: Path(sys.argv[1])
 from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.ksm.lock import KsmLock
-from vmdedup.live.ksm.order import restoring
+from vmdedup.live.guardian.order import restoring
 from vmdedup.live.ksm.sysfs import KsmFiles
 knobs = Path(sys.argv[2])
 lock = KsmLock()
@@ -195,11 +195,26 @@ def test_tunables_that_are_back_are_not_put_back_by_who_comes_next(session: Sess
 def test_an_order_that_is_not_known_is_no_order(runtime: Path) -> None:
     """Of another version's: nothing is done, and the record stays."""
     record = Record()
-    record.add(["ksm", "/no/such", {}])
+    record.add(["mount", "/no/such"])
     record.close()
-    with pytest.raises(EnvironmentLacksError, match="'ksm' is no order that this vmdedup knows"):
+    with pytest.raises(EnvironmentLacksError, match="'mount' is no order that this vmdedup knows"):
         settle()
     assert record.path.exists()
+
+
+def test_a_record_of_an_older_version_is_settled(runtime: Path, knobs: Path) -> None:
+    """It had the tunables by name, and the order in which they go back was found when they did."""
+    record = Record()
+    record.add(["ksm", str(knobs), BEFORE])
+    record.add(["write", str(knobs.parent / "enabled"), "madvise"])
+    record.close()
+    for knob, value in CHANGED.items():
+        (knobs / knob).write_text(value)
+    (knobs.parent / "enabled").write_text("never")
+    assert len(settle()) == 2
+    assert values(knobs) == BEFORE
+    assert (knobs.parent / "enabled").read_text() == "madvise"
+    assert not record.path.exists()
 
 
 KERNEL = """

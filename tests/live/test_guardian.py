@@ -18,9 +18,10 @@ from kit.tunables import BEFORE, CHANGED
 from vmdedup.errors import VmdedupError
 from vmdedup.live.guardian import program
 from vmdedup.live.guardian.guardian import Guardian
-from vmdedup.live.ksm.order import restoring
+from vmdedup.live.guardian.order import restoring
 from vmdedup.live.ksm.sysfs import KsmFiles
-from vmdedup.ours import folder as folders
+
+pytestmark = pytest.mark.usefixtures("records")
 
 OWNER = """
 import sys, time
@@ -28,7 +29,7 @@ from pathlib import Path
 from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.guardian import program
 from vmdedup.live.guardian.guardian import Guardian
-from vmdedup.live.ksm.order import restoring
+from vmdedup.live.guardian.order import restoring
 from vmdedup.live.ksm.sysfs import KsmFiles
 root = Path(sys.argv[1])
 guardian = Guardian()
@@ -38,14 +39,6 @@ with guardian.tunables(root, *restoring(KsmFiles(root).save()), 0):
     print(guardian.pid, flush=True)
     time.sleep(60)
 """
-
-
-@pytest.fixture(autouse=True)
-def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this process's records are: what a test leaves on purpose is not for the next run to put back."""
-    path = folders.private(tmp_path / "records")
-    monkeypatch.setattr(folders, "runtime", lambda: path)
-    return path
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from vmdedup.errors import VmdedupError
 from vmdedup.live.guardian import program
 from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.memory.huge import without_huge_pages
-from vmdedup.ours import folder
+
+pytestmark = pytest.mark.usefixtures("records")
 
 SLEEPER = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
 OWNER = """
@@ -30,14 +31,6 @@ guardian.write(Path(sys.argv[2]), "always", "never")
 print(guardian.pid, folder, flush=True)
 time.sleep(60)
 """
-
-
-@pytest.fixture(autouse=True)
-def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this process's records are: what a test leaves on purpose is not for the next run to put back."""
-    path = folder.private(tmp_path / "records")
-    monkeypatch.setattr(folder, "runtime", lambda: path)
-    return path
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 
 from vmdedup.cli import run_command
 from vmdedup.errors import UsageError
-from vmdedup.report import literature
-from vmdedup.report.literature import frame_of, lines_of
+from vmdedup.report import experiments
+from vmdedup.report.experiments import frame_of, lines_of
 from vmdedup.report.plot import Frame, Kind, Line, check_ending, draw_lines, plot_lines
 from vmdedup.report.style import style_of
 
@@ -98,7 +98,7 @@ def test_every_picture_of_the_docs_is_of_the_kept_figures() -> None:
 
 
 def test_the_page_of_the_docs_is_the_kept_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(literature, "plot_lines", lambda lines, path, frame, force: path)
+    monkeypatch.setattr(experiments, "plot_lines", lambda lines, path, frame, force: path)
     assert run_command(["experiment", "show", str(KEPT), "--docs", str(tmp_path), "--json"]) == 0
     assert (tmp_path / "results.md").read_text() == (DOCS / "results.md").read_text()
     assert json.loads((tmp_path / "results" / "experiments.json").read_text()) == json.loads(KEPT.read_text())

@@ -155,7 +155,7 @@ def _bench(title: str, quick: bool, dumped: Dumped | None) -> Bench:
 
 
 def _show(experiment: dict[str, Any]) -> None:
-    from vmdedup.report.literature import as_text
+    from vmdedup.report.experiments import as_text
 
     _progress.clear()
     say(as_text(experiment) + "\n")
@@ -179,7 +179,7 @@ class Places:
     def check(self, chosen: Sequence[Experiment]) -> None:
         """UsageError: a file stands there that must not be replaced. Before any work is done."""
         from vmdedup.outputs import check_output, make_folder
-        from vmdedup.report.literature import page_files
+        from vmdedup.report.experiments import page_files
 
         files = [self.output / FILE] if self.output is not None else []
         if self.docs is not None:
@@ -200,7 +200,7 @@ class Places:
 
     def write_page(self, document: dict[str, Any]) -> None:
         """The page of documentation."""
-        from vmdedup.report.literature import write_page
+        from vmdedup.report.experiments import write_page
 
         if self.docs is not None:
             write_page(document, self.docs, self.force, self.pictures)

@@ -33,7 +33,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
 ) -> None:
     """The text of each experiment, or the document; the page and pictures if they are wanted."""
-    from vmdedup.report.literature import as_text, write_page
+    from vmdedup.report.experiments import as_text, write_page
     from vmdedup.result.experiments import read_experiments
 
     check_ending(pictures)

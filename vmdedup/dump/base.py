@@ -11,12 +11,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmdedup.closing import Closing
 from vmdedup.units import PAGE_SIZE
 
 BLOCK_PAGES = 2048  # at most so many pages in a block: 8 MiB
@@ -47,7 +46,7 @@ class Block:
         return self.read()
 
 
-class Dump(ABC):
+class Dump(ABC, Closing):
     """One opened dump; a context manager.
 
     name: as the user wrote it. format: "raw", "elf", … regions: in ascending order, not overlapping.
@@ -79,14 +78,6 @@ class Dump(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of the file."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def same_page(row: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

@@ -25,12 +25,14 @@ from typing import Any
 
 from multiprocessing_logging import MultiProcessingHandler
 
+from vmdedup.closing import Closing
+
 LOGGER = "vmdedup"
 _LARGEST = select.PIPE_BUF - 4  # the connection writes the length before the record
 _SHORTENED = 400  # characters kept of a message that is too long
 
 
-class Logs:
+class Logs(Closing):
     """In the parent: whatever the package logs, in whichever process, goes to one handler until close()."""
 
     def __init__(self, handler: logging.Handler, level: int = logging.WARNING) -> None:
@@ -49,12 +51,6 @@ class Logs:
         """Hand over what has been sent so far and leave the logger as it was."""
         self._handler.close()
         self._logger.handlers, self._logger.level, self._logger.propagate = self._before
-
-    def __enter__(self) -> Logs:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 class LogChannel:

@@ -9,13 +9,12 @@ import fcntl
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from vmdedup.closing import Closing
 from vmdedup.errors import EnvironmentLacksError
 
 
-class Lock:
+class Lock(Closing):
     """The file of a lock, open. descriptor: for others who shall hold it too; it is free when all have closed it."""
 
     def __init__(self, path: Path) -> None:
@@ -55,11 +54,3 @@ class Lock:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

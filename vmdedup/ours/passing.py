@@ -14,9 +14,8 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from vmdedup.closing import Closing
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.ours import child, folder
 
@@ -27,7 +26,7 @@ _DO = 'trap "" INT TERM HUP; IFS= read -r folder; read -r line; [ -z "$folder" ]
 _YOUNG = 60.0  # seconds in which a folder's maker may not have come to hold it
 
 
-class Passing:
+class Passing(Closing):
     """A folder of ours; a context manager. Left open, it goes at the end of this process."""
 
     def __init__(self, above: Path | None = None) -> None:
@@ -71,14 +70,6 @@ class Passing:
         self._janitor.kill()  # its work is done; a fork of ours may hold its standard input open
         with suppress(BrokenPipeError):
             self._janitor.communicate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _sweep(root: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmdedup.closing import Closing
 from vmdedup.errors import DumpError
 from vmdedup.recording.index import Index
 from vmdedup.recording.layout import COUNT, DIGEST_BYTES, GUEST_COUNT, MOST_CHANGES
@@ -23,7 +22,7 @@ ContentNumbers = NDArray[np.uint32]
 _SHOWN = 40  # guests in an error
 
 
-class Recording:
+class Recording(Closing):
     """An opened recording; a context manager. DumpError: it is none, or damaged before its first step is whole.
 
     guests, steps: what it holds. created: seconds since 1970. distinct: different page contents. size: bytes.
@@ -109,11 +108,3 @@ class Recording:
     def close(self) -> None:
         """Close the file."""
         self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -7,13 +7,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from zstandard import ZstdCompressor
 
+from vmdedup.closing import Closing
 from vmdedup.dump.base import Dump
 from vmdedup.errors import DumpError, VmdedupError
 from vmdedup.outputs import check_output
@@ -58,7 +58,7 @@ class _Guest:
             self.contents = larger
 
 
-class Writer:
+class Writer(Closing):
     """A recording being written. DumpError: there is such a file. VmdedupError: it cannot be written, the disk is full.
 
     A step: snapshot() of any guests, then end_step(). close() leaves whole steps only, and no file if there is none.
@@ -171,14 +171,6 @@ class Writer:
             self._descriptor = -1
             if not self.steps:
                 self.path.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # Records
 

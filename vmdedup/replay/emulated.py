@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 
+from vmdedup.closing import Closing
 from vmdedup.errors import HostError, RefusedError
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MERGEABLE, PRESENT
 from vmdedup.host.memory import MAX_MMS, SPARE, Host
@@ -80,7 +80,7 @@ def _host_for(script: Script) -> Host:
     return Host.create(pages, frames, mms, nodes=nodes)
 
 
-class EmulatedMachine:
+class EmulatedMachine(Closing):
     """Fills replay.machine.Machine. start: what plays a process, given its memory. ksmd: what scans a host."""
 
     def __init__(
@@ -259,11 +259,3 @@ class EmulatedMachine:
             self._processes.popitem()[1].close()
         self.ksmd.close()
         self.host.close()
-
-    def __enter__(self) -> EmulatedMachine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -16,9 +16,9 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final
 
+from vmdedup.closing import Closing
 from vmdedup.errors import UsageError, VmdedupError
 from vmdedup.shown import json_text
 
@@ -33,7 +33,7 @@ class TakenError(UsageError):
     """A directory for results that is in use, or holds something."""
 
 
-class RunDirectory:
+class RunDirectory(Closing):
     """The directory of one run, from its beginning; a context manager."""
 
     def __init__(self, path: str | Path, new: bool = False, shared: bool = False) -> None:
@@ -100,14 +100,6 @@ class RunDirectory:
             for folder in self._above:
                 with suppress(OSError):  # somebody else uses it by now
                     folder.rmdir()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _close_journals(self) -> None:
         for file in self._files.values():

@@ -18,6 +18,7 @@ from typing import Any
 
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.live.guardian import program
+from vmdedup.live.guardian.order import restoring
 from vmdedup.ours import folder
 from vmdedup.ours.lock import Lock
 
@@ -102,10 +103,18 @@ def _entries(path: Path) -> list[Any]:
     return found
 
 
+def _as_now(entry: list[Any]) -> list[Any]:
+    """An entry as it is written today. Older ones, ["ksm", FOLDER, TUNABLES], have the order of writes to come."""
+    if entry[0] != "ksm":
+        return entry
+    _, about, saved = entry
+    return ["set", about, *restoring(saved)]
+
+
 def _undo(entries: list[Any], is_of_this_boot: bool) -> tuple[list[str], list[str]]:
     """Returns what was done and what failed, a line each. What is in the kernel of another boot has gone with it."""
     charge = program.Charge()
-    for entry in entries:
+    for entry in map(_as_now, entries):
         what, about = entry[:2]
         if what == "do":
             for kind in program.KINDS[: program.KINDS.index(about) + 1]:

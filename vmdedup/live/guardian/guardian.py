@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from vmdedup.closing import Closing
 from vmdedup.errors import VmdedupError
 from vmdedup.live.guardian import program
 from vmdedup.live.guardian.before import RECORDED, Record
@@ -16,7 +15,7 @@ from vmdedup.ours import folder
 from vmdedup.ours.watcher import Watcher
 
 
-class Guardian:
+class Guardian(Closing):
     """A context manager; on leaving it guests are ended, folders removed, and what was changed is as it was before."""
 
     def __init__(self) -> None:
@@ -121,11 +120,3 @@ class Guardian:
         self._watcher.tell(json.dumps(order).encode(), descriptors)
         answer = self._watcher.hear()
         return list(json.loads(answer)) if answer else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

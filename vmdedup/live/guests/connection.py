@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
+from vmdedup.closing import Closing
 from vmdedup.errors import EnvironmentLacksError, UsageError, VmdedupError
 from vmdedup.live.guests import binding
 
@@ -16,7 +16,7 @@ _REFUSED = ("Permission denied", "authentication", "Operation not permitted", "a
 _ABSENT = ("No such file", "Connection refused")
 
 
-class Connection:
+class Connection(Closing):
     """An open connection; a context manager. raw: libvirt's own virConnect."""
 
     def __init__(self, uri: str = SYSTEM) -> None:
@@ -64,14 +64,6 @@ class Connection:
             self.raw.close()
         except binding.load().libvirtError:
             pass  # the daemon has gone, and the connection with it
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def owner_in(capabilities: str) -> tuple[int, int] | None:

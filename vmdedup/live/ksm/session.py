@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
+from vmdedup.closing import Closing
 from vmdedup.errors import EnvironmentLacksError, KnobError
 from vmdedup.ksm.sysfs import START, TUNABLES
 from vmdedup.live.guardian.before import settle
 from vmdedup.live.guardian.guardian import Guardian
+from vmdedup.live.guardian.order import UNMERGING, restoring
 from vmdedup.live.ksm.alone import require_alone, require_idle, require_ksm, require_root
 from vmdedup.live.ksm.ksmd import Ksmd
 from vmdedup.live.ksm.lock import KsmLock
-from vmdedup.live.ksm.order import UNMERGING, restoring
 from vmdedup.live.ksm.sysfs import KSM, KsmFiles
 from vmdedup.live.workers.process import Nursery
 
 
-class KsmSession:
+class KsmSession(Closing):
     """Exclusive use of the kernel's KSM from construction until close(); tunables are as before afterwards.
 
     Also when this process is killed: the guardian restores them then. A session can serve several scripts.
@@ -76,11 +75,3 @@ class KsmSession:
     def close(self) -> None:
         """End the helpers, put all tunables back, release the lock. Harmless when done already."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from vmdedup.closing import Closing
 from vmdedup.host.memory import Host
 from vmdedup.host.space import Memory
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.live.memory.guest import VisiblePages
 
 
-class Twin:
+class Twin(Closing):
     """One host and its ksmd, in this process, for processes in the order of ksmd's list. A context manager."""
 
     def __init__(self, guests: Sequence[VisiblePages], knobs: Mapping[str, str]) -> None:
@@ -54,11 +54,3 @@ class Twin:
     def close(self) -> None:
         """Give the memory back."""
         self._host.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -73,7 +73,7 @@ class Finding:
         }
 
 
-class _Quiet:
+class _Progress:
     """A watcher that tells who waits what is being done."""
 
     def __init__(self, say: Say, name: str) -> None:
@@ -120,7 +120,7 @@ class Bench:
         scenario = scenario_of(self.seeded(data))
         label = f"{scenario.name}: {Path(scenario.policy.name).stem}"
         self.say(label)
-        result = run_scenario(scenario, _Quiet(self.say, label), logging.NullHandler())
+        result = run_scenario(scenario, _Progress(self.say, label), logging.NullHandler())
         if result.run["ended"] == EXHAUSTED:
             raise HostError(f"{label}: {result.run['events'][-1]['text']}")
         return result

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from vmdedup.closing import Closing
 from vmdedup.guest.diskspec import open_disks
 from vmdedup.guest.machine import Guest
 from vmdedup.host.memory import Host
@@ -17,7 +17,7 @@ from vmdedup.scenario.policy import explicit, policy_kind
 TICK_MS = 100
 
 
-class Stage:
+class Stage(Closing):
     """Guests live a tick, then the policy scans its share: the scenario's batches of a tick as one.
 
     What the scenario says of costs and of events is left out.
@@ -60,11 +60,3 @@ class Stage:
         self.host.close()
         for disk in self._disks.values():
             disk.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

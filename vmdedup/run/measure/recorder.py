@@ -11,9 +11,9 @@ from vmdedup.result.directory import RunDirectory
 from vmdedup.result.run import Result
 from vmdedup.result.tables import table
 from vmdedup.run.measure.about import machine, versions
+from vmdedup.run.measure.accounting import guest_rows, matrix_rows
 from vmdedup.run.measure.host import Host
 from vmdedup.run.measure.rows import Rows, Watcher, sample
-from vmdedup.run.measure.tally import guest_rows, matrix_rows
 from vmdedup.units import SECOND_NS
 
 SCHEMA_VERSION = 1  # of run.json

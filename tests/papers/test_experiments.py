@@ -17,7 +17,7 @@ from vmdedup.papers.bench.verdict import JUDGED, LEVEL, PUT_IN, Row
 from vmdedup.papers.table import EXPERIMENTS, choose
 from vmdedup.policy.work import PRICES_NS
 from vmdedup.report.compare.reading import read_figures
-from vmdedup.report.literature import write_page
+from vmdedup.report.experiments import write_page
 from vmdedup.result.published import Level
 from vmdedup.run import pricing
 
