@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmdedup.host import census, frames
-from vmdedup.host.layout import FRAME_SHIFT, MAPPED, PRESENT, ZERO
+from vmdedup.host.layout import FRAME_SHIFT, KIND_MASK, KIND_SHIFT, MAPPED, PRESENT, ZERO
 from vmdedup.host.memory import Host
 from vmdedup.host.space import Memory
 
@@ -119,6 +119,12 @@ def totals(host: Host) -> list[int]:
     sums = np.zeros(3, np.int64)
     census.share_totals(host.arrays, maps, guests, last, sums)
     return list(sums.tolist())
+
+
+def test_there_is_a_column_for_each_kind() -> None:
+    host = Host.create(pages=8, mms=2)
+    assert host.kinds().shape == (3, (KIND_MASK >> KIND_SHIFT) + 1)
+    host.close()
 
 
 def test_every_counted_frame_is_hashed_once() -> None:

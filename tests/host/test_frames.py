@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from vmdedup.host import frames
 from vmdedup.host.check import check_host
-from vmdedup.host.layout import CTL_STALE, FRAME_SHIFT, MAPPED, NO_NODE, PRESENT
+from vmdedup.host.layout import CTL_STALE, FRAME_MASK, FRAME_SHIFT, MAPPED, NO_NODE, NODE_SHIFT, PRESENT
 from vmdedup.host.memory import Host
 
 SLOTS = 64
@@ -145,4 +146,21 @@ def test_freed_frames_are_used_before_fresh_ones() -> None:
     frames.put_frame(host.arrays, first)
     frames.put_frame(host.arrays, second)
     assert [int(frames.alloc_frame(host.arrays, 0)) for _ in range(3)] == [second, first, 3]
+    host.close()
+
+
+def test_a_free_frame_is_nobody_s_whatever_its_link_says() -> None:
+    """Where a KSM frame has its stable node, a free one has the next free frame."""
+    host = Host.create(pages=8, mms=1)
+    memory = host.add(8)
+    memory.write_pages(np.arange(3), np.ones((3, 4096), np.uint8))
+    first, second, third = (int(entry) >> FRAME_SHIFT & FRAME_MASK for entry in memory.entries[:3])
+    memory.discard(np.array([0, 1]))
+    assert int(host.arrays.frames[second]) >> NODE_SHIFT == first
+    assert frames.stable_node_of(host.arrays, second) == 0
+    before = host.arrays.frames.copy()
+    assert not frames.get_frame(host.arrays, second)
+    assert (host.arrays.frames == before).all()
+    assert frames.get_frame(host.arrays, third)
+    assert int(host.arrays.frames[third]) == 2
     host.close()

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmdedup.errors import HostError
-from vmdedup.host import memory
-from vmdedup.host.layout import BLOCK, MAX_NODES, MM_LIVE
+from vmdedup.errors import EnvironmentLacksError, HostError
+from vmdedup.host import layout, memory
+from vmdedup.host.layout import BLOCK, MAX_NODES, MM_LIVE, VMA_BITS
 from vmdedup.host.memory import Host
 from vmdedup.host.pool import fill_pool
 from vmdedup.host.segment import Segment
@@ -206,7 +206,7 @@ def test_two_processes_see_each_others_bytes(host: Host) -> None:
 
 
 @pytest.mark.parametrize("swap", [False, True])
-@pytest.mark.parametrize(("pages", "frames", "nodes"), [(1, None, 1), (1000, 70, 1), (5000, None, 4)])
+@pytest.mark.parametrize(("pages", "frames", "nodes"), [(1, None, 1), (1000, 70, 1), (5000, None, 4), (1 << 18, 70, 1)])
 def test_no_part_of_host_memory_reaches_into_another(pages: int, frames: int | None, nodes: int, swap: bool) -> None:
     host = Host.create(pages, frames=frames, mms=3, nodes=nodes, swap=swap)
     try:
@@ -216,6 +216,7 @@ def test_no_part_of_host_memory_reaches_into_another(pages: int, frames: int | N
         order = sorted(parts, key=lambda name: begins[name])
         assert all(begins[name] % 4096 == 0 for name in order)
         assert order[0] == "ctl"
+        assert len(parts["owners"]) * BLOCK >= len(parts["pte"])
         for one, other in pairwise(order):
             assert begins[one] + parts[one].nbytes <= begins[other], f"{one} reaches into {other}"
         last = order[-1]
@@ -223,6 +224,72 @@ def test_no_part_of_host_memory_reaches_into_another(pages: int, frames: int | N
         assert host.arrays.bytes.__array_interface__["data"][0] == begins["words"]
     finally:
         host.close()
+
+
+def test_no_word_of_the_control_block_is_another_s() -> None:
+    by_node = {"CTL_HEADS", "CTL_FRESH", "CTL_FREE"}
+    firsts = {name: word for name, word in vars(layout).items() if name.startswith("CTL_") and name != "CTL_WORDS"}
+    words = [first + node for name, first in firsts.items() for node in range(MAX_NODES if name in by_node else 1)]
+    assert len(words) == len(set(words))
+    assert 0 <= min(words) <= max(words) < layout.CTL_WORDS
+
+
+def test_what_is_said_of_areas_is_told_apart() -> None:
+    assert len({layout.ANONYMOUS, layout.STACK, layout.GRAPHICS, layout.FILES}) == 4
+    assert len({layout.UNKNOWN, layout.FOREGROUND, layout.BACKGROUND}) == 3
+
+
+def test_guests_can_have_as_many_frames_as_were_asked_for() -> None:
+    host = Host.create(pages=8, frames=5)
+    assert host.capacity == 5
+    memory = host.add(8)
+    memory.write_pages(np.arange(4), np.ones((4, 4096), np.uint8))
+    memory.write(4, b"the last")
+    with pytest.raises(HostError, match="exhausted"):
+        memory.write(5, b"one more")
+    host.close()
+
+
+def test_a_new_address_space_has_no_areas_whoever_had_its_record() -> None:
+    host = Host.create(64, mms=1)
+    try:
+        old = host.add(4, "old")
+        old.declare(3, 1, 2, layout.STACK, owner=7, state=layout.BACKGROUND)
+        assert host.arrays.areas[old.mm, 3]["turns"] == 1
+        old.exit()
+        host.release(old.mm)
+        assert host.add(4, "new").mm == old.mm
+        assert not host.arrays.areas[old.mm].tobytes().strip(b"\0")
+    finally:
+        host.close()
+
+
+def test_an_address_space_that_is_claimed_is_mapped_throughout(host: Host) -> None:
+    assert (host.memory(host.claim(5)).entries == VMA_BITS).all()
+    assert (host.memory(host.claim(5, mapped=False)).entries == 0).all()
+
+
+def test_what_lies_between_two_free_frames_stays(host: Host) -> None:
+    guest = host.add(64, "guest")
+    data = np.random.default_rng(2).integers(0, 256, (64, 4096), np.uint8)
+    guest.write_pages(np.arange(64), data)
+    guest.discard(np.arange(0, 64, 2))
+    assert host.trim() == 32 * 4096
+    kept = np.arange(1, 64, 2)
+    assert (guest.read_pages(kept) == data[kept]).all()
+
+
+def test_memory_that_cannot_be_given_back_says_why() -> None:
+    segment = Segment(4096)
+    segment.close()
+    with pytest.raises(HostError, match="to the system: Bad file descriptor"):
+        segment.punch(0, 4096)
+
+
+def test_without_linux_there_is_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    with pytest.raises(EnvironmentLacksError, match="Linux only"):
+        Segment(4096)
 
 
 def test_a_new_address_space_has_counted_nothing_whoever_had_its_record() -> None:

@@ -13,6 +13,7 @@ import pytest
 from vmdedup.errors import KnobError
 from vmdedup.host.memory import Host
 from vmdedup.ksm.ksmd import Ksmd
+from vmdedup.ksm.profile import profile
 from vmdedup.ksm.sysfs import COUNTERS, PROCESS_COUNTERS, START, TUNABLES, in_turn
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.ksm.sysfs import KsmFiles
@@ -186,6 +187,21 @@ def test_a_node_that_nobody_counts_but_somebody_maps_is_in_the_way_too(machine: 
     assert refused.value.errno_name == "EBUSY"
     machine.exit("b")
     machine.set("max_page_sharing", "3")
+
+
+@pytest.mark.parametrize(
+    ("names", "before", "since"),
+    [
+        (("ksm_merging_pages", "ksm_rmap_items", "cow_ksm"), "5.18", "5.19"),
+        (("general_profit", "ksm_process_profit"), "6.3", "6.4"),
+        (("ksm_zero_pages", "pages_scanned"), "6.5", "6.6"),
+        (("smart_scan", "pages_skipped"), "6.6", "6.7"),
+        (("advisor_mode", "advisor_max_cpu", "advisor_target_scan_time"), "6.7", "6.8"),
+    ],
+)
+def test_files_are_there_since_their_version(names: tuple[str, ...], before: str, since: str) -> None:
+    assert [profile(before).has(name) for name in names] == [False] * len(names)
+    assert [profile(since).has(name) for name in names] == [True] * len(names)
 
 
 def test_everything_is_declared_once_with_its_unit() -> None:

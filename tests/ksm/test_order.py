@@ -69,6 +69,26 @@ def test_keys_compare_as_memcmp_does(drawn: tuple[int, list[bytes]], data: st.Da
     assert int(k.st[0]["ties"]) == ties
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_pages_that_leave_the_base_anywhere_compare_as_memcmp_does(size: int) -> None:
+    """A base of all kinds of bytes; pages less and greater at each of its first bytes, and twins that differ late."""
+    base = bytes((37 * place + 11) % 254 + 1 for place in range(size))
+    pages = [base]
+    for place in range(min(size, 16)):
+        for step in (-1, 1):
+            page = bytearray(base)
+            page[place] += step
+            twin = bytearray(page)
+            twin[-1] ^= 0x55
+            pages += [bytes(page), bytes(twin)]
+    h, k = world(size, pages, base)
+    keys = [int(page_key(h, k, pfn)) for pfn in range(1, len(pages) + 1)]
+    for i, one in enumerate(pages):
+        for j, other in enumerate(pages):
+            memcmp = (one > other) - (one < other)
+            assert sign(int(compare_keyed(h, k, i + 1, keys[i], j + 1, keys[j]))) == memcmp, (i, j)
+
+
 def test_a_base_is_bad_when_most_of_a_window_were_ties() -> None:
     _, k = world(8, [bytes(8)], bytes(8))
     state = k.st[0]

@@ -7,6 +7,8 @@ import pytest
 
 from kit.ksm_host import KsmHost, frames_of
 from vmdedup.host.layout import PIN, ZERO
+from vmdedup.ksm.layout import CHAIN
+from vmdedup.ksm.profile import profile
 
 
 def test_six_equal_pages_merge_on_the_second_ones_frame() -> None:
@@ -125,6 +127,33 @@ def test_a_chain_that_is_pruned_gives_its_fullest_copy_with_room(written: tuple[
             k.fill(guest, range(page, page + 1), (50 + page,))
         k.scans(2)
         assert frames_of(new)[0] == frames_of(guest)[chosen]
+
+
+@pytest.mark.parametrize("start", [0, 1000, 5000, (1 << 31) - 1000])
+def test_a_chain_is_pruned_when_its_time_has_come(start: int) -> None:
+    """Again after so many milliseconds, which are counted in 31 bits."""
+    with KsmHost(max_page_sharing=3, stable_node_chains_prune_millisecs=2000) as k:
+
+        def pruned(after: int) -> int:
+            """When the chain was last pruned, as ksmd has it after a scan so long after the start."""
+            k.ksmd.now_ms = start + after
+            k.scans()
+            (last,) = {int(node["prune_time"]) for node in k.ksmd.arrays.nodes if node["flags"] & CHAIN}
+            return (last - start) & 0x7FFFFFFF
+
+        k.guest(*[1] * 9, 2)  # what is merged with nothing is looked up in every scan
+        k.ksmd.now_ms = start
+        k.scans()
+        assert [pruned(after) for after in (0, 1999, 2000, 3999, 4001)] == [0, 0, 2000, 2000, 4001]
+
+
+@pytest.mark.parametrize("kernel", ["5.10", "6.18"])
+def test_a_page_is_read_for_its_checksum_at_every_look_until_it_is_merged(kernel: str) -> None:
+    with KsmHost() as k:
+        k.ksmd.as_of(profile(kernel))
+        k.guest(1, 2, 3, 1)
+        hashed = [(k.scans(), int(k.ksmd.arrays.st[0]["hashed"]))[1] for _ in range(4)]
+        assert hashed == [4, 4 + 4, 4 + 4 + 2, 4 + 4 + 2 + 2]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from kit.scanners import Counting
 from vmdedup.ksm.prices import BUILT_IN, Tally, batch_ns
+from vmdedup.policy.ksm import Ksm
 from vmdedup.scanner.cost import FlatCost, TalliedCost
 from vmdedup.scanner.share import MILLISECOND, Share
 
@@ -57,6 +58,21 @@ def test_a_stopped_ksmd_scans_nothing_and_catches_up_on_nothing(run: int) -> Non
     ksmd.knobs["run"] = 1
     share.scan_until(1010 * MILLISECOND)
     assert ksmd.batches == [100]
+
+
+class Steered(Counting):
+    """One whose tunables somebody else changes meanwhile."""
+
+    kind = type("SteeredKsm", (Ksm,), {"is_steered": True})
+
+
+def test_who_steers_is_told_the_time_and_what_was_used_before_each_tick() -> None:
+    ksmd = Steered()
+    share = Share(ksmd, FlatCost(50 * US))
+    for now in (10, 30, 40):
+        share.scan_until(now * MILLISECOND)
+    told, batches = (0, 0), (0, 0)
+    assert ksmd.charged == [told, batches, (10, 5), (25, 5), (30, 10)]
 
 
 class Tallying(Counting):
