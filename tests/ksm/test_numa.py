@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from errno import EBUSY
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 from kit.ksm_host import KsmHost, frames_of
 from vmdedup.errors import KnobError
 from vmdedup.host.frames import node_of
+from vmdedup.host.mover import NOT_WRITTEN, Mover, where
 from vmdedup.host.space import Memory
 from vmdedup.jit import PYTHON_MODE
+from vmdedup.ksm.profile import profile
 
 # The guests: a node, and the content of each page.
 GUESTS = st.lists(
@@ -94,3 +98,97 @@ def test_a_child_lives_on_its_parents_node() -> None:
         child = k.fork(parent)
         child.write(0, b"x")
         assert node(k, child, 0) == 1
+
+
+def nodes(k: KsmHost, memory: Memory) -> list[int]:
+    """The node of each page."""
+    return where(k.host, memory.mm)
+
+
+def test_a_page_that_moves_is_the_same_page() -> None:
+    """Its content, whether it may be stored to without a fault, and what ksmd knows of it."""
+    with KsmHost(nodes=2) as k:
+        memory = k.guest(1, 2, 3)
+        k.scans(2)
+        before, pages = memory.entries.copy(), [memory.read(page) for page in range(3)]
+        assert k.ksmd.move(memory.mm, [0, 2], 1, False) == (0, [1, 1])
+        assert nodes(k, memory) == [1, 0, 1]
+        assert [int(entry) & 0xFFFF for entry in memory.entries] == [int(entry) & 0xFFFF for entry in before]
+        assert [memory.read(page) for page in range(3)] == pages
+        assert k.host.frames_in_use() == 3
+        assert k.scans() == (0, 0, 3, 0)
+
+
+def test_a_move_ends_where_a_frame_stays() -> None:
+    """One page of a KSM frame is of a process that ksmd knows nothing of yet, and is no fork of one that it knows."""
+    with KsmHost(nodes=2) as k:
+        parent = k.guest(1, 2, 2, 3)
+        child = k.fork(parent)
+        k.scans(2)
+        parent.discard(np.array([1]))
+        k.scans()
+        assert k.ksmd.move(child.mm, [0, 2, 3], 1, True) == (0, [1, 1, 1])
+        stranger = child.fork("stranger")  # of whom ksmd is not told
+        child.discard(np.array([2]))
+        unwritten = [NOT_WRITTEN, NOT_WRITTEN, -EBUSY, NOT_WRITTEN]  # pages 1 and 2 are one frame, page 3 is not tried
+        assert k.ksmd.move(stranger.mm, [0, 1, 2, 3], 0, True) == (2, unwritten)
+        assert nodes(k, stranger) == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("kernel", "left", "absent"), [("5.10", 0, -14), ("6.1", 1, -14), ("6.12", 1, -2)])
+def test_what_versions_say_of_it(kernel: str, left: int, absent: int) -> None:
+    with KsmHost(nodes=2) as k:
+        k.ksmd.as_of(profile(kernel))
+        memory = k.guest(1, 1, 2)
+        k.scans(2)
+        stranger = memory.fork("stranger")
+        memory.discard(np.array([0, 1]))
+        assert k.ksmd.move(stranger.mm, [0], 1, True) == (left, [NOT_WRITTEN])
+        assert k.ksmd.move(memory.mm, [0], 1, True) == (0, [absent])
+
+
+def test_a_node_that_is_full_takes_no_more() -> None:
+    with KsmHost(pages=40, frames=15, nodes=2) as k:
+        k.guest(*range(10, 15), node=1)
+        memory = k.guest(1, 2, 3, 4, 5, node=0)
+        assert k.ksmd.relocate(memory.mm, 1) == 2
+        assert sorted(nodes(k, memory)) == [0, 0, 1, 1, 1]
+
+
+def test_all_of_a_guest_goes_with_what_it_shares() -> None:
+    with KsmHost(nodes=2, merge_across_nodes=0) as k:
+        one, other = k.guest(1, 1, 2, 3), k.guest(2, 4)
+        there = k.guest(1, 1, 5, node=1)
+        assert k.scans(2) == (3, 3, 3, 0)
+        assert k.ksmd.relocate(one.mm, 1) == 0
+        assert (nodes(k, one), nodes(k, other), nodes(k, there)) == ([1] * 4, [1, 0], [1] * 3)
+        k.scans(2)
+        assert (k.four(), k.get("stable_node_chains"), k.get("stable_node_dups")) == ((3, 3, 3, 0), 1, 2)
+        one.write(3, b"x")
+        assert node(k, one, 3) == 1
+
+
+def test_what_others_have_merged_stays() -> None:
+    """The plain mover knows of nobody who would have to be told."""
+    with KsmHost(nodes=2) as k:
+        memory = k.guest(1, 1, 2)
+        k.scans(2)
+        assert Mover(k.host).relocate(memory.mm, 1) == 1
+        assert nodes(k, memory) == [0, 0, 1]
+
+
+def test_records_of_the_dead_lead_to_their_children_as_long_as_they_are_kept() -> None:
+    with KsmHost(nodes=2) as k:
+        parent = k.guest(1, 1)
+        k.scans(2)
+        child = parent.fork("child")
+        k.ksmd.fork(parent.mm, child.mm)
+        k.exit(parent)
+        assert k.ksmd.move(child.mm, [0], 1, True) == (0, [1])
+        k.scans()
+        grandchild = child.fork("grandchild")
+        k.ksmd.fork(child.mm, grandchild.mm)
+        k.exit(child)
+        k.scans()
+        assert int(k.ksmd.arrays.slots[grandchild.mm]["parent"]) == 0
+        assert k.ksmd.move(grandchild.mm, [0, 1], 0, True)[0] == 0

@@ -72,8 +72,11 @@ class OracleMachine:
         return counters.status(self.ksm, self.living[name])
 
     def node(self, name: str, node: int) -> None:
-        """mbind(MPOL_BIND)."""
-        self.living[name].home = node
+        """mbind(MPOL_BIND). RefusedError: the mapping has a hole."""
+        mm = self.living[name]
+        if len(mm.mapped) < mm.pages:
+            raise RefusedError("mbind", "EFAULT")
+        mm.home = node
 
     def migrate(self, name: str, lo: int, hi: int, node: int, everyone: bool) -> tuple[int, list[int]]:
         """move_pages(2)."""

@@ -6,9 +6,10 @@
     change_entries  every entry that maps one maps the new frame
     release_moved   both are let go; the old one is free then
 
-`to`: int32[frames], where each frame goes; 0: it stays. A guest that stores between two of these steps finds its entry
-read-only and its frame held by two, so it copies the page and is left out. Whoever keeps numbers of KSM frames (ksmd)
-has to be told of those that move, so only it may move these.
+`to`: int32[frames], where each frame goes; 0: it stays; below 0: there, and the one page that maps it could be stored
+to, and can again. A guest that stores between two of these steps finds its entry read-only and its frame held by two,
+so it copies the page and is left out. Whoever keeps numbers of KSM frames (ksmd) has to be told of those that move, so
+only it may move these.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ def hold_for_move(h: Any, to: Any, pfn: int, node: int) -> bool:
 @kernel
 def give_up_move(h: Any, to: Any, pfn: int) -> None:
     """Let a frame that was held stay where it is."""
-    put_frame(h, int(to[pfn]))
+    put_frame(h, target(to, pfn))
     put_frame(h, pfn)
     to[pfn] = 0
 
 
 @kernel
-def _target(to: Any, pte: int) -> int:
-    """Where the frame goes that an entry maps; 0 if it maps none that does."""
-    return int(to[(pte >> FRAME_SHIFT) & FRAME_MASK]) if pte & PRESENT else 0
+def target(to: Any, pfn: int) -> int:
+    """Where a frame goes; 0: it stays."""
+    return abs(int(to[pfn]))
 
 
 @kernel
@@ -77,27 +78,40 @@ def _change(h: Any, to: Any, entry: int, moves: bool) -> None:
     """Write-protect an entry whose frame moves, or let it map the new frame; not while its owner has it pinned."""
     for _ in range(PATIENCE):
         old = load(h.pte, entry)
-        fresh = _target(to, old)
-        if fresh == 0 or (not moves and not old & WRITABLE):
+        pfn = (old >> FRAME_SHIFT) & FRAME_MASK
+        if not old & PRESENT or to[pfn] == 0 or (not moves and not old & WRITABLE):
             return
-        if old & PIN:
-            continue
-        if not moves:
-            if cas(h.pte, entry, old, old & ~WRITABLE):
-                return
-            continue
-        fetch_add(h.frames, fresh, 1)
-        if cas(h.pte, entry, old, (old & ~FRAME_BITS) | (fresh << FRAME_SHIFT)):
-            put_frame(h, (old >> FRAME_SHIFT) & FRAME_MASK)
+        if not old & PIN and (_move_entry(h, to, entry, old, pfn) if moves else _protect(h, to, entry, old, pfn)):
             return
+
+
+@kernel
+def _protect(h: Any, to: Any, entry: int, old: int, pfn: int) -> bool:
+    if not cas(h.pte, entry, old, old & ~WRITABLE):
+        return False
+    to[pfn] = -target(to, pfn)
+    return True
+
+
+@kernel
+def _move_entry(h: Any, to: Any, entry: int, old: int, pfn: int) -> bool:
+    fresh = target(to, pfn)
+    fetch_add(h.frames, fresh, 1)
+    # Held by us, and mapped by this page alone: a fork may have come in between.
+    is_alone = frame_count(h, pfn) == 2 and frame_count(h, fresh) == 2
+    new = (old & ~FRAME_BITS) | (fresh << FRAME_SHIFT) | (WRITABLE if is_alone and to[pfn] < 0 else 0)
+    if not cas(h.pte, entry, old, new):
         put_frame(h, fresh)
+        return False
+    put_frame(h, pfn)
+    return True
 
 
 @kernel
 def copy_moved(h: Any, to: Any) -> None:
     """Copy contents and KSM marks. The marks of the old frames go: nobody shall think that they are still merged."""
     for pfn in range(len(to)):
-        fresh = int(to[pfn])
+        fresh = target(to, pfn)
         if fresh != 0:
             copy_page(h.words, fresh, h.words, pfn)
             node = load(h.frames, pfn) >> NODE_SHIFT
@@ -111,7 +125,7 @@ def release_moved(h: Any, to: Any) -> int:
     """Let go of all frames that were held. Returns how many old ones somebody maps all the same."""
     left = 0
     for pfn in range(len(to)):
-        fresh = int(to[pfn])
+        fresh = target(to, pfn)
         if fresh != 0:
             left += frame_count(h, pfn) > 1
             put_frame(h, pfn)

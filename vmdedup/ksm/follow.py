@@ -6,7 +6,7 @@ from typing import Any
 
 from vmdedup.host.frames import stable_node_of
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MM_LIVE, NO_NODE, NODE_SHIFT, PRESENT
-from vmdedup.host.move import give_up_move
+from vmdedup.host.move import give_up_move, target
 from vmdedup.jit.atomic import load
 from vmdedup.jit.kernel import kernel
 from vmdedup.ksm.layout import STABLE
@@ -50,6 +50,6 @@ def follow_frames(h: Any, k: Any, to: Any) -> None:
     """Let stable nodes name the frames that theirs have become."""
     for pfn in range(len(to)):
         if to[pfn] != 0:
-            node = load(h.frames, int(to[pfn])) >> NODE_SHIFT
+            node = load(h.frames, target(to, pfn)) >> NODE_SHIFT
             if node != 0 and node != NO_NODE:
-                k.nodes[node]["kpfn"] = to[pfn]
+                k.nodes[node]["kpfn"] = target(to, pfn)

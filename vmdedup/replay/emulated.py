@@ -15,7 +15,7 @@ import numpy as np
 
 from vmdedup.closing import Closing
 from vmdedup.errors import HostError, RefusedError
-from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MERGEABLE, PRESENT
+from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MAPPED, MERGEABLE, PRESENT
 from vmdedup.host.memory import MAX_MMS, SPARE, Host
 from vmdedup.host.mover import Moved, absent_status, bind, where
 from vmdedup.host.space import Memory
@@ -174,8 +174,11 @@ class EmulatedMachine(Closing):
         return {"get_memory_merge": int(merges_all) if has("PR_SET_MEMORY_MERGE") else "EINVAL", **said}
 
     def node(self, name: str, node: int) -> None:
-        """mbind(MPOL_BIND)."""
-        bind(self.host, self._processes[name].memory.mm, node)
+        """mbind(MPOL_BIND). RefusedError: the mapping has a hole."""
+        memory = self._processes[name].memory
+        if not np.all(memory.entries & MAPPED):
+            raise RefusedError("mbind", "EFAULT")
+        bind(self.host, memory.mm, node)
 
     def migrate(self, name: str, lo: int, hi: int, node: int, everyone: bool) -> tuple[int, list[int]]:
         """move_pages(2)."""

@@ -117,7 +117,7 @@ class WholeMachine(Machine, Protocol):
         """madvise(MADV_PAGEOUT)."""
 
     def node(self, name: str, node: int) -> None:
-        """mbind(MPOL_BIND) of the whole mapping."""
+        """mbind(MPOL_BIND) of the whole mapping. RefusedError: EFAULT, a part of it is unmapped."""
 
     def migrate(self, name: str, lo: int, hi: int, node: int, everyone: bool) -> tuple[int, list[int]]:
         """move_pages. Returns what the call returned, and a status for each page (-999: not written)."""
