@@ -35,7 +35,7 @@ class FramePool(RuleBasedStateMachine):
         """A host of a few frames, spread over nodes as evenly as can be."""
         self.host = Host.create(pages=SLOTS, frames=pages, mms=1, page_size=8, nodes=nodes)
         self.h = self.host.arrays
-        self.memory = self.host.add(SLOTS, mapped=False)
+        self.memory = self.host.add(SLOTS, bits=0)
         per_node = -(-(pages + 1) // nodes)
         self.homes = {pfn: pfn // per_node for pfn in range(1, pages + 1)}
         self.fresh = {n: [p for p in range(pages, 0, -1) if self.homes[p] == n] for n in range(nodes)}

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Any
 
-from vmdedup.replay.emulated import EmulatedMachine
-from vmdedup.replay.script import Script
-
-# Of what `mem` says: what a kernel counts of itself, and not of the program that was played there, or of its LRU lists.
-VMSTAT = {"cow_ksm", "ksm_swpin_copy", "thp_split_page", "thp_split_page_failed", "thp_split_pmd"}
-SMAPS = {"Rss", "Anonymous", "AnonHugePages", "KSM", "Swap"}
+# Of what `mem` prints, what neither the emulator nor the oracle counts: how pages are queued, and moved.
+UNCOUNTED = ("pgmigrate_success", "pgmigrate_fail", "thp_deferred_split_page", "thp_underused_split_page")
+UNCOUNTED += ("thp_migration_success", "thp_migration_split")
 
 
-def lines(printed: list[str]) -> list[dict[str, Any]]:
-    """Printed lines, those of `mem` with what is to be compared only."""
-    return [_compared(json.loads(line)) for line in printed]
-
-
-def _compared(line: dict[str, Any]) -> dict[str, Any]:
-    if "vmstat" not in line:
+def counted(line: str) -> str:
+    """A line that was printed, without what is not counted."""
+    said = json.loads(line)
+    if "vmstat" not in said:
         return line
-    kilobytes = {name: {of: size[of] for of in SMAPS} for name, size in line["kB"].items()}
-    return {**line, "vmstat": {of: line["vmstat"][of] for of in VMSTAT}, "kB": kilobytes}
-
-
-def emulated_steps(script: Script) -> Script:
-    """A script without the questions that the emulator has no answer to."""
-    steps = [step for step in script.steps if hasattr(EmulatedMachine, _method(type(step).__name__))]
-    return replace(script, steps=tuple(steps))
-
-
-def _method(kind: str) -> str:
-    return {"Pass": "full_pass", "Exec": "execute"}.get(kind, kind.lower())
-
-
-def of_steps(recorded: list[str], script: Script) -> list[str]:
-    """The recorded lines that these steps print."""
-    numbers = {step.line for step in script.steps}
-    return [line for line in recorded if json.loads(line)["line"] in numbers]
+    said["vmstat"] = {name: value for name, value in said["vmstat"].items() if name not in UNCOUNTED}
+    return json.dumps(said)

@@ -13,6 +13,7 @@ from oracle.objects import Frame, Ksm, Mm
 
 def write(ksm: Ksm, mm: Mm, page: int, offset: int, data: bytes) -> None:
     """Store bytes. A merged or shared page, a zero page or none becomes the process's own frame first."""
+    mm.has_stored = True
     if page not in mm.ptes or mm.ptes[page] is mm.zero:
         huge.fault(ksm, mm, page, store=True)
     frame = mm.ptes.get(page, mm.zero)
@@ -91,7 +92,7 @@ def fork(ksm: Ksm, parent: Mm, name: str) -> Mm:
             frame.folio.mms.append(child)
     parent.writable.clear()
     child.ksm_zeros, child.pmds = set(parent.ksm_zeros), dict(parent.pmds)
-    child.tables = set(parent.tables)
+    child.tables, child.has_stored = set(parent.tables), parent.has_stored
     if parent.on_list:
         enter(ksm, child)
         if ksm.version < (6, 12):

@@ -42,6 +42,7 @@ def fault(ksm: Ksm, mm: Mm, page: int, store: bool) -> bool:
         return False
     if not is_zero and (chunk in mm.pmds or chunk in mm.tables or not may_be_huge(ksm, mm, chunk)):
         return False
+    mm.has_stored = True
     if store:
         _place(mm, chunk, Folio([Frame() for _ in pages_of(chunk)]))
         ksm.vmstat["thp_fault_alloc"] += 1
@@ -148,18 +149,36 @@ def discard(ksm: Ksm, mm: Mm, lo: int, hi: int) -> None:
 
 
 def collapse(ksm: Ksm, mm: Mm, lo: int, hi: int) -> bool:
-    """madvise(MADV_COLLAPSE): put together what lies in whole two megabytes. False: EINVAL."""
-    chunks = range(-(-lo // HUGE), (hi + 1) // HUGE)
-    done = [_collapse(ksm, mm, chunk) for chunk in chunks]
-    return all(done)
+    """madvise(MADV_COLLAPSE), mapping by mapping. False: EINVAL, of the first that refuses."""
+    if ksm.version < (6, 1):
+        return False
+    start = lo
+    while start <= hi:
+        first = end = start
+        while first > 0 and mm.kind(first - 1) == mm.kind(start):
+            first -= 1
+        while end < mm.pages and mm.kind(end) == mm.kind(start):
+            end += 1
+        if not _collapse_in(ksm, mm, range(first, end), range(start, min(hi + 1, end))):
+            return False
+        start = end
+    return True
+
+
+def _collapse_in(ksm: Ksm, mm: Mm, mapping: range, wanted: range) -> bool:
+    """What of the wanted pages lies in whole two megabytes. A mapping that has none refuses, as do less than one."""
+    chunks = [chunk for chunk in range(mm.pages // HUGE) if set(pages_of(chunk)) <= set(mapping)]
+    if wanted[0] in mm.nohuge or not chunks or not mm.has_stored:
+        return False
+    first, end = -(-wanted[0] // HUGE), (wanted[-1] + 1) // HUGE
+    done = [_collapse(ksm, mm, chunk) for chunk in range(first, end)]
+    return (first <= end or ksm.version >= (7, 0)) and all(done)
 
 
 def _collapse(ksm: Ksm, mm: Mm, chunk: int) -> bool:
-    if ksm.version < (6, 1) or chunk * HUGE in mm.nohuge or len({mm.kind(page) for page in pages_of(chunk)}) > 1:
-        return False
-    if mm.pmds.get(chunk) is not None:
+    if chunk in mm.pmds:
         return True
-    if chunk not in mm.tables or not (ksm.version >= (6, 17) or mm.writable.intersection(pages_of(chunk))):
+    if chunk not in mm.tables or not (ksm.version >= (6, 18) or mm.writable.intersection(pages_of(chunk))):
         return False
     _put_together(ksm, mm, chunk)
     return True
@@ -187,4 +206,4 @@ def _is_worth_while(ksm: Ksm, mm: Mm, chunk: int) -> bool:
     shared = sum(frame is not mm.zero and frame.mapcount > 1 for frame in frames)
     if empty > ksm.khugepaged["max_ptes_none"] or shared > ksm.khugepaged["max_ptes_shared"]:
         return False
-    return ksm.version >= (6, 17) or bool(mm.writable.intersection(pages_of(chunk)))
+    return ksm.version >= (6, 18) or bool(mm.writable.intersection(pages_of(chunk)))

@@ -8,6 +8,7 @@ from typing import Any
 
 from oracle import counters, faults, huge, memory, nodes, rmap, scan, stable
 from oracle.knobs import SINCE, parse
+from oracle.objects import HUGE as HUGE_PAGES
 from oracle.objects import Frame, Ksm, Mm
 from vmdedup.errors import KnobError, RefusedError
 from vmdedup.replay.content import Content, pages_of
@@ -199,10 +200,11 @@ class OracleMachine:
 
     def sharing(self) -> list[list[str]]:
         """Groups of pages that map one frame."""
-        groups: dict[Frame, list[str]] = {}
+        groups: dict[tuple[Frame, int], list[str]] = {}
         for name, mm in self.living.items():
             for page, frame in mm.ptes.items():
-                groups.setdefault(frame, []).append(f"{name}:{page}")
+                part = 1 + page % HUGE_PAGES if frame is mm.zero and page // HUGE_PAGES in mm.pmds else 0
+                groups.setdefault((frame, part), []).append(f"{name}:{page}")
         return sorted(sorted(group) for group in groups.values() if len(group) > 1)
 
     def digest(self) -> dict[str, str]:

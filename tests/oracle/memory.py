@@ -6,7 +6,6 @@ Source: Documentation/filesystems/proc.rst (smaps), Documentation/admin-guide/mm
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 from oracle.objects import HUGE, PAGE_SIZE, Ksm, Mm
@@ -18,7 +17,8 @@ VMSTAT = (
     "thp_migration_split",
 )
 KNOWN = {"cow_ksm", "thp_fault_alloc", "thp_collapse_alloc", "thp_split_page", "thp_split_page_failed", "thp_split_pmd"}
-KNOWN |= {"ksm_swpin_copy", "pswpin", "pswpout"}  # there is no swap
+KNOWN |= {"ksm_swpin_copy", "pswpin", "pswpout", "thp_swpout", "thp_swpout_fallback"}  # there is no swap
+KNOWN |= {"thp_fault_fallback"}  # nor a lack of memory
 SINCE = {"cow_ksm": (5, 19), "ksm_swpin_copy": (5, 19), "KSM": (6, 8)}
 
 
@@ -48,7 +48,7 @@ def _smaps(ksm: Ksm, mm: Mm) -> dict[str, int | None]:
     kib = PAGE_SIZE // 1024
     return {
         "Rss": len(frames) * kib,
-        "Pss": int(sum(Fraction(kib, frame.mapcount) for frame in frames)),
+        "Pss": sum((PAGE_SIZE << 12) // frame.mapcount for frame in frames) >> 22,
         "Anonymous": len(frames) * kib,
         "AnonHugePages": sum(folio is not None for folio in mm.pmds.values()) * HUGE * kib,
         "KSM": sum(frame.ksm for frame in frames) * kib if ksm.version >= SINCE["KSM"] else None,

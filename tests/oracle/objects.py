@@ -116,6 +116,7 @@ class Mm:
         self.writable: set[int] = set()
         self.pmds: dict[int, Folio | None] = {}
         self.tables: set[int] = set()
+        self.has_stored = False
         self.alive = True
         self.on_list = False
         self.merges_all = False  # PR_SET_MEMORY_MERGE

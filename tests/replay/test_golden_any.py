@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from kit.kernel_lines import emulated_steps, of_steps
 from oracle import OracleMachine
 from vmdedup.ksm.profile import profile
 from vmdedup.replay.emulated import EmulatedMachine
@@ -37,12 +36,12 @@ def script_of(answers: Path) -> Script:
 
 @pytest.mark.parametrize("answers", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_emulator_prints_it(answers: Path) -> None:
-    script = emulated_steps(script_of(answers))
+    script = script_of(answers)
     with EmulatedMachine(script, profile=profile(answers.parent.name)) as machine:
         printed = list(play(script, machine))
         machine.host.check()
         machine.ksmd.check()
-    compare(printed, of_steps(answers.read_text().splitlines(), script), answers.parent.name)
+    compare(printed, answers.read_text().splitlines(), answers.parent.name)
 
 
 @pytest.mark.parametrize("answers", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -23,7 +23,8 @@ def _tables() -> Iterator[Mapping[str, str]]:
     """The later ones say more of what several have."""
     for kind in (COUNTERS, TUNABLES):
         yield {name: f"{each.meaning} ({each.unit})" if each.unit else each.meaning for name, each in kind.items()}
-    yield from (columns.TIMING, columns.MATRIX, columns.GUESTS, columns.POLICY, columns.REAL, columns.SERIES)
+    yield from (columns.TIMING, columns.MATRIX, columns.GUESTS, columns.POLICY)
+    yield from (columns.HUGE, columns.REAL, columns.SERIES)
 
 
 def policy_names() -> list[str]:

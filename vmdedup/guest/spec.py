@@ -49,7 +49,8 @@ class GuestSpec:
     memory_pages: of 4096 bytes. parameters: of the workload, by name. boot: of the boot that comes before any
     workload, by name. seed: this guest's own, 64 bits, split from the scenario's. image: where memory comes from; with
     one, only name, memory_pages, node, mergeable and domain matter besides, and memory may be as small as the image.
-    mergeable: whether its memory may be merged. domain: whom it trusts, see host.layout.
+    huge_pages: whether its memory is advised to have huge pages. mergeable: whether it may be merged. domain: whom it
+    trusts, see host.layout.
     """
 
     name: str
@@ -74,6 +75,7 @@ class GuestSpec:
     jitter: float = share(0.1, "chunks of 64 KiB that a guest hands out out of turn, unlike its twins")
     kernel_mib: int = parameter(16, "MiB", "size of the kernel image, but at most an eighth of memory", low=1)
     node: int = 0
+    huge_pages: bool = True
     mergeable: bool = True
     domain: int = 0
     image: ImageSpec | None = None

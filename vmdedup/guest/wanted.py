@@ -29,6 +29,7 @@ class Wanted:
     options: Mapping[str, Any]
     seed: int
     has_own_release: bool
+    huge_pages: bool
     mergeable: bool
     domain: int
     node: int
@@ -45,6 +46,7 @@ class Wanted:
             memory_pages=self.memory_pages,
             workload=self.workload,
             seed=split_seed(self.seed, self.group, self.number),
+            huge_pages=self.huge_pages,
             mergeable=self.mergeable,
             domain=self.domain,
             node=self.node,

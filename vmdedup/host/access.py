@@ -18,7 +18,9 @@ from vmdedup.host.fault import (
     unpin,
     unshare,
 )
-from vmdedup.host.layout import MERGEABLE, VMA_BITS
+from vmdedup.host.huge import leave_huge, split_at, split_pmd, top_of
+from vmdedup.host.layout import CTL_FORKS, CTL_THP, MERGEABLE, VMA_BITS
+from vmdedup.host.thp import HUGE_PAGES, THP_OFF
 from vmdedup.jit.atomic import fetch_add, load
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import copy_page
@@ -61,7 +63,7 @@ def load_pages(h: Any, mm: int, pages: Any, data: Any) -> int:
     first = h.mms[mm]["first"]
     for k in range(len(pages)):
         entry = first + pages[k]
-        pfn = pin_for_read(h, entry)
+        pfn = pin_for_read(h, mm, entry)
         if pfn < 0:
             return k
         copy_page(data, k, h.words, pfn)
@@ -74,7 +76,7 @@ def touch_pages(h: Any, mm: int, pages: Any) -> int:
     """Load one byte of each page. Returns how many were touched."""
     first = h.mms[mm]["first"]
     for k in range(len(pages)):
-        if pin_for_read(h, first + pages[k]) < 0:
+        if pin_for_read(h, mm, first + pages[k]) < 0:
             return k
         unpin(h, first + pages[k])
     return len(pages)
@@ -84,14 +86,38 @@ def touch_pages(h: Any, mm: int, pages: Any) -> int:
 def discard_pages(h: Any, mm: int, pages: Any) -> None:
     """MADV_DONTNEED: the pages read as zeros again."""
     first = h.mms[mm]["first"]
-    for k in range(len(pages)):
-        drop_page(h, mm, first + pages[k], VMA_BITS)
+    if h.ctl[CTL_THP] == THP_OFF:
+        for k in range(len(pages)):
+            drop_page(h, mm, first + pages[k], VMA_BITS)
+        return
+    k = 0
+    while k < len(pages):
+        whole = _is_whole(pages, k)
+        leave_huge(h, mm, first + pages[k], whole)
+        for each in range(k, k + HUGE_PAGES if whole else k + 1):
+            drop_page(h, mm, first + pages[each], VMA_BITS)
+        k += HUGE_PAGES if whole else 1
+
+
+@kernel
+def _is_whole(pages: Any, k: int) -> bool:
+    """Whether what follows in a list of pages, from the k-th on, are two megabytes that can be one huge page."""
+    if pages[k] % HUGE_PAGES != 0 or k + HUGE_PAGES > len(pages):
+        return False
+    in_a_row = 1
+    while in_a_row < HUGE_PAGES and pages[k + in_a_row] == pages[k] + in_a_row:
+        in_a_row += 1
+    return in_a_row == HUGE_PAGES
 
 
 @kernel
 def unmap_range(h: Any, mm: int, lo: int, hi: int) -> None:
     """munmap of the pages lo to hi, both included."""
     first = h.mms[mm]["first"]
+    if lo % HUGE_PAGES != 0:
+        split_pmd(h, top_of(h, mm, first + lo))
+    if (hi + 1) % HUGE_PAGES != 0:
+        split_pmd(h, top_of(h, mm, first + hi))
     for page in range(lo, hi + 1):
         drop_page(h, mm, first + page, 0)
 
@@ -109,11 +135,15 @@ def advise_range(h: Any, mm: int, lo: int, hi: int, mergeable: bool) -> int:
         if not mergeable and load(h.pte, entry) & MERGEABLE and unshare(h, mm, entry) != 0:
             return page - lo
         set_mergeable(h, entry, mergeable)
+    split_at(h, mm, lo)
+    split_at(h, mm, hi + 1)
     return hi + 1 - lo
 
 
 @kernel
 def fork_mm(h: Any, mm: int, child: int) -> None:
     """Share every page of mm with child, copy-on-write. Source: kernel/fork.c:dup_mmap."""
+    fetch_add(h.ctl, CTL_FORKS, 1)
+    h.mms[child]["heir"] = 1 if h.mms[mm]["faults"] != 0 or h.mms[mm]["heir"] != 0 else 0
     for page in range(h.mms[mm]["pages"]):
         fork_entry(h, mm, h.mms[mm]["first"] + page, child, h.mms[child]["first"] + page)

@@ -29,10 +29,13 @@ from vmdedup.host.layout import (
     PIN,
     PRESENT,
     SOFT,
+    TABLE,
+    WHOLE,
     WRITABLE,
     ZERO,
     HostArrays,
 )
+from vmdedup.host.thp import HUGE_PAGES
 
 
 def _require(holds: bool, message: str) -> None:
@@ -47,7 +50,8 @@ def check_host(h: HostArrays) -> None:
     - the free list holds every frame without mapping, once, and no other;
     - a writable entry's frame is mapped once and is not a KSM frame; a guarded one's is marked as one;
     - no entry is pinned; entries of dead address spaces are empty;
-    - ksm_zero_pages equals the entries marked so, and those map the zero page; the zero page is all zeros.
+    - ksm_zero_pages equals the entries marked so, and those map the zero page; the zero page is all zeros;
+    - two megabytes are mapped as a whole, or not, by all their entries, which map one huge page or the huge zero page.
     """
     mapped = np.zeros(len(h.frames), np.int64)
     writable = np.zeros(len(h.frames), np.bool_)
@@ -79,6 +83,7 @@ def _check_entries(h: HostArrays, mm: int, mapped: np.ndarray, writable: np.ndar
     may_write = (entries & WRITABLE) != 0
     _require(bool((present & (pfns != 0))[may_write].all()), f"{name}: the zero page is writable")
     _require(bool(((entries & (SOFT | PRESENT)) != SOFT).all()), f"{name}: an absent page is marked as written")
+    _check_huge(h, entries, present, pfns, name)
     np.add.at(mapped, pfns[present], 1)
     writable[pfns[may_write]] = True
     kinds = np.where(present, 0, (entries & KIND_MASK) >> KIND_SHIFT)
@@ -87,6 +92,22 @@ def _check_entries(h: HostArrays, mm: int, mapped: np.ndarray, writable: np.ndar
     _require(bool(((guarded > 0) & (guarded < len(mapped))).all()), f"{name}: it guards a frame that does not exist")
     _require(bool((h.frames[guarded] >> NODE_SHIFT != 0).all()), f"{name}: a guarded frame is not marked as shared")
     np.add.at(mapped, guarded, 1)
+
+
+def _check_huge(h: HostArrays, entries: np.ndarray, present: np.ndarray, pfns: np.ndarray, name: str) -> None:
+    whole = (entries & WHOLE) != 0
+    ends = len(entries) // HUGE_PAGES * HUGE_PAGES
+    _require(not whole[ends:].any(), f"{name}: the rest of its pages is mapped as a whole")
+    for top in np.flatnonzero(whole[:ends].reshape(-1, HUGE_PAGES).any(axis=1)) * HUGE_PAGES:
+        here = slice(top, top + HUGE_PAGES)
+        _require(bool((whole & present)[here].all()), f"{name}: part of two megabytes is mapped as a whole, from {top}")
+        folios = set(h.folios[pfns[here]].tolist())
+        one = len(folios) == 1 and (folios == {0}) == (not pfns[here].any())
+        _require(one, f"{name}: two megabytes are mapped as a whole, but are no huge page, from {top}")
+    merged = pfns[present & (h.frames[pfns] >> NODE_SHIFT != 0) & (pfns != 0)]
+    _require(not h.folios[merged].any(), f"{name}: a KSM frame is part of a huge page")
+    tables = np.flatnonzero(entries & TABLE)
+    _require(not (tables % HUGE_PAGES).any(), f"{name}: a page in the midst has a page table")
 
 
 def _count_slots(slots: np.ndarray, kinds: np.ndarray, mapped: np.ndarray) -> None:

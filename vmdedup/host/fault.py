@@ -12,8 +12,10 @@ from typing import Any
 
 from vmdedup.host.absent import drop_kept, kind_of
 from vmdedup.host.frames import NO_FRAME, alloc_frame, put_frame
+from vmdedup.host.huge import folio_of, huge_fault, may_bring_huge, may_store_in_place
 from vmdedup.host.layout import (
     ACCESSED,
+    CTL_RULES,
     DIRTY,
     FRAME_MASK,
     FRAME_SHIFT,
@@ -28,6 +30,7 @@ from vmdedup.host.layout import (
     WRITABLE,
     ZERO,
 )
+from vmdedup.host.thp import UNSHARED_READONLY
 from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import clear_page, copy_page
@@ -67,6 +70,8 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     old = load(h.pte, entry)
     if old & WRITABLE and cas(h.pte, entry, old, old | PIN | ACCESSED | DIRTY | SOFT):
         return (old >> FRAME_SHIFT) & FRAME_MASK
+    if may_bring_huge(h, old):
+        huge_fault(h, mm, entry, True)
     old = pin(h, entry, 0)
     if not old & MAPPED:
         unpin(h, entry)
@@ -75,9 +80,17 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
         unpin(h, entry)
         return FAULT_ABSENT
     pfn = (old >> FRAME_SHIFT) & FRAME_MASK
-    if old & PRESENT and pfn != 0 and load(h.frames, pfn) == 1:
-        store(h.pte, entry, old | PIN | WRITTEN)
-        return pfn
+    if old & PRESENT and pfn != 0:
+        if old & WRITABLE:
+            is_own = True
+        elif folio_of(h, pfn) != 0:
+            is_own = may_store_in_place(h, mm, entry, pfn)
+            old = load(h.pte, entry)
+        else:
+            is_own = load(h.frames, pfn) == 1
+        if is_own:
+            store(h.pte, entry, old | PIN | WRITTEN)
+            return pfn
     fresh = alloc_frame(h, h.mms[mm]["node"])
     if fresh == NO_FRAME:
         unpin(h, entry)
@@ -111,11 +124,13 @@ def _leave_frame(h: Any, mm: int, old: int) -> None:
 
 
 @kernel
-def pin_for_read(h: Any, entry: int) -> int:
+def pin_for_read(h: Any, mm: int, entry: int) -> int:
     """Pin an entry for reading; an untouched page becomes the zero page.
 
     Returns the frame, or FAULT_SEGV or FAULT_ABSENT with nothing pinned.
     """
+    if may_bring_huge(h, load(h.pte, entry)):
+        huge_fault(h, mm, entry, False)
     old = pin(h, entry, ACCESSED)
     if not old & MAPPED or kind_of(old) != 0:
         while True:
@@ -161,6 +176,8 @@ def unshare_page(h: Any, mm: int, entry: int) -> int:
         return FAULT_OOM
     copy_page(h.words, fresh, h.words, pfn)
     new = (old & VMA_BITS) | WRITTEN | (fresh << FRAME_SHIFT)
+    if h.ctl[CTL_RULES] & UNSHARED_READONLY:
+        new &= ~WRITABLE
     if not cas(h.pte, entry, old, new):
         put_frame(h, fresh)
         return 1

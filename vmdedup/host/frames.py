@@ -10,6 +10,7 @@ from typing import Any
 
 from vmdedup.host.layout import (
     COUNT_MASK,
+    CTL_FOLIOS,
     CTL_FRAMES,
     CTL_FREE,
     CTL_FRESH,
@@ -102,6 +103,8 @@ def alloc_frame_on(h: Any, node: int) -> int:
         pfn = _take_fresh(h, node)
     if pfn != NO_FRAME:
         store(h.frames, pfn, 1)
+        if h.ctl[CTL_FOLIOS]:
+            h.folios[pfn] = 0
     return pfn
 
 
@@ -176,3 +179,13 @@ def frames_in_use(h: Any) -> int:
         first = max(1, node * h.ctl[CTL_PER_NODE])
         used += load(h.ctl, CTL_FRESH + node) - first - load(h.ctl, CTL_FREE + node)
     return used
+
+
+@kernel
+def room(h: Any) -> int:
+    """Frames that can be had, those of the pool left out."""
+    free = 0
+    for node in range(h.ctl[CTL_NODES]):
+        end = min((node + 1) * h.ctl[CTL_PER_NODE], h.ctl[CTL_FRAMES])
+        free += max(0, end - load(h.ctl, CTL_FRESH + node)) + load(h.ctl, CTL_FREE + node)
+    return free

@@ -1,6 +1,6 @@
 """Every word of host memory that processes share, declared once.
 
-The segment, one anonymous memory file, in this order, each part on a page boundary; areas and pool come last:
+The segment, one anonymous memory file, in this order, each part on a page boundary; areas, pool and folios come last:
 
     ┌─────────┬───────────────┬─────────┬──────────────┬──────────────┬──────────────────┬───────────────┬─────────────┐
     │ control │ mms           │ owners  │ page table   │ slots        │ hints            │ frame words   │ frames      │
@@ -15,19 +15,23 @@ A page table entry (pte), an int64, from bit 0:
     0 PRESENT   1 WRITABLE   2 ACCESSED   3 DIRTY   4 SOFT   5 ZERO   6 PIN   7 MERGEABLE   8 MAPPED
     9-11 kind of a page that is not present (0 untouched, 1 patched, 2 compressed, 3 swapped, 4 one word repeated,
     5 guarded: whole, in the frame that the entry names)
-    12-13 age in clock sweeps   16-47 frame number
+    12-13 age in clock sweeps   14 HUGE   15 WHOLE   16-47 frame number   48 TABLE   49 NOHUGE
 
 SOFT is set by every store and cleared only by a scanner that is about to look at the content: while it is
-clear, what the scanner computed from the page still holds. ZERO marks a zero page that KSM placed. MAPPED and
-MERGEABLE are the page's VMA. PIN is set by the owner while it reads, stores or faults; nobody else changes a
-pinned entry. A page that is not present but of a kind keeps its content elsewhere: the slot at its entry's index
-says where. A scanner fills the slot before it changes the entry; then it is the owner's, until the page is present.
+clear, what the scanner computed from the page still holds. ZERO marks a zero page that KSM placed. MAPPED,
+MERGEABLE, HUGE and NOHUGE are the page's VMA, the latter two what was advised about huge pages. WHOLE: it is mapped
+together with all of its two megabytes, by a huge page or (frame 0) the huge zero page. TABLE, of the first page of two
+megabytes: these have a page table of their own, although there may be nothing in it. PIN is set by the owner while it
+reads, stores or faults; nobody else changes a pinned entry. A page that is not present but of a kind keeps its content
+elsewhere: the slot at its entry's index says where. A scanner fills the slot before it changes the entry; then it is
+the owner's, until the page is present.
 A guarded page needs no slot: its entry counts the frame, and nobody, not its owner either, may read or store there.
 
 A frame word, an int64: bits 0-31 count (entries that map or guard the frame, slots whose content is in it or refers to
 it, its place in the pool, plus a scanner's reference while it works on it);
 bits 32-62 node: 0 ordinary, NO_NODE a KSM frame without stable node, else the stable node's index. Count 0: the frame
-is free and the node bits link the free list. Frame 0 is the zero page; it is never counted nor freed.
+is free and the node bits link the free list. Frame 0 is the zero page; it is never counted nor freed. Beside it, in
+folios, which huge page a frame is part of: a number that no other has had; 0: none.
 """
 
 from __future__ import annotations
@@ -54,9 +58,13 @@ SWAPPED = 3  # in the swap area, at the entry's own index
 FILLED = 4  # one word, all over the page
 GUARDED = 5  # whole, in the frame that the entry names; any access makes a copy
 AGE_SHIFT = 12
+HUGE = 1 << 14
+WHOLE = 1 << 15
 FRAME_SHIFT = 16
 FRAME_MASK = 0xFFFFFFFF
-VMA_BITS = MAPPED | MERGEABLE
+TABLE = 1 << 48
+NOHUGE = 1 << 49
+VMA_BITS = MAPPED | MERGEABLE | HUGE | NOHUGE | TABLE
 HINT_RING = 1 << 13  # places for hints of one address space
 AREAS = 512  # records of areas that one address space may have
 POOL = 1 << 15  # places of the pool
@@ -82,6 +90,17 @@ CTL_FRESH = 24  # + node: next frame that nobody has had
 CTL_FREE = 40  # + node: length of the free list
 CTL_POOL = 48  # places of the pool that are in use; 0: frames are taken as they come
 CTL_DRAW = 49  # state of the draws from the pool
+CTL_THP = 50  # whether there are huge pages: a mode of host.thp
+CTL_RULES = 51  # how huge pages are dealt with: rules of host.thp
+CTL_FOLIOS = 52  # huge pages made so far
+CTL_THP_FAULT_ALLOC = 53  # from here, as /proc/vmstat counts
+CTL_THP_FAULT_FALLBACK = 54
+CTL_THP_COLLAPSE_ALLOC = 55
+CTL_THP_SPLIT_PAGE = 56
+CTL_THP_SPLIT_PAGE_FAILED = 57
+CTL_THP_SPLIT_PMD = 58
+CTL_SPLIT_ZEROS = 59  # pages of zeros that splits gave back, which nobody counts
+CTL_FORKS = 60  # address spaces that were forked
 CTL_WORDS = 64
 MAX_NODES = 8
 TAG_STEP = 1 << 32
@@ -99,6 +118,8 @@ mm_dtype = np.dtype(
     [
         ("state", "i8"),  # MM_FREE, MM_LIVE, MM_DEAD
         ("node", "i8"),  # NUMA node its frames come from
+        ("heir", "i8"),  # whether it was forked from one that had stored something
+        ("born", "i8"),  # how many were made before, and this one
         ("first", "i8"),  # its first page table entry
         ("pages", "i8"),  # its size in pages
         ("capacity", "i8"),  # entries reserved for it, whole blocks
@@ -157,6 +178,7 @@ class HostArrays(NamedTuple):
     swap: npt.NDArray[np.int64]  # (pages or 0, page_size // 8): the swap area, not part of the host's memory
     areas: npt.NDArray[Any]  # (mms, AREAS) of area_dtype
     pool: npt.NDArray[np.int64]  # (POOL,): frames set aside, each counted by its place; 0: none
+    folios: npt.NDArray[np.int32]  # which huge page each frame is part of; 0: none
 
 
 def align(offset: int) -> int:
@@ -178,6 +200,7 @@ def offsets(mms: int, pages: int, frames: int, page_size: int, swap: bool) -> tu
         pages * page_size if swap else 0,
         mms * AREAS * area_dtype.itemsize,
         POOL * 8,
+        frames * 4,
     ]
     starts, end = [], 0
     for size in sizes:

@@ -27,7 +27,9 @@ from vmdedup.host.layout import (
     CTL_POOL,
     CTL_WORDS,
     HINT_RING,
+    MAPPED,
     MAX_NODES,
+    MERGEABLE,
     MM_DEAD,
     MM_FREE,
     MM_LIVE,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 MAX_MMS = 65535
 SPARE = 16
-_FRAMES, _SWAP, _AREAS, _POOL = 7, 8, 9, 10  # parts of the segment, see host.layout
+_FRAMES, _SWAP, _AREAS, _POOL, _FOLIOS = 7, 8, 9, 10, 11  # parts of the segment, see host.layout
 
 
 class Host:
@@ -119,21 +121,23 @@ class Host:
             swap=rows(_SWAP, pages if swap else 0),
             areas=part(_AREAS, area_dtype, mms * AREAS).reshape(mms, AREAS),
             pool=part(_POOL, np.int64, POOL),
+            folios=part(_FOLIOS, np.int32, frames),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Host, (self.segment, *self._shape)
 
-    def add(self, pages: int, name: str = "", node: int = 0, mapped: bool = True, domain: int = 0) -> Memory:
+    def add(self, pages: int, name: str = "", node: int = 0, bits: int = MAPPED | MERGEABLE, domain: int = 0) -> Memory:
         """claim(), and its memory."""
-        return self.memory(self.claim(pages, name, node, mapped, domain))
+        return self.memory(self.claim(pages, name, node, bits, domain))
 
-    def claim(self, pages: int, name: str = "", node: int = 0, mapped: bool = True, domain: int = 0) -> int:
-        """A new address space of that many pages, all of it one mergeable mapping, nothing touched. Returns its number.
+    def claim(self, pages: int, name: str = "", node: int = 0, bits: int = MAPPED | MERGEABLE, domain: int = 0) -> int:
+        """A new address space of that many pages, nothing touched. Returns its number.
 
-        domain: whom it trusts; policies that know of domains share within one only.
+        bits: of host.layout.VMA_BITS, for all of it: one mergeable mapping if nothing is said. domain: whom it trusts;
+        policies that know of domains share within one only.
         """
-        mm = claim_mm(self.arrays, pages, node, mapped)
+        mm = claim_mm(self.arrays, pages, node, bits)
         if mm < 0:
             what = "page table entries" if mm == NO_ENTRIES else "address spaces"
             raise HostError(f"no {what} left for guest {name!r} of {pages} pages; make the host larger")
@@ -188,6 +192,7 @@ class Host:
         counts = np.zeros(len(self.arrays.frames), np.int64)
         load("vmdedup.host.recover:recount")(self.arrays, counts)
         load("vmdedup.host.recover:rebuild")(self.arrays, counts)
+        load("vmdedup.host.recover:mend_huge")(self.arrays, counts)
 
     def release(self, mm: int) -> None:
         """Let the record of a dead address space be used again; only when no scanner holds records of its pages."""

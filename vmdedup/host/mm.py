@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.layout import BLOCK, BLOCK_SHIFT, CTL_MMS, CTL_NEXT_ENTRY, MM_FREE, MM_LIVE, VMA_BITS
+from vmdedup.host.layout import BLOCK, BLOCK_SHIFT, CTL_MMS, CTL_NEXT_ENTRY, MM_FREE, MM_LIVE
 from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
 
@@ -43,7 +43,7 @@ def _claim_new(h: Any, pages: int) -> int:
 
 
 @kernel
-def _map_range(h: Any, mm: int, bits: int) -> None:
+def map_range(h: Any, mm: int, bits: int) -> None:
     """Give every page of a new address space its VMA bits."""
     first = h.mms[mm]["first"]
     for page in range(h.mms[mm]["pages"]):
@@ -51,8 +51,8 @@ def _map_range(h: Any, mm: int, bits: int) -> None:
 
 
 @kernel
-def claim_mm(h: Any, pages: int, node: int, mapped: bool) -> int:
-    """A new live address space, nothing touched; mapped and mergeable throughout, or (mapped=False) nothing mapped.
+def claim_mm(h: Any, pages: int, node: int, bits: int) -> int:
+    """A new live address space, nothing touched. bits: each page's mapping, of host.layout.VMA_BITS; 0: none.
 
     Returns its index, NO_MM if there are too many, or NO_ENTRIES if the page table is full.
     """
@@ -63,6 +63,7 @@ def claim_mm(h: Any, pages: int, node: int, mapped: bool) -> int:
         return mm
     record = h.mms[mm]
     record["pages"] = pages
+    record["heir"] = 0
     record["node"] = node
     record["zero_pages"] = 0
     record["cow_ksm"] = 0
@@ -75,8 +76,8 @@ def claim_mm(h: Any, pages: int, node: int, mapped: bool) -> int:
     record["swapped_in"] = 0
     record["hint_top"] = 0
     record["domain"] = 0
-    _map_range(h, mm, VMA_BITS if mapped else 0)
-    fetch_add(h.ctl, CTL_MMS, 1)
+    map_range(h, mm, bits)
+    record["born"] = fetch_add(h.ctl, CTL_MMS, 1) + 1
     cas(h.mms["state"], mm, CLAIMED, MM_LIVE)
     return mm
 

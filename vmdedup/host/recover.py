@@ -24,8 +24,11 @@ from vmdedup.host.layout import (
     NODE_SHIFT,
     PATCHED,
     PIN,
+    PRESENT,
+    WHOLE,
     ZERO,
 )
+from vmdedup.host.thp import HUGE_PAGES
 from vmdedup.jit.kernel import kernel
 
 
@@ -85,3 +88,34 @@ def rebuild(h: Any, counts: Any) -> None:
                 h.frames[pfn] = node_bits | counts[pfn]
         h.ctl[CTL_HEADS + node] = head
         h.ctl[CTL_FREE + node] = free
+
+
+@kernel
+def mend_huge(h: Any, counts: Any) -> None:
+    """Have two megabytes mapped as a whole only where all of them are one huge page, or the huge zero page, still."""
+    for pfn in range(len(h.folios)):
+        if counts[pfn] == 0:
+            h.folios[pfn] = 0
+    for mm in range(1, len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for page in range(0, h.mms[mm]["pages"], HUGE_PAGES):
+                end = min(page + HUGE_PAGES, h.mms[mm]["pages"])
+                if not _is_whole(h, first + page, first + end):
+                    for entry in range(first + page, first + end):
+                        h.pte[entry] &= ~WHOLE
+
+
+@kernel
+def _is_whole(h: Any, top: int, end: int) -> bool:
+    if end - top < HUGE_PAGES:
+        return False
+    whole = True
+    pfn = frame_behind(h.pte[top])
+    folio = h.folios[pfn]
+    for entry in range(top, end):
+        pte = h.pte[entry]
+        same = h.folios[frame_behind(pte)] == folio and (frame_behind(pte) == 0) == (pfn == 0)
+        if not (pte & WHOLE and pte & PRESENT and same):
+            whole = False
+    return whole and (folio != 0) == (pfn != 0)

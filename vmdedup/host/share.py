@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.frames import put_frame, stable_node_of
+from vmdedup.host.huge import split_folio
 from vmdedup.host.layout import (
     DIRTY,
     FRAME_MASK,
@@ -33,9 +34,11 @@ FRAME_BITS = FRAME_MASK << FRAME_SHIFT
 def write_protect(h: Any, entry: int, pfn: int) -> int:
     """Take the right to store from a page. Returns the entry as it is now, or FAILED.
 
-    Source: mm/ksm.c:write_protect_page. A pinned entry stands for the extra reference that the kernel looks
-    for; a frame that is a KSM frame already cannot be protected again.
+    A huge page is split first. Source: mm/ksm.c:write_protect_page. A pinned entry stands for the extra reference that
+    the kernel looks for; a frame that is a KSM frame already cannot be protected again.
     """
+    if not split_folio(h, entry, pfn, 0):
+        return FAILED
     old = load(h.pte, entry)
     if old & PIN or not old & PRESENT or (old >> FRAME_SHIFT) & FRAME_MASK != pfn:
         return FAILED

@@ -158,9 +158,19 @@ class Memory:
         for page in np.flatnonzero(load("vmdedup.host.rebuild:kind_of_all")(self.entries)).tolist():
             self._make_accessible(page)
         record = self._h.mms[self.mm]
-        child = self.host.add(self.pages, name, int(record["node"]), mapped=False, domain=int(record["domain"]))
+        child = self.host.add(self.pages, name, int(record["node"]), bits=0, domain=int(record["domain"]))
         access.fork_mm(self._h, self.mm, child.mm)
         return child
+
+    def advise_huge(self, lo: int, hi: int, bits: int) -> None:
+        """madvise about huge pages of lo to hi. bits: HUGE (MADV_HUGEPAGE) or NOHUGE (MADV_NOHUGEPAGE)."""
+        self._numbers([lo, hi])
+        load("vmdedup.host.collapse:advise_huge")(self._h, self.mm, lo, hi, bits)
+
+    def collapse(self, lo: int, hi: int) -> bool:
+        """madvise(MADV_COLLAPSE) of lo to hi. False: a mapping refuses."""
+        self._numbers([lo, hi])
+        return bool(load("vmdedup.host.collapse:collapse_range")(self._h, self.mm, lo, hi))
 
     def exit(self) -> None:
         """Give everything back. The record stays MM_DEAD until Host.release."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vmdedup.errors import KnobError
-from vmdedup.host.layout import CTL_NODES
+from vmdedup.host.layout import CTL_NODES, CTL_RULES
 from vmdedup.host.memory import Host
 from vmdedup.jit.page import checksum
 from vmdedup.ksm import adopt, layout, mm_list, scan, stable, unmerge
@@ -51,6 +51,7 @@ class Ksmd:
     def as_of(self, profile: Profile) -> None:
         """Do from now on as another version of Linux does; what it cannot do is off. Before anything is scanned."""
         self.profile = profile
+        self._h.ctl[CTL_RULES] = profile.huge_rules
         for name in BEHAVIOUR.keys() & set(layout.state_dtype.names or ()):
             self._state(name, int(profile.does(name)))
         for name, value in self._knobs.items():

@@ -9,6 +9,7 @@ from typing import Any
 
 from vmdedup.host.fault import unshare
 from vmdedup.host.frames import get_frame, put_frame, set_stable_node
+from vmdedup.host.huge import split_folio
 from vmdedup.host.layout import MERGEABLE, NO_NODE, SOFT
 from vmdedup.host.mm import mm_of_entry
 from vmdedup.host.share import FAILED, forget_page, replace_page, write_protect
@@ -23,10 +24,15 @@ BECOMES_KSM = -1  # instead of a KSM frame: turn the page's own frame into one
 
 
 @kernel
-def _try_to_merge_one_page(h: Any, k: Any, entry: int, pfn: int, kpfn: int) -> bool:
-    """Merge a page into frame kpfn, or make its frame a KSM frame. Source: mm/ksm.c:try_to_merge_one_page."""
+def _try_to_merge_one_page(h: Any, k: Any, entry: int, pfn: int, kpfn: int, held: int) -> bool:
+    """Merge a page into frame kpfn, or make its frame a KSM frame. Source: mm/ksm.c:try_to_merge_one_page.
+
+    held: another frame that is held meanwhile, which keeps a huge page from being split; 0: none.
+    """
     if pfn == kpfn:
         return True
+    if not split_folio(h, entry, pfn, held):
+        return False
     was_stored = load(h.pte, entry) & SOFT
     protected = write_protect(h, entry, pfn)
     if protected == FAILED:
@@ -50,11 +56,11 @@ def _try_to_merge_one_page(h: Any, k: Any, entry: int, pfn: int, kpfn: int) -> b
 
 
 @kernel
-def merge_into(h: Any, k: Any, entry: int, pfn: int, kpfn: int) -> bool:
-    """Merge a page and take its item out of its tree. Source: mm/ksm.c:try_to_merge_with_ksm_page."""
+def merge_into(h: Any, k: Any, entry: int, pfn: int, kpfn: int, held: int) -> bool:
+    """Merge a page and take its item out of its tree. held: as above. Source: mm/ksm.c:try_to_merge_with_ksm_page."""
     if not load(h.pte, entry) & MERGEABLE:
         return False
-    if not _try_to_merge_one_page(h, k, entry, pfn, kpfn):
+    if not _try_to_merge_one_page(h, k, entry, pfn, kpfn, held):
         return False
     remove_from_tree(h, k, entry)
     return True
@@ -63,9 +69,9 @@ def merge_into(h: Any, k: Any, entry: int, pfn: int, kpfn: int) -> bool:
 @kernel
 def merge_two(h: Any, k: Any, entry: int, pfn: int, tree_entry: int, tree_pfn: int) -> bool:
     """Merge a tree page into the frame of the page that was scanned now. Source: mm/ksm.c:try_to_merge_two_pages."""
-    if not merge_into(h, k, entry, pfn, BECOMES_KSM):
+    if not merge_into(h, k, entry, pfn, BECOMES_KSM, tree_pfn):
         return False
-    if merge_into(h, k, tree_entry, tree_pfn, pfn):
+    if merge_into(h, k, tree_entry, tree_pfn, pfn, 0):
         return True
     unshare(h, mm_of_entry(h, entry), entry)
     if k.st[0]["items_start_anew"]:
@@ -80,6 +86,6 @@ def merge_with_zero_page(h: Any, k: Any, entry: int, pfn: int) -> bool:
         return True
     if not get_frame(h, pfn):
         return True
-    merged = _try_to_merge_one_page(h, k, entry, pfn, 0)
+    merged = _try_to_merge_one_page(h, k, entry, pfn, 0, 0)
     put_frame(h, pfn)
     return merged

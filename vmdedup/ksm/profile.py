@@ -12,6 +12,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from vmdedup.errors import UsageError
+from vmdedup.host.thp import (
+    COLLAPSE_READONLY,
+    HUGE_OVER_ZERO,
+    LESS_IS_NOTHING,
+    OWN_FOLIO,
+    SPLIT_FREES_ZEROS,
+    SPLIT_STOPS,
+    TABLES_GO,
+    UNSHARED_READONLY,
+)
 
 Version = tuple[int, int]
 OLDEST: Final[Version] = (5, 4)
@@ -33,12 +43,29 @@ BEHAVIOUR: Final[Mapping[str, Version]] = {
     # A page that is not there has a status of its own; before, that of the zero page.
     "absent_is_told": (6, 12),
 }
-# Since which version there is a file of /sys/kernel/mm/ksm, a line of /proc/PID/ksm_stat, or a counter of /proc/vmstat.
-# What is not here is older than all versions that can be asked for. ksm_stat: its lines that were files before.
+# How it deals with huge pages: bits that the host looks at, and from which version (to before which) they hold.
+HUGE_RULES: Final[Mapping[int, tuple[Version, Version | None]]] = {
+    SPLIT_FREES_ZEROS: ((6, 12), None),
+    # Seen on 6.18, not on 6.12 and 7.2; what brought it, and what ended it, tell the rest.
+    SPLIT_STOPS: ((6, 15), (7, 0)),
+    HUGE_OVER_ZERO: ((6, 13), None),
+    TABLES_GO: ((6, 14), None),
+    OWN_FOLIO: ((6, 15), None),
+    UNSHARED_READONLY: ((6, 2), None),
+    COLLAPSE_READONLY: ((6, 18), None),
+    LESS_IS_NOTHING: ((7, 0), None),
+}
+# Since which version there is a file of /sys/kernel/mm/ksm, a line of /proc/PID/ksm_stat or smaps, a counter of
+# /proc/vmstat, or an advice. What is not here is older than all versions that can be asked for. ksm_stat: its lines that
+# were files before.
 FILES: Final[Mapping[str, Version]] = {
     "ksm_merging_pages": (5, 19),
     "ksm_rmap_items": (5, 19),
     "cow_ksm": (5, 19),
+    "ksm_swpin_copy": (5, 19),
+    "thp_underused_split_page": (6, 12),
+    "MADV_COLLAPSE": (6, 1),
+    "KSM": (6, 8),
     "general_profit": (6, 4),
     "ksm_process_profit": (6, 4),
     "ksm_zero_pages": (6, 6),
@@ -74,6 +101,20 @@ class Profile:
     def has(self, file: str) -> bool:
         """Whether it has a file, or a counter, of that name."""
         return (self.version >= FILES.get(file, OLDEST)) != (file in self.otherwise)
+
+    @property
+    def huge_rules(self) -> int:
+        """How it deals with huge pages: bits of host.layout."""
+        return sum(
+            bit
+            for bit, (since, until) in HUGE_RULES.items()
+            if self.version >= since and (not until or self.version < until)
+        )
+
+    @property
+    def tells_ksm_pages(self) -> bool:
+        """Whether its /proc/kpageflags marks KSM pages only, and no other anonymous ones."""
+        return not (6, 12) <= self.version < (7, 0)
 
     @property
     def family(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from vmdedup.host.fault import unshare
 from vmdedup.host.frames import get_frame, put_frame, stable_node_of
+from vmdedup.host.huge import folio_of, split_folio
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MERGEABLE, NO_NODE, PIN, SOFT
 from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit.atomic import cas, load
@@ -271,7 +272,7 @@ def _merge_with_node(h: Any, k: Any, entry: int, pfn: int, node: int) -> None:
     if not get_frame(h, kpfn):
         return
     if stable_node_of(h, kpfn) == node and get_frame(h, pfn):
-        if merge_into(h, k, entry, pfn, kpfn):
+        if merge_into(h, k, entry, pfn, kpfn, 0):
             link_item(h, k, entry, node)
         put_frame(h, pfn)
     put_frame(h, kpfn)
@@ -284,9 +285,12 @@ def merge_with_tree_page(h: Any, k: Any, entry: int, pfn: int, tree_entry: int) 
     if not get_frame(h, pfn):
         return
     if get_frame(h, tree_pfn):
-        if merge_two(h, k, entry, pfn, tree_entry, tree_pfn):
+        merged = merge_two(h, k, entry, pfn, tree_entry, tree_pfn)
+        if merged:
             _found_node(h, k, entry, pfn, tree_entry)
         put_frame(h, tree_pfn)
+        if not merged and folio_of(h, pfn) != 0 and folio_of(h, pfn) == folio_of(h, tree_pfn):
+            split_folio(h, entry, pfn, 0)  # both are of one huge page, and now nobody holds the other one
     put_frame(h, pfn)
 
 

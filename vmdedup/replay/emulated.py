@@ -8,27 +8,33 @@ kinds of process here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from vmdedup.closing import Closing
 from vmdedup.errors import HostError, RefusedError
-from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MAPPED, MERGEABLE, PRESENT
-from vmdedup.host.memory import MAX_MMS, SPARE, Host
+from vmdedup.host import layout
+from vmdedup.host.khugepaged import Khugepaged
+from vmdedup.host.layout import CTL_THP, FRAME_MASK, FRAME_SHIFT, MAPPED, PRESENT, WHOLE
+from vmdedup.host.memory import MAX_MMS, Host
 from vmdedup.host.mover import Moved, absent_status, bind, where
 from vmdedup.host.space import Memory
+from vmdedup.host.thp import HUGE_PAGES, PARKED, THP_MADVISE
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import START
 from vmdedup.replay.content import Content
-from vmdedup.replay.machine import COMMON, require_common
+from vmdedup.replay.files import Files
+from vmdedup.replay.machine import COMMON
+from vmdedup.replay.mapped import Mapped, smaps, vmstat
 from vmdedup.replay.process import LocalProcess, Process
 from vmdedup.replay.script import Script
-from vmdedup.replay.steps import MERGE_ANY, Options
+from vmdedup.replay.steps import ANY, HUGE, MERGE_ANY, MERGEABLE, SMALL, Options
 
 MOST_PROCESSES = MAX_MMS - 2
+SPARE = HUGE_PAGES + 16  # frames beyond what processes have: for copies, and for pages that are put together
+_SIZES = {SMALL: layout.NOHUGE, HUGE: layout.HUGE, ANY: 0}
 
 
 class Engine(Protocol):
@@ -64,6 +70,9 @@ class Engine(Protocol):
     def check(self) -> None:
         """Verify its records; raises InvariantError."""
 
+    def get(self, knob: str) -> int:
+        """A tunable's value."""
+
     def close(self) -> None:
         """End it."""
 
@@ -76,8 +85,9 @@ def emulated(script: Script, kernel: str | None) -> EmulatedMachine:
 def _host_for(script: Script) -> Host:
     """A host on which a script has room, on each of its nodes."""
     pages, mms, nodes = max(1, script.pages()), script.mms() + 1, script.nodes()
-    frames = None if nodes == 1 else nodes * (pages + mms + SPARE)
-    return Host.create(pages, frames, mms, nodes=nodes)
+    host = Host.create(pages, nodes * (pages + mms + SPARE), mms, nodes=nodes)
+    host.arrays.ctl[CTL_THP] = THP_MADVISE
+    return host
 
 
 class EmulatedMachine(Closing):
@@ -97,6 +107,9 @@ class EmulatedMachine(Closing):
             )
         self.host = _host_for(script)
         self.ksmd = ksmd(self.host, profile)
+        self._khugepaged = Khugepaged(self.host, PARKED)
+        self._files = Files(self.host, self._khugepaged, profile, self.ksmd.counters, self.ksmd.get, self.ksmd.set)
+        self._cow_ksm = 0  # of processes that have exited
         self._profile = profile
         self._start = start
         self._processes: dict[str, Process] = {}
@@ -107,14 +120,13 @@ class EmulatedMachine(Closing):
 
     def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a process; see replay.machine."""
-        require_common(replace(options, node=None, merge=COMMON.merge))
-        memory = self.host.add(pages, name, options.node or 0)
-        process = self._processes[name] = self._start(memory)
-        if options.merge == COMMON.merge:
+        mergeable = options.merge == MERGEABLE
+        bits = MAPPED | _SIZES[options.size] | (layout.MERGEABLE if mergeable else 0)
+        memory = self.host.add(pages, name, options.node or 0, bits)
+        self._processes[name] = self._start(memory)
+        if mergeable:
             self.ksmd.enter(memory.mm)
-            return
-        process.do("unmergeable", 0, pages - 1)
-        if options.merge == MERGE_ANY:
+        elif options.merge == MERGE_ANY:
             self.prctl(name, True)
 
     def fork(self, name: str, child: str) -> None:
@@ -132,6 +144,7 @@ class EmulatedMachine(Closing):
         self._end(self._processes.pop(name))
 
     def _end(self, process: Process) -> None:
+        self._cow_ksm += process.memory.counter("cow_ksm")
         process.do("exit")
         process.close()
         self.ksmd.exit(process.memory.mm)
@@ -139,12 +152,12 @@ class EmulatedMachine(Closing):
     def execute(self, name: str, mergeable: bool) -> None:
         """execve: a new address space, which ksmd knows of before the old one ends if all is to be merged."""
         old = self._processes[name]
-        memory = self.host.add(old.memory.pages, name, old.memory.counter("node"))
+        is_merged = mergeable or name in self._merging_all
+        bits = MAPPED | layout.NOHUGE | (layout.MERGEABLE if is_merged else 0)
+        memory = self.host.add(old.memory.pages, name, old.memory.counter("node"), bits)
         self._processes[name] = self._start(memory)
         if name in self._merging_all:
             self.ksmd.enter(memory.mm)
-        elif not mergeable:
-            self._processes[name].do("unmergeable", 0, memory.pages - 1)
         self._end(old)
         if mergeable:
             self.ksmd.enter(memory.mm)
@@ -169,7 +182,7 @@ class EmulatedMachine(Closing):
         has, merges_all = self._profile.has, name in self._merging_all
         lines: dict[str, Any] = dict(self.ksmd.ksm_stat(memory.mm))
         lines["ksm_merge_any"] = "yes" if merges_all else "no"
-        lines["ksm_mergeable"] = "yes" if np.any(memory.entries & MERGEABLE) else "no"
+        lines["ksm_mergeable"] = "yes" if np.any(memory.entries & layout.MERGEABLE) else "no"
         said = {line: value for line, value in lines.items() if has(line) and has(f"ksm_stat:{line}")}
         return {"get_memory_merge": int(merges_all) if has("PR_SET_MEMORY_MERGE") else "EINVAL", **said}
 
@@ -219,9 +232,37 @@ class EmulatedMachine(Closing):
         """madvise(MADV_UNMERGEABLE)."""
         self._processes[name].do("unmergeable", lo, hi)
 
+    def hugepage(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_HUGEPAGE)."""
+        self._processes[name].do("hugepage", lo, hi)
+
+    def nohugepage(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_NOHUGEPAGE)."""
+        self._processes[name].do("nohugepage", lo, hi)
+
+    def collapse(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_COLLAPSE)."""
+        if not self._profile.has("MADV_COLLAPSE") or not self._processes[name].do("collapse", lo, hi):
+            raise RefusedError("MADV_COLLAPSE", "EINVAL")
+
     def set(self, knob: str, value: str) -> None:
         """Write a tunable."""
         self.ksmd.set(knob, value)
+
+    def sys(self, file: str, value: str) -> None:
+        """Write a file of the emulated system."""
+        self._files.write(file, value)
+
+    def show(self, file: str) -> str | None:
+        """What such a file says."""
+        return self._files.show(file)
+
+    def wait(self, milliseconds: int) -> None:
+        """Let khugepaged have that time. ksmd's clock stands still: no script depends on it."""
+        self._khugepaged.run(milliseconds)
+
+    def drain(self, on: bool | None) -> None:
+        """Nothing: there are no per-CPU lists of pages here."""
 
     def scan(self, pages: int) -> None:
         """One batch."""
@@ -249,12 +290,25 @@ class EmulatedMachine(Closing):
             entries = process.memory.entries
             for page in np.flatnonzero(entries & PRESENT).tolist():
                 pfn = int(entries[page] >> FRAME_SHIFT) & FRAME_MASK
+                if pfn == 0 and entries[page] & WHOLE:  # of the huge zero page, which has frames of its own
+                    pfn = -1 - page % HUGE_PAGES
                 groups.setdefault(pfn, []).append(f"{name}:{page}")
         return sorted(sorted(group) for group in groups.values() if len(group) > 1)
 
     def digest(self) -> dict[str, str]:
         """SHA-256 of each living process's memory."""
         return {name: process.do("digest") for name, process in self._processes.items()}
+
+    def kinds(self) -> dict[str, str]:
+        """What each page is mapped by."""
+        tells = self._profile.tells_ksm_pages
+        return {name: Mapped(process.memory).kinds(tells) for name, process in self._processes.items()}
+
+    def mem(self) -> dict[str, Any]:
+        """What has happened to memory, and what each mapping takes."""
+        cow_ksm = self._cow_ksm + sum(process.memory.counter("cow_ksm") for process in self._processes.values())
+        kib = {name: smaps(process.memory, self._profile) for name, process in self._processes.items()}
+        return {"vmstat": vmstat(self.host, self._profile, cow_ksm), "kB": kib}
 
     def close(self) -> None:
         """End all processes and give back the host's memory."""

@@ -144,7 +144,7 @@ class WholeMachine(Machine, Protocol):
         """Empty per-CPU lists of pages; on: before each batch from now on (as at the start), or no more; None: once."""
 
     def show(self, file: str) -> str | None:
-        """What a file of the system says, without the newline at its end; None: there is no such file."""
+        """What a file of the system says, without the newline at its end; None: there is none."""
 
     def kinds(self) -> dict[str, str]:
         """What each page of each living process is mapped by, a letter a page.

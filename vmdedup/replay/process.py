@@ -6,10 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vmdedup.host.layout import HUGE, NOHUGE
 from vmdedup.host.space import Memory
 from vmdedup.replay.content import Content, pages_of
 
-DEEDS = ("fill", "poke", "read", "discard", "unmap", "mergeable", "unmergeable", "digest", "exit")
+DEEDS: tuple[str, ...] = ("fill", "poke", "read", "discard", "unmap", "mergeable", "unmergeable", "digest", "exit")
+DEEDS += ("hugepage", "nohugepage", "collapse")
 
 
 class Process(Protocol):
@@ -61,6 +63,18 @@ class LocalProcess:
     def unmergeable(self, lo: int, hi: int) -> None:
         """madvise(MADV_UNMERGEABLE)."""
         self.memory.unmergeable(lo, hi)
+
+    def hugepage(self, lo: int, hi: int) -> None:
+        """madvise(MADV_HUGEPAGE)."""
+        self.memory.advise_huge(lo, hi, HUGE)
+
+    def nohugepage(self, lo: int, hi: int) -> None:
+        """madvise(MADV_NOHUGEPAGE)."""
+        self.memory.advise_huge(lo, hi, NOHUGE)
+
+    def collapse(self, lo: int, hi: int) -> bool:
+        """madvise(MADV_COLLAPSE). False: it is refused."""
+        return self.memory.collapse(lo, hi)
 
     def do(self, deed: str, *arguments: Any) -> Any:
         """Do one of DEEDS."""

@@ -29,9 +29,18 @@ SERIES: Final = {
 # Tunables in each row of a series: what may change during a run by itself, or says how counters are to be read.
 SHOWN_KNOBS: Final = ("pages_to_scan", "sleep_millisecs", "use_zero_pages", "run")
 
-# Of runs of real guests only.
+# Of runs of real guests, and of emulated ones with huge pages.
 REAL: Final = {
     "split_zero_pages": "pages of zeros freed when ksmd split huge pages; counted nowhere by the kernel, not in saved",
+}
+
+# Of hosts with huge pages.
+HUGE: Final = {
+    "huge_pages": "huge pages (2 MiB each) that guests' memory is mapped by now",
+    "thp_fault_alloc": "huge pages that first stores brought, so far",
+    "thp_collapse_alloc": "huge pages that khugepaged put together, so far",
+    "thp_split_page": "huge pages that were split, so far",
+    "needless_pages": "pages of zeros inside huge pages: memory that small pages would not take",
 }
 
 # What a policy keeps in other forms than whole pages, and what that saves. Then saved_pages is the sum of what

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmdedup.late import load
-from vmdedup.result.columns import POLICY, REAL
+from vmdedup.result.columns import HUGE, POLICY, REAL
 from vmdedup.result.tables import Row, Table, records
 from vmdedup.units import mib
 
@@ -220,7 +220,7 @@ def _controller(last: Row) -> dict[str, int] | None:
 
 def _counters(last: Row) -> dict[str, Any]:
     ours = {"time_s", "guests", "cow_breaks", "ksmd_cpu_s", "possible_pages", *(f"{p}_pages" for p in _PARTS)}
-    ours |= {*POLICY, *REAL}
+    ours |= {*POLICY, *REAL, *HUGE}
     return {name: value for name, value in last.items() if name not in ours}
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
+from vmdedup.host.thp import TUNABLES as KHUGEPAGED
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written, in_turn
 from vmdedup.scenario.problems import Path, Problem
@@ -77,6 +78,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _usual(tunable: str) -> int:
+    return KHUGEPAGED[tunable][0]
+
+
+class KhugepagedSection(Section):
+    """Tunables of transparent_hugepage/khugepaged."""
+
+    pages_to_scan: int = Field(_usual("pages_to_scan"), ge=1)
+    scan_sleep_millisecs: int = Field(_usual("scan_sleep_millisecs"), ge=1)
+    max_ptes_none: int = Field(_usual("max_ptes_none"), ge=0, le=511)
+    max_ptes_shared: int = Field(_usual("max_ptes_shared"), ge=0, le=511)
+
+
 class HostSection(Section):
     """The physical machine, and how finely time is cut."""
 
@@ -84,6 +98,8 @@ class HostSection(Section):
     tick: Duration = Field(100_000_000, gt=0)  # guests run this long, then ksmd its share (lockstep)
     sample_interval: Duration = Field(1_000_000_000, gt=0)  # between two rows of the series
     numa_nodes: int = Field(1, ge=1, le=8)
+    huge_pages: Literal["always", "madvise", "never"] = "never"  # transparent_hugepage/enabled
+    khugepaged: KhugepagedSection = Field(default_factory=lambda: KhugepagedSection.model_validate({}))
 
 
 class Event(Section):
@@ -116,6 +132,7 @@ class GuestSection(Section):
     aslr: Any = None
     jitter: Any = None
     kernel_mib: Any = None
+    huge_pages: bool = True  # whether its memory is advised to have huge pages (MADV_HUGEPAGE, as QEMU does)
     mergeable: bool = True  # whether KSM, or the policy, may merge its memory (QEMU: nosharepages if not)
     domain: int = Field(0, ge=0)  # whom it trusts: policies that share within a domain only go by it
     node: Node = "spread"  # NUMA node, or guest after guest on the next one

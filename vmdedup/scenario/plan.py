@@ -90,6 +90,7 @@ def _wanted(group: GuestSection, number: int, name: str, node: int, seed: int) -
         options=said_options(group),
         seed=seed,
         has_own_release=group.variants == "own",
+        huge_pages=group.huge_pages,
         mergeable=group.mergeable,
         domain=group.domain,
         node=node,

@@ -9,7 +9,8 @@ from typing import Any
 
 from vmdedup.host.absent import frame_behind, kind_of, make_guarded
 from vmdedup.host.frames import NO_FRAME, put_frame, set_stable_node
-from vmdedup.host.layout import ACCESSED, GUARDED, NO_NODE, PIN, PRESENT
+from vmdedup.host.huge import split_folio
+from vmdedup.host.layout import ACCESSED, GUARDED, NO_NODE, PIN, WHOLE
 from vmdedup.host.mm import mm_of_entry
 from vmdedup.host.pool import draw_frame
 from vmdedup.jit.atomic import load
@@ -51,11 +52,12 @@ def visit_pages(h: Any, t: Any, first: int, count: int) -> None:
 @kernel
 def _guard(h: Any, t: Any, entry: int) -> None:
     """Take all access to an idle page: its content goes to the frame of its equal, or to one drawn by chance."""
+    split_folio(h, entry, frame_behind(load(h.pte, entry)), 0)
     old = load(h.pte, entry)
-    if old & (PIN | ACCESSED) or not old & PRESENT:
+    pfn = frame_behind(old)
+    if old & (PIN | ACCESSED | WHOLE) or pfn == 0:
         t.found[BUSY] += 1
         return
-    pfn = frame_behind(old)
     digest = hash_page(h.words, pfn)
     t.found[HASHED] += 1
     frame = find_frame(h, t, digest, pfn)

@@ -98,5 +98,8 @@ class Backend(Protocol):
     def mappings(self) -> Mappings:
         """Who maps what now. Exact while nobody runs."""
 
+    def pass_time(self, nanoseconds: int) -> None:
+        """Do what the host does by itself in that time, apart from ksmd. The same in each run while nobody runs."""
+
     def give_back(self) -> None:
         """Return unused memory to the system if it is much, while nobody runs."""

@@ -9,7 +9,7 @@ from typing import Any
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
-from vmdedup.host.layout import CTL_HINTS
+from vmdedup.host.layout import CTL_HINTS, HUGE, MAPPED, MERGEABLE
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
 from vmdedup.late import load
@@ -37,6 +37,8 @@ class Emulator:
         self._logs, self._room, self._policy = logs, room, scenario.policy
         self._forms = None if scenario.policy.is_plain else load("vmdedup.run.backend.forms:Forms")(host)
         self._breaks = BreakCounter()
+        has_huge = scenario.host.huge_pages != "never"
+        self._huge = load("vmdedup.run.backend.huge:HugePages")(host, scenario.host) if has_huge else None
 
     def about(self) -> Mapping[str, Any]:
         """Who scans, and what the host got."""
@@ -53,7 +55,8 @@ class Emulator:
 
     def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
         """A new guest, started, in an address space of the host."""
-        mm = self.host.claim(spec.memory_pages, spec.name, spec.node, domain=spec.domain)
+        bits = MAPPED | MERGEABLE | (HUGE if spec.huge_pages else 0)
+        mm = self.host.claim(spec.memory_pages, spec.name, spec.node, bits, spec.domain)
         if spec.mergeable:
             self.ksmd.enter(mm)
         else:
@@ -98,6 +101,9 @@ class Emulator:
         allocated, placed = int(allocated_by_guest.sum()), int(placed_by_guest.sum())
         zero, within, between = saved_pages(self.host)
         free_zeros = bool(self.ksmd.get("use_zero_pages"))
+        further = dict(self._forms.figures()) if self._forms is not None else {}
+        if self._huge is not None:
+            further |= self._huge.figures()
         return Figures(
             allocated=allocated,
             used=self.host.frames_in_use(),
@@ -106,7 +112,7 @@ class Emulator:
             between=between,
             possible=possible_on(self.host, allocated, placed, free_zeros),
             breaks=self._breaks.total(self.host),
-            further=self._forms.figures() if self._forms is not None else {},
+            further=further,
         )
 
     def most_used(self, freely: bool) -> tuple[int, int] | None:
@@ -118,6 +124,11 @@ class Emulator:
     def mappings(self) -> Mappings:
         """Counted from the host's page tables."""
         return host_mappings(self.host, self._forms.stored() if self._forms is not None else None)
+
+    def pass_time(self, nanoseconds: int) -> None:
+        """khugepaged's part of that time."""
+        if self._huge is not None:
+            self._huge.pass_time(nanoseconds)
 
     def give_back(self) -> None:
         """Punch holes where free frames are."""

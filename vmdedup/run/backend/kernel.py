@@ -130,6 +130,9 @@ class Kernel:
                 "KSM's counters are not the guests' alone"
             )
 
+    def pass_time(self, nanoseconds: int) -> None:
+        """Nothing: what this machine does by itself it does without being told."""
+
     def give_back(self) -> None:
         """Nothing: what a process frees is free."""
 

@@ -62,5 +62,6 @@ def _tick(emulation: Emulation, recorder: Recorder, share: Share, length: int) -
     recorder.look(emulation)
     between = time.monotonic()
     share.scan_until(recorder.now)
+    emulation.backend.pass_time(length)
     recorder.waits["guests"] += between - began
     recorder.waits["ksmd"] += time.monotonic() - between

@@ -30,7 +30,8 @@ def run_wall(
     emulation.run_free()
     with emulation.backend.free_ksmd() as ksmd:
         while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
-            recorder.now = min(time.monotonic_ns() - began, scenario.duration)
+            before, recorder.now = recorder.now, min(time.monotonic_ns() - began, scenario.duration)
+            emulation.backend.pass_time(recorder.now - before)
             _act(emulation, recorder, ksmd)
             recorder.look(emulation)
             if recorder.is_due(scenario.host.sample_interval):
