@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 # Of what `mem` prints, what neither the emulator nor the oracle counts: how pages are queued, and moved.
-UNCOUNTED = ("pgmigrate_success", "pgmigrate_fail", "thp_deferred_split_page", "thp_underused_split_page")
-UNCOUNTED += ("thp_migration_success", "thp_migration_split")
+UNCOUNTED = {"pgmigrate_success", "pgmigrate_fail", "thp_deferred_split_page", "thp_underused_split_page"}
+UNCOUNTED |= {"thp_migration_success", "thp_migration_split"}
 
 
 def counted(line: str) -> str:

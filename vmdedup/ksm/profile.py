@@ -56,8 +56,8 @@ HUGE_RULES: Final[Mapping[int, tuple[Version, Version | None]]] = {
     LESS_IS_NOTHING: ((7, 0), None),
 }
 # Since which version there is a file of /sys/kernel/mm/ksm, a line of /proc/PID/ksm_stat or smaps, a counter of
-# /proc/vmstat, or an advice. What is not here is older than all versions that can be asked for. ksm_stat: its lines that
-# were files before.
+# /proc/vmstat, or an advice. What is not here is older than all versions that can be asked for. ksm_stat: those of its
+# lines that were files before.
 FILES: Final[Mapping[str, Version]] = {
     "ksm_merging_pages": (5, 19),
     "ksm_rmap_items": (5, 19),
