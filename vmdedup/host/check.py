@@ -100,11 +100,12 @@ def _check_huge(h: HostArrays, entries: np.ndarray, present: np.ndarray, pfns: n
     _require(not whole[ends:].any(), f"{name}: the rest of its pages is mapped as a whole")
     for top in np.flatnonzero(whole[:ends].reshape(-1, HUGE_PAGES).any(axis=1)) * HUGE_PAGES:
         here = slice(top, top + HUGE_PAGES)
-        _require(bool((whole & present)[here].all()), f"{name}: part of two megabytes is mapped as a whole, from {top}")
+        _require(bool((whole & present)[here].all()), f"{name}: part of two megabytes is mapped as a whole ({top})")
         folios = set(h.folios[pfns[here]].tolist())
         one = len(folios) == 1 and (folios == {0}) == (not pfns[here].any())
-        _require(one, f"{name}: two megabytes are mapped as a whole, but are no huge page, from {top}")
-    merged = pfns[present & (h.frames[pfns] >> NODE_SHIFT != 0) & (pfns != 0)]
+        _require(one, f"{name}: two megabytes are mapped as a whole, but are no huge page ({top})")
+    mapped = pfns[present & (pfns != 0)]
+    merged = mapped[h.frames[mapped] >> NODE_SHIFT != 0]
     _require(not h.folios[merged].any(), f"{name}: a KSM frame is part of a huge page")
     tables = np.flatnonzero(entries & TABLE)
     _require(not (tables % HUGE_PAGES).any(), f"{name}: a page in the midst has a page table")
