@@ -12,7 +12,7 @@ from kit.by_hand import mappings_by_hand, saved_by_hand
 from vmdedup.host.memory import Host
 from vmdedup.host.space import Memory
 from vmdedup.run.backend.counting import host_mappings, possible_on, saved_pages
-from vmdedup.run.measure.possible import ZERO_HASH
+from vmdedup.run.measure.accounting import ZERO_HASH
 
 PAGES = 24
 

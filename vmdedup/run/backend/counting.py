@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from vmdedup.host import census
 from vmdedup.host.memory import Host
-from vmdedup.run.measure.accounting import Floats, Ints, Mappings
-from vmdedup.run.measure.possible import possible_pages
+from vmdedup.run.measure.accounting import Floats, Ints, Mappings, possible_pages
 
 
 def host_mappings(host: Host, stored: Floats | None = None) -> Mappings:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from vmdedup.live.memory.look import Look
-from vmdedup.run.measure.accounting import Mappings
+from vmdedup.run.measure.accounting import ZERO_WORD, Mappings, possible_pages
 from vmdedup.run.measure.host import Figures
-from vmdedup.run.measure.possible import ZERO_WORD, possible_pages
 
 
 def mappings_of(seen: Look, guests: int) -> Mappings:
