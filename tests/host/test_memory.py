@@ -13,7 +13,7 @@ import pytest
 
 from vmdedup.errors import EnvironmentLacksError, HostError
 from vmdedup.host import layout, memory
-from vmdedup.host.layout import BLOCK, MAPPED, MAX_NODES, MERGEABLE, MM_LIVE, VMA_BITS
+from vmdedup.host.layout import BLOCK, MAPPED, MAX_NODES, MERGEABLE, MM_LIVE
 from vmdedup.host.memory import Host
 from vmdedup.host.pool import fill_pool
 from vmdedup.host.segment import Segment
@@ -267,7 +267,6 @@ def test_a_new_address_space_has_no_areas_whoever_had_its_record() -> None:
 def test_an_address_space_that_is_claimed_is_mapped_throughout(host: Host) -> None:
     assert (host.memory(host.claim(5)).entries == (MAPPED | MERGEABLE)).all()
     assert (host.memory(host.claim(5, bits=0)).entries == 0).all()
-    assert (host.memory(host.claim(5, bits=VMA_BITS)).entries == VMA_BITS).all()
 
 
 def test_what_lies_between_two_free_frames_stays(host: Host) -> None:
