@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from kit.ksm_host import KsmHost, frames_of
 from vmdedup.errors import KnobError
 from vmdedup.host.frames import node_of
+from vmdedup.host.layout import CTL_THP, HUGE, MAPPED, MERGEABLE
 from vmdedup.host.mover import NOT_WRITTEN, Mover, where
 from vmdedup.host.space import Memory
+from vmdedup.host.thp import THP_MADVISE
 from vmdedup.jit import PYTHON_MODE
 from vmdedup.ksm.profile import profile
 
@@ -192,3 +194,19 @@ def test_records_of_the_dead_lead_to_their_children_as_long_as_they_are_kept() -
         k.scans()
         assert int(k.ksmd.arrays.slots[grandchild.mm]["parent"]) == 0
         assert k.ksmd.move(grandchild.mm, [0, 1], 0, True)[0] == 0
+
+
+def test_a_huge_page_moves_as_a_whole() -> None:
+    """And stays one: mapped as before, stored to without a fault."""
+    with KsmHost(pages=2048, frames=6000, nodes=2) as k:
+        k.host.arrays.ctl[CTL_THP] = THP_MADVISE
+        memory = k.host.add(1024, "huge", 0, MAPPED | MERGEABLE | HUGE)
+        memory.write_pages(np.arange(600), np.repeat(np.arange(600, dtype=np.int64)[:, np.newaxis], 512, axis=1))
+        before = memory.entries.copy()
+        assert k.ksmd.move(memory.mm, [3, 4, 599], 1, False) == (0, [1, -EBUSY, 1])
+        assert nodes(k, memory) == [1] * 1024
+        assert np.array_equal(memory.entries & 0xFFFF, before & 0xFFFF)
+        assert memory.read(599) == np.full(512, 599, np.int64).tobytes()
+        memory.discard(np.array([7]))
+        assert k.ksmd.relocate(memory.mm, 0) == 0
+        assert nodes(k, memory) == [0] * 7 + [-2] + [0] * 1016

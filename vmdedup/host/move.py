@@ -2,7 +2,7 @@
 
     hold_for_move   a frame of the wanted node for each, both held
     protect         every entry that maps one loses its right to write
-    copy_moved      contents, and the KSM mark; the old frame is a KSM frame of no node from then on
+    copy_moved      contents, KSM mark, huge page; the old frame is a KSM frame of no node from then on
     change_entries  every entry that maps one maps the new frame
     release_moved   both are let go; the old one is free then
 
@@ -109,11 +109,15 @@ def _move_entry(h: Any, to: Any, entry: int, old: int, pfn: int) -> bool:
 
 @kernel
 def copy_moved(h: Any, to: Any) -> None:
-    """Copy contents and KSM marks. The marks of the old frames go: nobody shall think that they are still merged."""
+    """Copy contents, KSM marks, and of which huge page they are part.
+
+    The marks of the old frames go: nobody shall think that they are still merged.
+    """
     for pfn in range(len(to)):
         fresh = target(to, pfn)
         if fresh != 0:
             copy_page(h.words, fresh, h.words, pfn)
+            h.folios[fresh] = h.folios[pfn]
             node = load(h.frames, pfn) >> NODE_SHIFT
             if node != 0:
                 set_stable_node(h, fresh, node)

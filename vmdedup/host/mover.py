@@ -54,7 +54,7 @@ def absent_status(is_told: bool) -> int:
 
 
 class Mover:
-    """Moves pages on one host. KSM frames stay: whoever keeps track of them has a mover of its own.
+    """Moves pages on one host, huge ones as a whole. KSM frames stay: who keeps track of them has its own mover.
 
     absent: the status of a page that is not there. counts_last: whether what is left in the last batch is all counted.
     """
@@ -69,13 +69,14 @@ class Mover:
         """Move pages, in that order, to a node. everybody: also frames that more than one page maps (MOVE_ALL)."""
         first = int(self._host.arrays.mms[mm]["first"])
         statuses = [NOT_WRITTEN] * len(pages)
-        queue: dict[int, None] = {}
+        queue: dict[int, int] = {}  # a frame of each unit
         start = 0
         for place, page in enumerate(pages):
             entry = int(self._host.arrays.pte[first + page])
             status = self._refusal(entry, node, everybody, queue)
             if status is None:
-                queue[(entry >> FRAME_SHIFT) & FRAME_MASK] = None
+                pfn = (entry >> FRAME_SHIFT) & FRAME_MASK
+                queue[self._unit(pfn)] = pfn
                 continue
             statuses[place] = status
             if left := self._flush(queue, node):
@@ -96,9 +97,9 @@ class Mover:
         entries = self._host.memory(mm).entries
         pfns = np.unique(np.where(entries & PRESENT, entries >> FRAME_SHIFT & FRAME_MASK, 0))
         away = pfns[(pfns != 0) & (pfns // self._host.arrays.ctl[CTL_PER_NODE] != node)]
-        return self._flush(dict.fromkeys(away.tolist()), node)
+        return self._flush({self._unit(pfn): pfn for pfn in away.tolist()}, node)
 
-    def _refusal(self, entry: int, node: int, everybody: bool, queue: dict[int, None]) -> int | None:
+    def _refusal(self, entry: int, node: int, everybody: bool, queue: dict[int, int]) -> int | None:
         """The status of a page that is not to be moved; None: it is."""
         status = _status(self._host, entry, self._absent)
         if status < 0 or status == node:
@@ -106,14 +107,18 @@ class Mover:
         pfn = (entry >> FRAME_SHIFT) & FRAME_MASK
         if not everybody and int(self._host.arrays.frames[pfn]) & COUNT_MASK > 1:
             return -EACCES
-        return -EBUSY if pfn in queue else None
+        return -EBUSY if self._unit(pfn) in queue else None
 
-    def _flush(self, queue: dict[int, None], node: int) -> int:
+    def _unit(self, pfn: int) -> int:
+        """A number for what moves as one: a frame, or the huge page that it is part of."""
+        return -int(self._host.arrays.folios[pfn]) or pfn
+
+    def _flush(self, queue: dict[int, int], node: int) -> int:
         """Move the frames that were put aside. Returns how many stay."""
         if not queue:
             return 0
         h, to = self._host.arrays, self._to
-        left = sum(not self._may_move(pfn) or not move.hold_for_move(h, to, pfn, node) for pfn in queue)
+        left = sum(not self._hold(pfn, node) for pfn in queue.values())
         queue.clear()
         left += self._keep_back()
         move.protect(h, to)
@@ -123,6 +128,19 @@ class Mover:
         left += int(move.release_moved(h, to))
         to[:] = 0
         return left
+
+    def _hold(self, pfn: int, node: int) -> bool:
+        """Find a place for a frame, and all of its huge page. False: there is none, or it is to stay."""
+        h, to = self._host.arrays, self._to
+        parts = [pfn]
+        if folio := int(h.folios[pfn]):  # frames that were given back may have its number, too
+            parts = np.flatnonzero((h.folios == folio) & (h.frames & COUNT_MASK != 0)).tolist()
+        for number, part in enumerate(parts):
+            if not self._may_move(part) or not move.hold_for_move(h, to, part, node):
+                for held in parts[:number]:
+                    move.give_up_move(h, to, held)
+                return False
+        return True
 
     def _may_move(self, pfn: int) -> bool:
         return int(self._host.arrays.frames[pfn]) >> NODE_SHIFT == 0
