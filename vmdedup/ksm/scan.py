@@ -268,7 +268,7 @@ def _settle_in_stable_tree(h: Any, k: Any, entry: int, pfn: int) -> bool:
 
 @kernel
 def _merge_with_node(h: Any, k: Any, entry: int, pfn: int, node: int) -> None:
-    kpfn = k.nodes[node]["kpfn"]
+    kpfn = int(k.nodes[node]["kpfn"])
     if not get_frame(h, kpfn):
         return
     if stable_node_of(h, kpfn) == node and get_frame(h, pfn):
