@@ -14,9 +14,11 @@ from huge_scripts import huge_script
 from kit.huge_hosts import COMPLAINTS, MENDED, broken, host_of
 from oracle import OracleMachine
 from vmdedup.errors import InvariantError, KnobError
+from vmdedup.host.census_huge import count_huge
 from vmdedup.host.khugepaged import Khugepaged
 from vmdedup.host.layout import (
     CTL_FOLIOS,
+    CTL_FREE,
     CTL_SPLIT_ZEROS,
     CTL_THP,
     CTL_THP_COLLAPSE_ALLOC,
@@ -39,7 +41,6 @@ VERSIONS = ("5.10", "6.1", "6.12", "6.16", "6.18", "7.2", "7.3")
 SCRIPTS = 42
 
 
-@pytest.mark.compiled
 @pytest.mark.parametrize("version", VERSIONS)
 def test_engine_and_oracle_print_the_same(version: str) -> None:
     for seed in range(SCRIPTS // len(VERSIONS)):
@@ -174,6 +175,47 @@ def test_recovery_leaves_pages_with_what_they_held(kind: str) -> None:
     guest = next(host.live())
     assert guest.read(0)[:1] == b"x"
     assert whole(guest) == (list(range(HUGE_PAGES)) if kind == "whole at the end" else [])
+    host.close()
+
+
+def test_what_huge_pages_take_and_hide_is_counted() -> None:
+    host, (one, two) = host_of(2 * HUGE_PAGES, 10)
+    one.write(3, b"x")
+    one.write(4, b"y")
+    one.touch(np.array([HUGE_PAGES]))  # the huge zero page hides nothing
+    two.touch(np.arange(4))
+    counts = np.zeros(3, np.int64)
+    count_huge(host.arrays, counts)
+    assert counts.tolist() == [1, 4, HUGE_PAGES - 2]
+    host.close()
+
+
+def test_nothing_is_put_together_where_memory_is_short() -> None:
+    host, (guest,) = host_of(HUGE_PAGES, mode=THP_NEVER, spare=-100)
+    guest.write(3, b"x")
+    host.arrays.ctl[CTL_THP] = THP_MADVISE
+    assert not guest.collapse(0, HUGE_PAGES - 1)
+    assert Khugepaged(host, {"scan_sleep_millisecs": 1}).run(5) == 0
+    assert (guest.read(3)[:1], whole(guest)) == (b"x", [])
+    host.check()
+    host.close()
+
+
+@pytest.mark.parametrize("how", ["collapse", "store"])
+def test_where_memory_ends_on_the_way_pages_stay_pages(how: str) -> None:
+    """Others may take what there was: what has been mapped, or moved, by then is small pages."""
+    host, (guest,) = host_of(HUGE_PAGES, mode=THP_NEVER, spare=-200)
+    if how == "collapse":
+        guest.write(3, b"x")
+    host.arrays.ctl[CTL_FREE] += HUGE_PAGES  # as if there was more
+    host.arrays.ctl[CTL_THP] = THP_MADVISE
+    if how == "collapse":
+        assert not guest.collapse(0, HUGE_PAGES - 1)
+    else:
+        guest.write(3, b"x")
+    assert (guest.read(3)[:1], guest.read(4), whole(guest)) == (b"x", bytes(4096), [])
+    host.arrays.ctl[CTL_FREE] -= HUGE_PAGES
+    host.check()
     host.close()
 
 

@@ -110,7 +110,7 @@ def _collapse(h: Any, mm: int, top: int) -> bool:
     old = load(h.pte, top)
     if old & WHOLE:
         return True
-    return has_table(h, top) and _is_stored_to(h, top) and put_together(h, mm, top)
+    return has_table(h, mm, top) and _is_stored_to(h, top) and put_together(h, mm, top)
 
 
 @kernel
@@ -176,7 +176,7 @@ def look_for_huge(h: Any, mm: int, page: int, limits: Any) -> bool:
     top = h.mms[mm]["first"] + page
     if not _is_wanted(h, load(h.pte, top)) or load(h.pte, top) & WHOLE or not is_one_mapping(h, mm, top):
         return False
-    if not has_table(h, top) or not _is_stored_to(h, top):
+    if not has_table(h, mm, top) or not _is_stored_to(h, top):
         return False
     empty = 0
     shared = 0

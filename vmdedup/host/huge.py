@@ -99,7 +99,7 @@ def huge_fault(h: Any, mm: int, entry: int, stores: bool) -> bool:
         if not h.ctl[CTL_RULES] & HUGE_OVER_ZERO:
             split_pmd(h, top)
             return False
-    elif has_table(h, top) or not is_one_mapping(h, mm, top):
+    elif has_table(h, mm, top) or not is_one_mapping(h, mm, top):
         return False
     if stores:
         return _place_huge(h, mm, top)
@@ -110,11 +110,11 @@ def huge_fault(h: Any, mm: int, entry: int, stores: bool) -> bool:
 
 
 @kernel
-def has_table(h: Any, top: int) -> bool:
-    """Whether two megabytes are mapped page by page, be it that nothing is left there."""
+def has_table(h: Any, mm: int, top: int) -> bool:
+    """Whether two megabytes, or what there is of them, are mapped page by page, be it that nothing is left there."""
     if load(h.pte, top) & TABLE:
         return True
-    for entry in range(top, top + HUGE_PAGES):
+    for entry in range(top, min(top + HUGE_PAGES, h.mms[mm]["first"] + h.mms[mm]["pages"])):
         old = load(h.pte, entry)
         if not old & WHOLE and (old & PRESENT or kind_of(old) != 0):
             return True
@@ -283,7 +283,7 @@ def leave_huge(h: Any, mm: int, entry: int, whole: bool) -> None:
             split_pmd(h, top)
             _keep_table(h, top, True)
         return
-    _keep_table(h, top, has_table(h, top) and not (whole and h.ctl[CTL_RULES] & TABLES_GO))
+    _keep_table(h, top, has_table(h, mm, top) and not (whole and h.ctl[CTL_RULES] & TABLES_GO))
 
 
 @kernel
