@@ -105,6 +105,9 @@ ELSEWHERE = {
     "live domain": "ansible/test_inventory.py: prints what it is told, and starts nothing",
     "live measure-plan": "ansible/test_live.py: measures what Ansible has provisioned",
     "live verify": "live/test_guests_comparison.py: boots guests",
+    "kernel fetch": "vmkernel/test_store.py: takes a network and minutes",
+    "kernel list": "vmkernel/test_store.py: lists what was fetched",
+    "conform": "conform/test_conform.py: boots guests",
 }
 
 

@@ -20,12 +20,13 @@ from vmdedup.shown import suggest
 class Hypervisor:
     """A host and its ksmd. Every keyword is a key of a scenario, in the same units.
 
-    memory, tick, sample_interval and numa_nodes are keys of [host]; seed, clock and name are the scenario's
-    own. policy is who scans in ksmd's place, or the whole [policy] section; budget, cpu and costs are keys of that.
+    memory, tick, sample_interval, numa_nodes, huge_pages and khugepaged are keys of [host]; seed, clock and name are
+    the scenario's own. policy is who scans in ksmd's place, or the whole [policy] section; budget, cpu and costs are
+    keys of that.
     Every other is a key of [ksm]: a tunable by the kernel's name, or page_cost. ksmd runs unless run=0.
     """
 
-    _HOST = ("memory", "tick", "sample_interval", "numa_nodes")
+    _HOST = ("memory", "tick", "sample_interval", "numa_nodes", "huge_pages", "khugepaged")
     _POLICY = ("budget", "cpu", "costs")
     _SCENARIO = ("seed", "clock", "name", "title")
 
@@ -55,8 +56,8 @@ class Hypervisor:
 
         variant: how its disk differs, as {"differs": "30%"}; variants: "shared" by the group, or each its "own".
         heap: what anonymous memory holds, a dict. free_pages, aslr, jitter, kernel_mib: of its kernel
-        (guest.spec.GuestSpec). mergeable: False keeps KSM away. domain: whom it trusts, for policies that share
-        within a domain only. node: NUMA node, or "spread".
+        (guest.spec.GuestSpec). huge_pages: whether it asks for them. mergeable: False keeps KSM away. domain: whom it
+        trusts, for policies that share within a domain only. node: NUMA node, or "spread".
 
         start: "together" or "one_after_another", delay apart; start_at: when the first starts. events: a list of
         {"at": "30s", "do": "pause" or "resume" or "reboot" or "leave", "guests": [0, 2]}.
