@@ -7,9 +7,8 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from vmdedup.closing import Closing
 from vmdedup.errors import GuestError
 from vmdedup.vmkernel import agent
 from vmdedup.vmkernel import numbers as sys
@@ -95,7 +94,7 @@ class Calls:
         return results[file.parts[-1][0]] < (1 if len(file.parts) > 1 else PART)
 
 
-class Guest:
+class Guest(Closing):
     """A booted kernel. A context manager; GuestError from anything: it has broken down."""
 
     def __init__(self, image: Path, shape: Shape | None = None) -> None:
@@ -219,14 +218,6 @@ class Guest:
     def close(self) -> None:
         """End the guest. Harmless when done already."""
         self.qemu.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Process:

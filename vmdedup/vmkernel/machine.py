@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from vmdedup.closing import Closing
 from vmdedup.errors import RefusedError
 from vmdedup.ksm.sysfs import COUNTERS, LASTING, TUNABLES
 from vmdedup.ksm.sysfs import START as KNOBS
@@ -23,7 +23,7 @@ from vmdedup.vmkernel.memory import GuestMemory, address
 from vmdedup.vmkernel.system import System
 
 
-class GuestMachine:
+class GuestMachine(Closing):
     """Fills replay.machine.WholeMachine. One guest plays any number of scripts, one after the other; see start()."""
 
     def __init__(self, guest: Guest, modules: tuple[Path, ...] = ()) -> None:
@@ -254,11 +254,3 @@ class GuestMachine:
         """End the script's processes."""
         while self._memories:
             self._guest.end(self._memories.popitem()[1].process)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
