@@ -58,7 +58,7 @@ def recording(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    made = Host.create(4096)
+    made = Host.create(20_000)
     yield made
     made.close()
 
@@ -310,12 +310,12 @@ def test_a_scenario_says_where_its_guests_come_from(
 
 
 def test_a_copy_costs_its_process_little(start: Callable[..., GuestProcess], tmp_path: Path) -> None:
-    """Beside what a guest of fewer pages takes, which comes first: where no kernel was compiled yet, it compiles them.
+    """Beside what a guest of few pages takes, which comes first: where no kernel was compiled yet, it compiles them.
 
-    It has as many as are read at a time, so that both have had as much in hand.
+    Pages are read 16 MiB at a time, and the allocator may keep such a piece; a copy of all would be 64 MiB.
     """
     rng, taken = np.random.default_rng(1), []
-    for count in (1024, 3072):
+    for count in (16, 16384):
         pages = {number: rng.bytes(4096) for number in range(count)}
         write_recording(tmp_path / f"{count}.rec", {"a": [pages]}, count)
         guest = start(ImageSpec(str(tmp_path / f"{count}.rec"), True), f"of {count}", pages=count)
@@ -323,7 +323,8 @@ def test_a_copy_costs_its_process_little(start: Callable[..., GuestProcess], tmp
         assert guest.verify() == count
         assert guest.pid is not None
         taken.append(private_kib(guest.pid))
-    assert 0 < taken[1] < taken[0] + 2048 * 4 // 2  # a copy of its own would be twice that
+    assert 0 < taken[0] < 30 * 1024
+    assert 0 < taken[1] < taken[0] + 48 * 1024
 
 
 def test_the_digest_is_what_it_says(recording: Path, host: Host, start: Callable[..., GuestProcess]) -> None:
