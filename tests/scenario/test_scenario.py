@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmdedup.errors import ScenarioError, UsageError
+from vmdedup.guest.spec import BalloonSpec
 from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.scenario.describe import describe, describe_builtin
 from vmdedup.scenario.load import DEFAULT, builtin_names, find_source, load_scenario
@@ -108,6 +109,10 @@ delay = "5s"
         (SMALL + 'name="a"\n[[guests]]\nname="a"\n', 5, "guests[1].name", "used twice"),
         (SMALL + 'events = [{ at = "1s", do = "dance" }]\n', 3, "guests[0].events[0].do", "'pause'"),
         (SMALL + 'events = [{ at = "1s", do = "move" }]\n', 3, "guests[0].events[0].do", "give node"),
+        (SMALL + 'events = [{ at = "1s", do = "balloon" }]\n', 3, "guests[0].events[0].do", "give target"),
+        (SMALL + 'events = [{ at = "1s", do = "pause", target = 0 }]\n', 3, "guests[0].events[0].target", "only 'ball"),
+        (SMALL + 'balloon = { target_mib = "a lot" }\n', 3, "guests[0].balloon.target_mib", "write a size"),
+        (SMALL + "free_page_reporting = 1\n", 3, "guests[0].free_page_reporting", "true or false"),
         (SMALL + 'events = [{ at = "1s", do = "pause", node = 0 }]\n', 3, "guests[0].events[0].node", "only 'move'"),
         (SMALL + 'events = [{ at = "1s", do = "move", node = 1 }]\n', 3, "guests[0].events[0].node", "nodes 0 to 0"),
         (SMALL + 'events = [{ at = "1s", do = "move", node = -1 }]\n', 3, "guests[0].events[0].node", "at least 0"),
@@ -283,6 +288,15 @@ def test_events_become_actions_in_order(tmp_path: Path) -> None:
     assert actions[2:] == tuple(
         Action(at * SECOND, do, guest) for at, do in ((3, "pause"), (9, "resume")) for guest in (0, 1)
     )
+
+
+def test_what_guests_give_back(tmp_path: Path) -> None:
+    text = SMALL + 'free_page_reporting = true\nballoon = { target_mib = "64MiB", pulse_every_s = "1min" }\n'
+    text += 'events = [{ at = "2s", do = "balloon", target = "96MiB" }]\n'
+    planned = plan(load_scenario(write(tmp_path, text)))
+    assert planned.specs[0].free_page_reporting
+    assert planned.specs[0].balloon == BalloonSpec(target_mib=64, pulse_every_s=60)
+    assert planned.actions[-1] == Action(2 * SECOND, "balloon", 0, target=96 << 20)
 
 
 def test_a_guest_is_moved_to_a_node(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from vmdedup.guest.seeds import Words, below, keys, split_seed
 from vmdedup.guest.spec import GuestSpec
 
 if TYPE_CHECKING:
+    from vmdedup.guest.balloon import Balloon
     from vmdedup.guest.memory import Memory
 
 _CHUNK = 512
@@ -52,6 +53,7 @@ class GuestKernel:
         self.files = files
         self.cache = PageCache(memory.pages, files.pages)
         self.processes: list[Process] = []
+        self.balloon: Balloon | None = None
         self._mappings: list[Anonymous] = []
         self._chunk = min(_CHUNK, memory.pages // 32)
         self.pages_read = 0
@@ -133,6 +135,8 @@ class GuestKernel:
         short = count - self.physical.free
         if short > 0:
             self.physical.release(self.cache.evict(max(short, self.memory.pages // 128), keep))
+        if count > self.physical.free and self.balloon is not None:
+            self.balloon.relieve(count - self.physical.free)
         if count > self.physical.free:
             raise GuestError(
                 f"guest {self.spec.name!r} is out of memory: {self.memory.pages} pages, of which "

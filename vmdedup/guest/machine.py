@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import GuestError, UsageError
+from vmdedup.guest.balloon import Balloon
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.guestkernel import GuestKernel
+from vmdedup.guest.reporting import FreePageReporting
 from vmdedup.guest.seeds import split_seed
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.stats import GuestStats
@@ -43,6 +46,7 @@ class Guest:
         self.files = Filesystem(self.disk, spec.memory_pages * _SCRATCH_SHARE, split_seed(spec.seed, "files"))
         self.state = "off"
         self._boots = 0
+        self._left_mib = spec.balloon.target_mib
         self._virtual_ms = 0.0
         self._booted_ms = 0.0
 
@@ -56,6 +60,9 @@ class Guest:
         spec = self.spec
         self.kernel = GuestKernel(spec, self.memory, self.files, self._boots)
         self.kernel.start()
+        self._balloon = self.kernel.balloon = Balloon(self.kernel, replace(spec.balloon, target_mib=self._left_mib))
+        physical, reports = self.kernel.physical, spec.free_page_reporting
+        self._reporting = FreePageReporting(self.memory, physical) if reports else None
         given = spec.parameters if spec.workload == "boot" else spec.boot
         self._boot: Boot = make_boot(spec.workload, self.kernel, given)
         self._workload: Workload[Any] | None = None
@@ -77,7 +84,20 @@ class Guest:
                 self._begin_workload()
         elif self._workload is not None:
             self._workload.step(ms)
+        self._give_back(ms)
         self._boot_again()
+
+    def _give_back(self, ms: float) -> None:
+        """What the guest's kernel does beside its programs, so that the host has memory."""
+        self._balloon.step(ms)
+        if self._reporting is not None:
+            self._reporting.step(ms)
+
+    def aim_balloon(self, mib: float) -> None:
+        """The host wants the guest to be left with so much memory from now on; 0: with all."""
+        self._need_power()
+        self._left_mib = mib
+        self._balloon.aim(mib)
 
     def live(self, ms: float) -> bool:
         """As advance, for ms milliseconds of wall time. Returns whether it is too eager to rest now."""
@@ -87,6 +107,7 @@ class Guest:
             return False
         self._virtual_ms += ms
         workload.burst()
+        self._give_back(ms)
         self._boot_again()
         return True
 
@@ -128,17 +149,18 @@ class Guest:
             return GuestStats(self.spec.name, self.state, self._virtual_ms, self._boots, self.memory.pages)
         kernel = self.kernel
         anonymous = kernel.anonymous_pages()
-        free, cached = kernel.physical.free, kernel.cache.size
+        free, cached, ballooned = kernel.physical.free, kernel.cache.size, len(self._balloon)
         return GuestStats(
             name=self.spec.name,
             state=self.state,
             virtual_ms=self._virtual_ms,
             boots=self._boots,
             memory_pages=self.memory.pages,
-            kernel_pages=self.memory.pages - free - cached - anonymous,
+            kernel_pages=self.memory.pages - free - cached - anonymous - ballooned,
             cached_pages=cached,
             anonymous_pages=anonymous,
             free_pages=free,
+            balloon_pages=ballooned,
             processes=len(kernel.processes),
             file_pages_read=kernel.pages_read,
             file_pages_missed=kernel.pages_missed,

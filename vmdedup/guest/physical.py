@@ -7,9 +7,10 @@ host nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmdedup.guest.index import Numbers
 from vmdedup.units import PAGE_SIZE
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vmdedup.guest.spec import FreePages
 
 _CLEAR_AT_ONCE = 256
+BLOCK_PAGES: Final = 512  # of a block that the kernel keeps free pages in, of 2 MiB: pageblock_order
 
 
 class PhysicalMemory:
@@ -33,6 +35,7 @@ class PhysicalMemory:
         self.policy = policy
         self._stack = order[::-1].astype(np.int32)
         self.free = len(order)
+        self.blocks_reported: NDArray[np.bool_] | None = None  # by guest.reporting, if there is that
 
     def allocate(self, count: int, overwritten: bool) -> Numbers:
         """count free pages, the caller having made sure that there are as many.
@@ -42,6 +45,9 @@ class PhysicalMemory:
         """
         pages = self._stack[self.free - count : self.free][::-1].astype(np.int64)
         self.free -= count
+        if self.blocks_reported is not None:
+            blocks = pages // BLOCK_PAGES
+            self.blocks_reported[blocks[blocks < len(self.blocks_reported)]] = False
         if self.policy == "zero_on_alloc" and not overwritten:
             self.clear(pages)
         return pages
@@ -69,6 +75,13 @@ class PhysicalMemory:
         for start in range(0, len(pages), _CLEAR_AT_ONCE):
             some = pages[start : start + _CLEAR_AT_ONCE]
             self.memory.write_pages(some, zeros[: len(some)])
+
+    def free_blocks(self) -> NDArray[np.bool_]:
+        """Which whole blocks of memory are free, by number."""
+        whole = self.memory.pages // BLOCK_PAGES
+        free = np.bincount(self._stack[: self.free] // BLOCK_PAGES, minlength=whole)[:whole]
+        blocks: NDArray[np.bool_] = free == BLOCK_PAGES
+        return blocks
 
     def free_pages(self) -> Numbers:
         """The free pages, the next to be handed out last."""

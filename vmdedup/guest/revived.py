@@ -88,6 +88,10 @@ class RevivedGuest:
         self.memory.discard(np.flatnonzero(stale))
         self._power_on()
 
+    def aim_balloon(self, mib: float) -> None:
+        """Raises GuestError: what was recorded is what it has."""
+        raise GuestError(f"guest {self.spec.name!r} lives what was recorded, and has no balloon; leave the target out")
+
     def leave(self) -> None:
         """Power off and give all memory back to the host."""
         self._need_power()

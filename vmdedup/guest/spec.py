@@ -30,6 +30,17 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class BalloonSpec:
+    """A guest's balloon (guest.balloon), as the host wants it. Without target and pulse it stays empty."""
+
+    target_mib: float = parameter(0.0, "MiB", "memory that the guest is left with; 0: all")
+    deflate_on_oom: bool = parameter(True, "", "the guest may take pages back rather than run out of memory")
+    pulse_every_s: float = parameter(0.0, "s", "so often it is pressed down for a while; 0: never")
+    pulse_s: float = parameter(5.0, "s", "for so long")
+    pulse_mib: float = parameter(0.0, "MiB", "and left with so much meanwhile; 0: with all")
+
+
+@dataclass(frozen=True)
 class ImageSpec:
     """Where a guest's memory comes from. path: a dump, or with replay a recording.
 
@@ -74,6 +85,8 @@ class GuestSpec:
     )
     jitter: float = share(0.1, "chunks of 64 KiB that a guest hands out out of turn, unlike its twins")
     kernel_mib: int = parameter(16, "MiB", "size of the kernel image, but at most an eighth of memory", low=1)
+    free_page_reporting: bool = parameter(False, "", "free blocks of 2 MiB go back to the host")
+    balloon: BalloonSpec = field(default_factory=BalloonSpec)
     node: int = 0
     huge_pages: bool = True
     mergeable: bool = True

@@ -23,6 +23,7 @@ class GuestStats:
     cached_pages: int = 0
     anonymous_pages: int = 0
     free_pages: int = 0
+    balloon_pages: int = 0
     processes: int = 0
     file_pages_read: int = 0
     file_pages_missed: int = 0

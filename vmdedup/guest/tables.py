@@ -1,6 +1,6 @@
 """The tables of a guest whose keys are declared beside what they steer: what keys there are, and what they make.
 
-disk, variant, heap, boot, parameters: tables of a group in a scenario. OPTIONS: keys of the group itself.
+disk, variant, heap, boot, balloon, parameters: tables of a group in a scenario. OPTIONS: keys of the group itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from vmdedup.errors import UsageError
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.parameters import Parameter, parameters_of
-from vmdedup.guest.spec import GuestSpec, Variant
+from vmdedup.guest.spec import BalloonSpec, GuestSpec, Variant
 from vmdedup.guest.workloads import WORKLOADS, workload_parameters
 from vmdedup.shown import quoted
 from vmdedup.units import MIB, SECOND_NS, parse_duration, parse_share, parse_size
@@ -60,10 +60,16 @@ _KEYS: Mapping[str, Callable[[str], Parameters]] = {
     "disk": lambda _: _DISK,
     "variant": lambda _: parameters_of(Variant),
     "heap": lambda _: parameters_of(HeapMix),
+    "balloon": lambda _: parameters_of(BalloonSpec),
     "boot": lambda _: workload_parameters("boot"),
     "parameters": lambda workload: workload_parameters(workload) if workload in WORKLOADS else {},
 }
-_MAKERS: Mapping[str, Callable[..., Any]] = {"disk": DiskSpec, "variant": Variant, "heap": HeapMix}
+_MAKERS: Mapping[str, Callable[..., Any]] = {
+    "disk": DiskSpec,
+    "variant": Variant,
+    "heap": HeapMix,
+    "balloon": BalloonSpec,
+}
 _READERS: Mapping[str, Callable[[str], float]] = {
     "share": parse_share,
     "MiB": lambda text: parse_size(text) / MIB,

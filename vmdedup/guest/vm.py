@@ -126,6 +126,10 @@ class GuestProcess:
         """Start the guest's system again, at once; it goes on in the state in which it was."""
         return self._while_standing("reboot")
 
+    def aim_balloon(self, mib: float) -> GuestStats:
+        """Have the guest's balloon leave it so much memory from now on; 0: all."""
+        return self._while_standing("balloon", mib)
+
     def leave(self) -> GuestStats:
         """Power off, give all memory back and end the worker."""
         if self.state == "free":
@@ -213,13 +217,13 @@ class GuestProcess:
 
     # The pipe
 
-    def _while_standing(self, command: str) -> GuestStats:
+    def _while_standing(self, command: str, argument: object = None) -> GuestStats:
         free = self.state == "free"
         if free:
             self.stop_free()
         self._need("running", "paused")
         self.ready()
-        self._send(command)
+        self._send(command, argument)
         answer = self.ready()
         if free:
             self.run_free()

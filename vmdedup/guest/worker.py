@@ -53,6 +53,7 @@ class _Worker:
             "reboot": self._reboot,
             "verify": lambda _: self._guest.verify(),
             "free": self._run_free,
+            "balloon": self._aim_balloon,
             "leave": self._leave,
         }
 
@@ -81,6 +82,10 @@ class _Worker:
 
     def _reboot(self, _: object) -> GuestStats:
         self._guest.reboot()
+        return self._guest.stats()
+
+    def _aim_balloon(self, mib: Any) -> GuestStats:
+        self._guest.aim_balloon(mib)
         return self._guest.stats()
 
     def _leave(self, _: object) -> GuestStats:

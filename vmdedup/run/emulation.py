@@ -21,6 +21,7 @@ from vmdedup.run.backend.base import Backend, Note
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures, Resident
 from vmdedup.scenario.plan import Action, Plan
+from vmdedup.units import MIB, format_size
 
 if TYPE_CHECKING:
     from vmdedup.scanner.protocol import Scanner
@@ -100,10 +101,19 @@ class Emulation:
         elif guest is None or guest.state in ("left", "dead"):
             self._note(f"{name} cannot {action.do}: it is {'not started' if guest is None else guest.state}")
         else:
-            self._note(f"{name}: {action.do}{'' if action.node is None else f' to node {action.node}'}")
-            self._each([guest], _COMMANDS[action.do] if action.node is None else self._move_to(action.node))
+            self._note(f"{name}: {action.do}{_where_to(action)}")
+            self._each([guest], self._command(action))
             if guest.state == "left":
                 self.backend.release(guest)
+
+    def _command(self, action: Action) -> Command:
+        """What is done to a guest."""
+        if action.node is not None:
+            return self._move_to(action.node)
+        if action.target is not None:
+            target = action.target / MIB
+            return lambda guest: guest.aim_balloon(target)
+        return _COMMANDS[action.do]
 
     def _move_to(self, node: int) -> Command:
         def move(guest: GuestProcess) -> None:
@@ -228,6 +238,12 @@ class Emulation:
             return self.ksmd.ksm_stat(guest.mm)
         except WorkerDiedError:  # it has ended the run, and cannot be asked any more
             return None
+
+
+def _where_to(action: Action) -> str:
+    if action.target is not None:
+        return f" to {format_size(action.target)}"
+    return "" if action.node is None else f" to node {action.node}"
 
 
 def _pause(guest: GuestProcess) -> None:

@@ -11,7 +11,7 @@ from vmdedup.guest.spec import MIN_PAGES
 from vmdedup.guest.tables import OPTIONS, Parameters, keys_of, made, value_of
 from vmdedup.guest.workloads import WORKLOADS
 from vmdedup.late import load
-from vmdedup.scenario.model import GuestSection, Scenario
+from vmdedup.scenario.model import Event, GuestSection, Scenario
 from vmdedup.scenario.policy import check_policy
 from vmdedup.scenario.problems import Path, Problem
 from vmdedup.shown import quoted, suggest
@@ -126,12 +126,23 @@ def _check_events(scenario: Scenario, group: GuestSection, path: Path) -> Iterat
             yield Problem((*place, "do" if event.node is None else "node"), text)
         elif event.node is not None:
             yield from _check_node(scenario, event.node, (*place, "node"))
+        yield from _check_target(group, event, place)
         if event.at >= scenario.duration:
             text = f"{format_duration(event.at)} is after the end of the run; give less than its duration"
             yield Problem((*place, "at"), text)
         if any(guest >= group.count for guest in event.guests or ()):
             text = f"the group has guests 0 to {group.count - 1}; give numbers of these"
             yield Problem((*place, "guests"), text)
+
+
+def _check_target(group: GuestSection, event: Event, place: Path) -> Iterator[Problem]:
+    if (event.target is None) == (event.do == "balloon"):
+        text = "only 'balloon' has a target; leave it out"
+        if event.target is None:
+            text = "a balloon leaves the guest so much memory; give target"
+        yield Problem((*place, "do" if event.target is None else "target"), text)
+    if event.do == "balloon" and group.from_image:
+        yield Problem((*place, "do"), "a guest from an image or recording has no balloon; leave the event out")
 
 
 def start_of(group: GuestSection, number: int) -> int:
@@ -161,7 +172,7 @@ def _check_whole(name: str, workload: str, said: Mapping[str, Any], path: Path) 
 
 def said_tables(group: GuestSection) -> dict[str, Mapping[str, Any]]:
     """What a group says in the tables that guests declare."""
-    return {name: getattr(group, name) for name in ("disk", "variant", "heap", "boot", "parameters")}
+    return {name: getattr(group, name) for name in ("disk", "variant", "heap", "boot", "balloon", "parameters")}
 
 
 def said_options(group: GuestSection) -> dict[str, Any]:

@@ -106,8 +106,9 @@ class Event(Section):
     """Something that happens to guests of a group at a given time."""
 
     at: Duration  # since the run began
-    do: Literal["pause", "resume", "reboot", "leave", "move"]
+    do: Literal["pause", "resume", "reboot", "leave", "move", "balloon"]
     node: Annotated[int, Field(ge=0)] | None = None  # move: the NUMA node that it goes to, with all its memory
+    target: Size | None = None  # balloon: the memory that the guest is left with from now on; 0: all
     guests: list[Annotated[int, Field(ge=0)]] | None = None  # numbers within the group; absent: all
 
 
@@ -128,10 +129,12 @@ class GuestSection(Section):
     variants: Literal["shared", "own"] = "shared"  # one release for the group, or one for each guest
     heap: Declared = {}
     boot: Declared = {}  # parameters of the boot that comes before any workload
-    free_pages: Any = None  # this and the next three: see guest.spec
+    balloon: Declared = {}
+    free_pages: Any = None  # this and the next four: see guest.spec
     aslr: Any = None
     jitter: Any = None
     kernel_mib: Any = None
+    free_page_reporting: Any = None
     huge_pages: bool = True  # whether its memory is advised to have huge pages (MADV_HUGEPAGE, as QEMU does)
     mergeable: bool = True  # whether KSM, or the policy, may merge its memory (QEMU: nosharepages if not)
     domain: int = Field(0, ge=0)  # whom it trusts: policies that share within a domain only go by it

@@ -16,12 +16,16 @@ from vmdedup.units import PAGE_SIZE
 
 @dataclass(frozen=True)
 class Action:
-    """Something that is done to a guest. at: nanoseconds since the run began. do: start, pause, … node: to where."""
+    """Something that is done to a guest. at: nanoseconds since the run began. do: start, pause, …
+
+    node: to where. target: bytes that a balloon leaves.
+    """
 
     at: int
     do: str
     guest: int
     node: int | None = None
+    target: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def check_disks(scenario: Scenario) -> None:
 def _events(group: GuestSection, first: int) -> list[Action]:
     everybody = range(group.count)
     return [
-        Action(event.at, event.do, first + number, event.node)
+        Action(event.at, event.do, first + number, event.node, event.target)
         for event in group.events
         for number in (everybody if event.guests is None else sorted(set(event.guests)))
     ]

@@ -10,7 +10,8 @@ from vmdedup.scenario.plan import plan
 from vmdedup.units import MIB, SECOND_NS
 
 IMAGE = "debian"  # for groups that name none
-_EMULATED_ONLY = ("variant", "heap", "boot", "events", "free_pages", "aslr", "jitter")  # keys of a group
+# Keys of a group.
+_EMULATED_ONLY = ("variant", "heap", "boot", "events", "free_pages", "aslr", "jitter", "free_page_reporting", "balloon")
 
 
 def real_plan(scenario: Scenario, image: str | None = None, accelerator: str = "tcg") -> tuple[RunPlan, list[str]]:
