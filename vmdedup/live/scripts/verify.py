@@ -6,9 +6,11 @@ full scan by full scan.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from vmdedup.ksm.profile import profile
 from vmdedup.ksm.sysfs import COUNTERS, LASTING, PROCESS_COUNTERS, START, TUNABLES
 from vmdedup.live.ksm.alone import process_counters
 from vmdedup.live.ksm.session import KsmSession
@@ -73,7 +75,7 @@ def verify(
         _split(session, guests, wanted, note)
     seen = {name: visible_pages(pid) for name, pid in guests.items()}
     note(f"reading {sum(map(len, seen.values()))} pages of {len(seen)} guests")
-    with Twin(list(seen.values()), START | wanted) as twin:
+    with Twin(list(seen.values()), START | wanted, profile(os.uname().release)) as twin:
         found = list(_scan_both(session, guests, twin, scans, note))
     return Verification(wanted, _lengths(seen), {name: view.count(THP) for name, view in seen.items()}, found)
 
@@ -124,9 +126,20 @@ def _scan_both(session: KsmSession, guests: Mapping[str, int], twin: Twin, scans
         kernel = {name: session.files.read(name) - base.get(name, 0) for name in COUNTERS}
         twin.full_scan()
         emulator = {name: twin.counters()[name] for name in COUNTERS}
-        for (name, pid), figures in zip(guests.items(), twin.guest_counters(), strict=True):
+        for (name, pid), figures, memory in zip(
+            guests.items(), twin.guest_counters(), twin.memory_figures(), strict=True
+        ):
             measured = process_counters(pid)
-            for counter in PROCESS_COUNTERS:
-                kernel[f"{name}.{counter}"] = measured[counter]
-                emulator[f"{name}.{counter}"] = figures[counter]
+            kernel |= _named(name, {counter: measured[counter] for counter in PROCESS_COUNTERS} | _memory_of(pid))
+            emulator |= _named(name, {counter: figures[counter] for counter in PROCESS_COUNTERS} | memory)
         yield Scan(number, kernel, emulator)
+
+
+def _memory_of(pid: int) -> dict[str, int]:
+    """Pages that a process has of its own or shares, and those of them in huge pages: what no counter of KSM tells."""
+    seen = visible_pages(pid)
+    return {"visible_pages": len(seen), "in_huge_pages": seen.count(THP)}
+
+
+def _named(guest: str, figures: Mapping[str, int]) -> dict[str, int]:
+    return {f"{guest}.{name}": value for name, value in figures.items()}
