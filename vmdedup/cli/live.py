@@ -141,7 +141,7 @@ def verify(
     image: _Image = None,
     knobs: _Knobs = None,
     accel: _Accel = Accel.auto,
-    huge_pages: Annotated[HugePages, typer.Option("--huge-pages", help="What becomes of them.")] = HugePages.never,
+    huge_pages: Annotated[HugePages, typer.Option("--huge-pages", help="What becomes of them.")] = HugePages.keep,
     boot_limit: _Limit = "5min",
     wait: _Wait = "0s",
     scans: _Scans = 4,
@@ -156,7 +156,8 @@ def verify(
       vmdedup live verify twins
       vmdedup live verify alike --guests 6 --scans 6 --huge-pages split
       vmdedup live verify twins --set use_zero_pages=1 --set max_page_sharing=16
-    Exit status 3 if a counter differs. Without --set use_zero_pages, both values are compared.
+    Compared are KSM's counters, each guest's own, and what no counter tells: pages that it still has, in huge pages too.
+    Exit status 3 if one differs. Without --set use_zero_pages, both values are compared.
     """
     from vmdedup.cli.direct import Direct
 

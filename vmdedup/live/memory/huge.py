@@ -1,8 +1,7 @@
-"""Huge pages kept away from guests: while their memory is first touched, or from then on.
+"""New huge pages kept away from guests: while their memory is first touched, or from then on.
 
-QEMU advises its guests' RAM MADV_HUGEPAGE. When ksmd merges a part of a huge page, the kernel splits it and maps its
-pages of zeros to the shared zero page, uncounted; then no emulation without huge pages can tell the same figures.
-khugepaged works against it: it fills holes with zeros to make huge pages, of a paused guest's memory too.
+QEMU advises its guests' RAM MADV_HUGEPAGE, and khugepaged makes huge pages of a paused guest's memory, too, filling
+holes with zeros: at moments of its own, so nothing can be compared page by page while it works.
 Source: Documentation/admin-guide/mm/transhuge.rst.
 """
 
