@@ -2,12 +2,14 @@
 
     python -m benchmarks.ksmd --json
     python -m benchmarks.ksmd --pages 65536 --rounds 3 --only prefix
+    python -m benchmarks.ksmd --huge-pages
 
 Both are given the same pages in one process's mergeable memory and do full scans, each in one batch: the
 first (only checksums are taken), the second (everything is merged) and two more (nothing is left to do; their
 mean is `steady`). Emulator and kernel take turns; a figure is the median over the rounds, in pages a second
 of ksmd's own CPU time; a ratio is emulator over kernel. The emulated ksmd runs in a process that maps the
-host's memory for the first time, as ksmd does in a run. Needs root and an idle KSM.
+host's memory for the first time, as ksmd does in a run. With --huge-pages both have the pages in huge pages, which are
+split while pages merge. Needs root and an idle KSM.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contents import CONTENTS, Pages
+from vmdedup.host.layout import CTL_THP, HUGE
 from vmdedup.host.memory import Host
+from vmdedup.host.thp import THP_MADVISE
 from vmdedup.host.workers import fork_server
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.live.ksm.session import KsmSession
@@ -76,10 +80,13 @@ def _warm_up() -> None:
     host.close()
 
 
-def emulator(pages: Pages) -> tuple[Rates, dict[str, int], float]:
+def emulator(pages: Pages, huge: bool) -> tuple[Rates, dict[str, int], float]:
     """Rates, counters, and bytes of metadata a guest page."""
     host = Host.create(len(pages))
     memory = host.add(len(pages))
+    if huge:
+        host.arrays.ctl[CTL_THP] = THP_MADVISE
+        memory.advise_huge(0, len(pages) - 1, HUGE)
     for first in range(0, len(pages), BLOCK):
         block = pages[first : first + BLOCK]
         memory.write_pages(np.arange(first, first + len(block)), block)
@@ -95,22 +102,22 @@ def emulator(pages: Pages) -> tuple[Rates, dict[str, int], float]:
     return _rates(times), counters, page_tables + sum(metadata.values()) / len(pages)
 
 
-def kernel(pages: Pages) -> tuple[Rates, dict[str, int]]:
+def kernel(pages: Pages, huge: bool) -> tuple[Rates, dict[str, int]]:
     """Rates and counters of the host kernel's ksmd."""
-    with closing(KsmSession(wait=WAIT)) as session, KernelTimer([pages], KNOBS, session) as timer:
+    with closing(KsmSession(wait=WAIT)) as session, KernelTimer([pages], KNOBS, session, huge) as timer:
         scans = [timer.scan() for _ in range(SCANS)]
     return _rates([(s.pages_scanned, s.cpu_seconds) for s in scans]), scans[-1].counters
 
 
-def measure(content: str, pages: int, rounds: int) -> dict[str, Any]:
+def measure(content: str, pages: int, rounds: int, huge: bool) -> dict[str, Any]:
     """Both sides, taking turns; medians over the rounds."""
     data = CONTENTS[content](pages)
     ours, theirs, size = [], [], 0.0
     for turn in range(rounds):
         print(f"{content}: round {turn + 1} of {rounds}", file=sys.stderr)
-        rates, counted, size = emulator(data)
+        rates, counted, size = emulator(data, huge)
         ours.append(rates)
-        rates, expected = kernel(data)
+        rates, expected = kernel(data, huge)
         theirs.append(rates)
         for name in ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile"):
             if counted[name] != expected[name]:
@@ -131,9 +138,10 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=262144, help="pages of random and prefix content (1 GiB)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=sorted(CONTENTS), action="append")
+    parser.add_argument("--huge-pages", action="store_true", help="both have the pages in huge pages")
     parser.add_argument("--json", action="store_true", help="print one document")
     options = parser.parse_args()
-    results = {c: measure(c, options.pages, options.rounds) for c in options.only or CONTENTS}
+    results = {c: measure(c, options.pages, options.rounds, options.huge_pages) for c in options.only or CONTENTS}
     document = {"ratios": {c: r["ratios"] for c, r in results.items()}, "details": results}
     if options.json:
         print(json.dumps(document))

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from kit.processes import wait_for_death
-from vmdedup.errors import VmdedupError
+from vmdedup.errors import EnvironmentLacksError, VmdedupError
+from vmdedup.host.thp import PARKED, TUNABLES
 from vmdedup.live.guardian import program
 from vmdedup.live.guardian.guardian import Guardian
-from vmdedup.live.memory.huge import without_huge_pages
+from vmdedup.live.memory.huge import huge_pages_as_asked, without_huge_pages
 
 pytestmark = pytest.mark.usefixtures("records")
 
@@ -135,7 +136,24 @@ def test_huge_pages_are_kept_away(tmp_path: Path, text: str, inside: str) -> Non
     assert path.read_text() == ("madvise" if inside == "never" else inside)
 
 
+def test_khugepaged_rests_while_scripts_are_played(tmp_path: Path) -> None:
+    files = {"enabled": "always madvise [never]\n"}
+    files |= {f"khugepaged/{name}": f"{default}\n" for name, (default, _) in TUNABLES.items() if name in PARKED}
+    (tmp_path / "khugepaged").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with Guardian() as guardian:
+        huge_pages_as_asked(guardian, tmp_path / "enabled")
+        assert (tmp_path / "enabled").read_text() == "madvise"
+        assert (tmp_path / "khugepaged" / "pages_to_scan").read_text() == "1"
+    assert {name: (tmp_path / name).read_text().strip() for name in files} == {
+        name: text.strip() if name != "enabled" else "never" for name, text in files.items()
+    }
+
+
 def test_a_kernel_without_huge_pages(tmp_path: Path) -> None:
     with Guardian() as guardian:
         without_huge_pages(guardian, tmp_path / "none")
+        with pytest.raises(EnvironmentLacksError, match="this kernel has no huge pages"):
+            huge_pages_as_asked(guardian, tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -1,6 +1,7 @@
 """The real ksmd: recorded scripts, single batches, tunables, processes. Needs root and an idle KSM."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.prices.timing import KernelTimer
 from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.content import Key, Seed, Zero
+from vmdedup.replay.emulated import emulated
 from vmdedup.replay.play import play
-from vmdedup.replay.script import parse
+from vmdedup.replay.script import parse, parse_text
 
 pytestmark = pytest.mark.kernel
 
@@ -56,6 +58,38 @@ def test_recorded_scripts(session: KsmSession, script: Path) -> None:
     with KernelMachine(session) as machine:
         lines = list(play(parse(script), machine))
     assert lines == script.with_suffix(".jsonl").read_text().splitlines()
+
+
+HUGE = """
+vm a 1024 huge
+vm b 512 huge
+vm c 512
+fill a 0..511 seed 1+
+fill a 512..700 zero
+fill b 0..99 seed 1+
+fill b 100..511 seed 5000+
+fill c 0..99 seed 1+
+nohugepage b 300..301
+discard a 600..610
+pass
+counters
+pass
+counters
+sharing
+hugepage c 0..511
+pass 2
+counters
+sharing
+digest
+"""
+
+
+def test_huge_pages_as_the_emulator_has_them(session: KsmSession) -> None:
+    with KernelMachine(session) as machine:
+        lines = list(play(parse_text(HUGE, Path()), machine))
+    with emulated(parse_text(HUGE, Path()), os.uname().release) as machine:
+        assert list(play(parse_text(HUGE, Path()), machine)) == lines
+    assert json.loads(lines[1])["pages_sharing"] >= 199
 
 
 def test_batches_are_exact(machine: KernelMachine) -> None:

@@ -156,7 +156,7 @@ def verify(
       vmdedup live verify twins
       vmdedup live verify alike --guests 6 --scans 6 --huge-pages split
       vmdedup live verify twins --set use_zero_pages=1 --set max_page_sharing=16
-    Compared are KSM's counters, each guest's own, and what no counter tells: pages that it still has, in huge pages too.
+    Compared are KSM's counters, guests' own, and what no counter tells: pages that it has still, in huge pages, too.
     Exit status 3 if one differs. Without --set use_zero_pages, both values are compared.
     """
     from vmdedup.cli.direct import Direct

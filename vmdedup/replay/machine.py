@@ -25,7 +25,7 @@ class LacksStepError(ScriptError):
 
 
 def require_common(options: Options) -> None:
-    """Raise LacksStepError for a mapping that a machine without huge pages and nodes cannot have."""
+    """Raise LacksStepError for a mapping that a machine without nodes and kinds of mappings cannot have."""
     if options != COMMON:
         raise LacksStepError(f"vm with {options.text()}")
 

@@ -20,6 +20,8 @@ from vmdedup.live.ksm.cpu_clock import cpu_seconds, open_cpu_clock
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.content import Pages
+from vmdedup.replay.machine import COMMON
+from vmdedup.replay.steps import HUGE, Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class KernelTimer:
     """Worker processes that hold the given bytes in mergeable memory, and ksmd, which scans when told to.
 
     memories: one array uint8 (n, 4096) a process. knobs: tunables that differ from the scripts' start state.
-    session: an open one to use; without it, KSM is taken and given back.
+    session: an open one to use; without it, KSM is taken and given back. huge: in huge pages, which nobody puts
+    together again.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class KernelTimer:
         memories: Sequence[Pages],
         knobs: Mapping[str, str | int] | None = None,
         session: KsmSession | None = None,
+        huge: bool = False,
     ) -> None:
         """Start the processes, store the bytes. EnvironmentLacksError, KnobError, HostError: as a machine."""
         with ExitStack() as stack:
@@ -53,7 +57,7 @@ class KernelTimer:
             for knob, value in (knobs or {}).items():
                 self.machine.set(knob, str(value))
             for number, pages in enumerate(memories):
-                self.machine.vm(f"p{number}", len(pages))
+                self.machine.vm(f"p{number}", len(pages), Options(size=HUGE) if huge else COMMON)
                 self.machine.store(f"p{number}", 0, pages)
             self._stack = stack.pop_all()
 

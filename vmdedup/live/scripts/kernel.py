@@ -14,13 +14,15 @@ from vmdedup.live.ksm.alone import process_counters, require_alone
 from vmdedup.live.ksm.knobs import ScriptKnobs
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.memory import pagemap
+from vmdedup.live.memory.huge import huge_pages_as_asked
 from vmdedup.live.workers import worker as protocol
 from vmdedup.live.workers.process import WINDOW_PAGES, Worker
 from vmdedup.replay.content import Content, Pages, pages_of
 from vmdedup.replay.machine import COMMON, require_common
-from vmdedup.replay.steps import Options
+from vmdedup.replay.steps import HUGE, Options
 
-_MADV_DONTNEED, _MADV_MERGEABLE, _MADV_UNMERGEABLE = 4, 12, 13
+_MADV_DONTNEED, _MADV_MERGEABLE, _MADV_UNMERGEABLE, _MADV_HUGEPAGE, _MADV_NOHUGEPAGE = 4, 12, 13, 14, 15
+_HUGE = Options(size=HUGE)
 
 
 class KernelMachine:
@@ -44,8 +46,11 @@ class KernelMachine:
 
     def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a worker process."""
-        require_common(options)
-        self._workers[name] = self.session.nursery.vm(name, pages)
+        if options == _HUGE:
+            huge_pages_as_asked(self.session.guardian)
+        else:
+            require_common(options)
+        self._workers[name] = self.session.nursery.vm(name, pages, options == _HUGE)
         self._mapped[name] = np.ones(pages, np.bool_)
 
     def fork(self, name: str, child: str) -> None:
@@ -94,6 +99,14 @@ class KernelMachine:
     def unmergeable(self, name: str, lo: int, hi: int) -> None:
         """madvise(MADV_UNMERGEABLE) in the worker."""
         self._workers[name].ask(protocol.ADVISE, lo, hi, _MADV_UNMERGEABLE)
+
+    def hugepage(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_HUGEPAGE) in the worker."""
+        self._workers[name].ask(protocol.ADVISE, lo, hi, _MADV_HUGEPAGE)
+
+    def nohugepage(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_NOHUGEPAGE) in the worker."""
+        self._workers[name].ask(protocol.ADVISE, lo, hi, _MADV_NOHUGEPAGE)
 
     def set(self, knob: str, value: str) -> None:
         """Write a tunable; stepping goes on as before. KnobError: the kernel refuses the value."""

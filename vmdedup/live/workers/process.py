@@ -96,11 +96,11 @@ class Worker:
         return GuestError(f"process {self.name!r} died (killed, perhaps for want of memory); see dmesg")
 
 
-def start(name: str, parent: socket.socket, what: bytes, pages: int, base: int = 0) -> Worker:
-    """Have the process behind `parent` fork a worker with a socket of its own."""
+def start(name: str, parent: socket.socket, what: bytes, pages: int, number: int = 0) -> Worker:
+    """Have the process behind `parent` fork a worker with a socket of its own. number: the request's second."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        socket.send_fds(parent, [REQUEST.pack(what, pages, base, 0)], [theirs.fileno()])
+        socket.send_fds(parent, [REQUEST.pack(what, pages, number, 0)], [theirs.fileno()])
     try:
         return Worker(name, ours, pages)
     except BaseException:
@@ -125,9 +125,9 @@ class Nursery:
             os.close(memfd)
         self.window: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8).reshape(WINDOW_PAGES, PAGE)
 
-    def vm(self, name: str, pages: int) -> Worker:
-        """Start a worker with a new mergeable mapping."""
-        return start(name, self._socket, protocol.VM, pages)
+    def vm(self, name: str, pages: int, huge: bool = False) -> Worker:
+        """Start a worker with a new mergeable mapping. huge: which may have huge pages."""
+        return start(name, self._socket, protocol.VM, pages, int(huge))
 
     def close(self) -> None:
         """End the nursery; workers that live on end on their own when the driver does."""

@@ -27,7 +27,8 @@ REPLY = struct.Struct("<qQ")  # errno or 0, and a number; a digest follows
 VM, FORK, STORE, POKE, READ, ADVISE, UNMAP, HASH, EXIT = (bytes([code]) for code in b"VFSPRAUHX")
 
 PAGE = 4096
-NO_HUGE_PAGES, MERGEABLE = 15, 12
+MERGEABLE, HUGE_PAGES, NO_HUGE_PAGES = 12, 14, 15
+HUGE = 2 << 20
 MAP_NORESERVE = 0x4000
 _FAILED = ctypes.c_void_p(-1).value
 _PR_SET_CHILD_SUBREAPER = 36
@@ -73,7 +74,7 @@ class Worker:
     def answer(self, what: bytes, numbers: list[int], descriptors: list[int]) -> None:
         """Do one request. A fork is answered by the child over its own socket, all else here."""
         if descriptors:
-            self.fork(descriptors[0], numbers[0] if what == VM else 0)
+            self.fork(descriptors[0], *(numbers[:2] if what == VM else (0, 0)))
             return
         try:
             extra = ACTIONS[what](self, *numbers) or b""
@@ -86,8 +87,11 @@ class Worker:
         """Send one answer."""
         self.socket.send(REPLY.pack(error, number) + extra)
 
-    def fork(self, connection: int, pages: int) -> None:
-        """Fork; the child adopts the connection, and with pages > 0 makes a mapping. It answers (base)."""
+    def fork(self, connection: int, pages: int, huge: int) -> None:
+        """Fork; the child adopts the connection, and with pages > 0 makes a mapping. It answers (base).
+
+        huge: 1 if the mapping is to have huge pages, and begin where one can.
+        """
         if os.fork():
             os.close(connection)
             return
@@ -95,7 +99,7 @@ class Worker:
         self.adopt(connection)
         try:
             if pages:
-                self.base = new_mapping(pages * PAGE)
+                self.base = huge_mapping(pages * PAGE) if huge else new_mapping(pages * PAGE)
         except OSError as error:
             self.reply(error.errno or errno.EIO)
             os._exit(1)
@@ -157,6 +161,18 @@ def new_mapping(length: int, advices: tuple[int, ...] = (NO_HUGE_PAGES, MERGEABL
         if advice != NO_HUGE_PAGES or ctypes.get_errno() != errno.EINVAL:  # EINVAL: a kernel without huge pages
             check(result)
     return int(base)
+
+
+def huge_mapping(length: int) -> int:
+    """Return the address of a new mapping that is mergeable and may have huge pages, from there on. OSError: no memory.
+
+    What lies before it, and behind, is plain and never touched.
+    """
+    base = new_mapping(length + HUGE, (NO_HUGE_PAGES,))
+    base += -base % HUGE
+    for advice in (HUGE_PAGES, MERGEABLE):
+        check(libc.madvise(base, length, advice))
+    return base
 
 
 def check(result: int) -> None:
