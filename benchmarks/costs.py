@@ -63,7 +63,7 @@ def _hashed(policy: Policy) -> int:
     if isinstance(policy, _KSMD):
         return 0
     spared = policy.counters().get("hashes_spared", 0)
-    return policy.work_done()["hash_byte"] - spared * policy.host.page_size
+    return policy.work_done().get("hash_byte", 0) - spared * policy.host.page_size
 
 
 def seconds_per_byte(host: Host) -> float:
