@@ -15,7 +15,7 @@ from vmdedup.errors import HostError, UsageError
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import to_parquet
-from vmdedup.run.run import COMPLETE, EXHAUSTED
+from vmdedup.run.run import COMPLETE
 from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled  # several guests at a time need atomic operations
@@ -196,21 +196,24 @@ def test_too_little_host_memory_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("clock", ["lockstep", "wall"])
-def test_memory_that_runs_out_in_the_middle_keeps_what_is_there(clock: str, tmp_path: Path) -> None:
-    """Room for one guest; two more start after three seconds."""
+def test_where_memory_runs_out_the_largest_guest_is_killed_and_the_run_goes_on(clock: str, tmp_path: Path) -> None:
+    """Room for one guest; two more start after three seconds, and there is room for one again."""
     late = SMALL.partition("[[guests]]")[2].replace("count = 3", 'name = "late"\ncount = 2\nstart_at = "3s"')
     host = '[host]\nmemory = "10MiB"\nsample_interval = "500ms"\n'
     text = f"{SMALL.replace('count = 3', 'count = 1')}[[guests]]\n{late}{host}"
     watcher = Watching()
-    result = run(tmp_path, text, Overrides(clock=clock, duration="20s", knobs=["run=0"]), watcher)
-    assert result.run["ended"] == EXHAUSTED
-    assert result.run["events"][-1]["text"].startswith("host memory is exhausted (")
-    assert result.series.height >= 2
-    assert "dead" in result.guests["state"].to_list()
+    length = "6s" if clock == "lockstep" else "5s"
+    result = run(tmp_path, text, Overrides(clock=clock, duration=length, knobs=["run=0"]), watcher)
+    assert result.run["ended"] == COMPLETE
+    states = result.guests["state"].to_list()
+    assert sorted(states) == ["dead", "dead", "running"]
+    killed = [event["text"] for event in result.run["events"] if event["text"].startswith("out of memory: ")]
+    assert len(killed) == 2
     if clock == "lockstep":  # else anybody's next page may be the one too many
-        assert result.series["time_s"].to_list()[:7] == [half / 2 for half in range(7)]
-        assert result.guests["state"][0] == "running"
-        assert result.guests["allocated_pages"][0] > 0
+        assert killed[0].startswith("out of memory: vm is killed: 6.")
+        assert "MiB resident, 24KiB of page tables" in killed[0]
+        assert result.series["time_s"].to_list() == [half / 2 for half in range(13)]
+    assert result.series["used_pages"][-1] == result.guests["allocated_pages"].sum() > 1000
     assert watcher.rows == result.series.to_dicts()
 
 

@@ -131,12 +131,18 @@ def test_a_host_that_is_made_smaller_is_said_so_with_the_figures(
 def test_one_that_is_full_at_once_is_said_to_have_been_made_smaller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    path = str(write(tmp_path, PAIR))
     monkeypatch.setattr("vmdedup.run.room.available_memory", lambda: Available(10 * MIB))
-    assert run_command(["run", str(write(tmp_path, PAIR)), "-q", "-o", str(tmp_path / "out")]) == 1
+    assert run_command(["run", path, "--duration", "1s", "-q", "-o", str(tmp_path / "one")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "is killed: " in said
+    assert " of page tables; the guests have 16MiB, the host only 9MiB: 10MiB are available here" in said
+    monkeypatch.setattr("vmdedup.run.room.available_memory", lambda: Available(3 * MIB))
+    assert run_command(["run", path, "-q", "-o", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "host memory is exhausted" in said
-    assert "the guests have 16MiB, the host only 9MiB: 10MiB are available here" in said
+    assert "the guests have 16MiB, the host only 2764KiB: 3MiB are available here" in said
 
 
 def test_check_refuses_what_run_refuses_with_a_remedy_that_helps(

@@ -5,6 +5,7 @@ Pages are counted from 0; arrays of page numbers are int64 (n,), contents uint8 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +22,9 @@ class Memory(Protocol):
     @property
     def page_size(self) -> int:
         """Bytes of a page."""
+
+    relief: Callable[[int], None] | None
+    """Called where the host has no memory left for so many pages; comes back once it may have some. None: an error."""
 
     def write_pages(self, pages: NDArray[np.int64], data: NDArray[Any]) -> None:
         """Store whole pages."""

@@ -10,8 +10,9 @@ new ──start──► running ◄──pause, resume──► paused       be
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
@@ -36,13 +37,17 @@ _SERVE = "vmdedup.guest.worker:serve"
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is given: which guest, in which address space of which host, with which disk."""
+    """What a worker is given: which guest, in which address space of which host, with which disk.
+
+    waits: for the parent, where the host has no memory left; else that is an error.
+    """
 
     spec: GuestSpec
     host: MemoryProvider
     mm: int
     disk: Disk
     logs: LogChannel | None = None
+    waits: bool = False
 
 
 class GuestProcess:
@@ -63,15 +68,21 @@ class GuestProcess:
         disk: Disk,
         *,
         logs: LogChannel | None = None,
+        relief: Callable[[GuestProcess], None] | None = None,
     ) -> None:
+        """relief: called where the guest has to wait for memory, every other one standing; it ends with go_on(), or
+        with the guest's death.
+        """
         self.spec = spec
         self.mm = mm
         self.state = "new"
         self.stats = GuestStats(spec.name, "off", memory_pages=spec.memory_pages)
-        self._assignment = Assignment(spec, host, mm, disk, logs)
+        self._assignment = Assignment(spec, host, mm, disk, logs, relief is not None)
         self._process: BaseProcess | None = None
+        self._relief = relief
         self._waiting = 0
         self._verified = 0
+        self.starved = 0  # pages that it waits for
 
     # Life
 
@@ -90,9 +101,23 @@ class GuestProcess:
 
     def ready(self) -> GuestStats:
         """Wait until the guest is powered on."""
-        while self._waiting:
-            self._receive()
+        while self.stand():
+            assert self._relief is not None
+            self._relief(self)
+            if self.state == "dead":
+                raise GuestError(f"guest {self.spec.name!r} was killed: its host has no memory left")
         return self.stats
+
+    def stand(self) -> bool:
+        """Wait until the guest has done what it was told, or can't go on without memory. Returns whether it can't."""
+        while self._waiting and not self.starved:
+            self._receive()
+        return self.starved > 0
+
+    def go_on(self) -> None:
+        """There is memory again: let the guest try once more."""
+        self.starved = 0
+        self._tell("relieved")
 
     def begin_tick(self, ms: float) -> None:
         """Let the guest live for ms milliseconds of virtual time, while others do; finish_tick() waits."""
@@ -162,10 +187,18 @@ class GuestProcess:
 
     def stop_free(self) -> GuestStats:
         """End running free; the guest stands still then."""
+        self.halt()
+        return self.ready()
+
+    def halt(self) -> None:
+        """As stop_free, which waits for it, too."""
         self._need("free")
         self._send("stop")
         self.state = "running"
-        return self.ready()
+
+    def is_calling(self) -> bool:
+        """Whether it says something unasked while it runs free: that it waits for memory."""
+        return self.state == "free" and self._pipe.poll(0)
 
     def peek(self) -> GuestStats:
         """What it says of itself if it runs free, or else what it said last. Finds out if it is dead."""
@@ -187,6 +220,11 @@ class GuestProcess:
     def sentinel(self) -> int | None:
         """A descriptor that becomes readable when the worker ends; None before start()."""
         return self._process.sentinel if self._process is not None else None
+
+    @property
+    def pipe(self) -> Connection:
+        """Readable when it says something."""
+        return self._pipe
 
     @property
     def exitcode(self) -> int | None:
@@ -213,7 +251,7 @@ class GuestProcess:
             self._process.kill()
             self._process.join()
             self._pipe.close()
-        self._waiting = 0
+        self._waiting = self.starved = 0
 
     # The pipe
 
@@ -234,11 +272,15 @@ class GuestProcess:
             raise GuestError(f"guest {self.spec.name!r} is {self.state}, not {' or '.join(states)}")
 
     def _send(self, command: str, argument: object = None) -> None:
+        """Tell it to do something; there will be an answer."""
+        self._tell(command, argument)
+        self._waiting += 1
+
+    def _tell(self, command: str, argument: object = None) -> None:
         try:
             self._pipe.send((command, argument))
         except (BrokenPipeError, ConnectionResetError):
             self._died()
-        self._waiting += 1
 
     def _receive(self) -> None:
         assert self._process is not None
@@ -249,6 +291,9 @@ class GuestProcess:
             answer = self._pipe.recv()
         except (EOFError, OSError):
             self._died()
+        if answer[0] == "starved":
+            self.starved = answer[1]
+            return
         self._waiting -= 1
         if answer[0] == "failed":
             self.kill()

@@ -2,7 +2,8 @@
 
     parent → worker   (command, argument)
     worker → parent   ("done", answer) or ("failed", class of the error, message): one for each command, in
-    order
+    order; meanwhile, if the assignment says that it waits for memory, ("starved", pages): nothing happens until
+    the parent says ("relieved", None)
 
 Only workers, and the server that forks them, load this file (guest.preload).
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -46,6 +48,7 @@ class _Worker:
         self._pipe = pipe
         self._assignment = assignment
         self._left = False
+        self._later: deque[tuple[str, Any]] = deque()  # what was said to it while it waited for memory
         self._commands: dict[str, Callable[[Any], object]] = {
             "boot": self._boot,
             "tick": lambda ms: self._guest.tick(ms),
@@ -59,8 +62,22 @@ class _Worker:
 
     def run(self) -> None:
         while not self._left:
-            command, argument = self._pipe.recv()
+            command, argument = self._next()
             self._pipe.send(self._outcome(command, argument))
+
+    def _next(self) -> tuple[str, Any]:
+        """The next command."""
+        said: tuple[str, Any] = self._later.popleft() if self._later else self._pipe.recv()
+        return said
+
+    def _starve(self, pages: int) -> None:
+        """Wait until the host has memory again."""
+        self._pipe.send(("starved", pages))
+        while True:
+            command, argument = self._pipe.recv()
+            if command == "relieved":
+                return
+            self._later.append((command, argument))
 
     def _outcome(self, command: str, argument: object) -> tuple[object, ...]:
         try:
@@ -76,7 +93,7 @@ class _Worker:
 
     def _boot(self, _: object) -> GuestStats:
         given = self._assignment
-        self._guest = _guest(given)
+        self._guest = _guest(given, self._starve if given.waits else None)
         self._guest.boot()
         return self._guest.stats()
 
@@ -97,8 +114,8 @@ class _Worker:
         """Live in wall time until the parent says stop; answer when it peeks."""
         then = time.monotonic()
         while True:
-            if self._pipe.poll(0):
-                command, _ = self._pipe.recv()
+            if self._later or self._pipe.poll(0):
+                command, _ = self._next()
                 if command != "peek":
                     return self._guest.stats()
                 self._pipe.send(("done", self._guest.stats()))
@@ -109,9 +126,11 @@ class _Worker:
                 self._pipe.poll(max(0.0, then + _FREE_MS / 1000.0 - time.monotonic()))
 
 
-def _guest(given: Assignment) -> Guest | RevivedGuest:
+def _guest(given: Assignment, relief: Callable[[int], None] | None) -> Guest | RevivedGuest:
     from vmdedup.guest.machine import Guest
     from vmdedup.guest.revived import RevivedGuest
 
     memory = given.host.memory(given.mm)
+    if relief is not None:
+        memory.relief = relief
     return Guest(given.spec, memory, given.disk) if given.spec.image is None else RevivedGuest(given.spec, memory)

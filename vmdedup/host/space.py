@@ -33,6 +33,7 @@ class Memory:
         self.mm = mm
         self._h = host.arrays
         self.page_size = host.page_size
+        self.relief: Callable[[int], None] | None = None  # waits until the host has memory for so many pages
 
     @property
     def pages(self) -> int:
@@ -68,16 +69,23 @@ class Memory:
         """
         done = run(0) if len(pages) else 0
         while done < len(pages):
-            self._make_accessible(int(pages[done]))
+            self._make_accessible(int(pages[done]), len(pages) - done)
             done += run(done)
 
-    def _make_accessible(self, page: int) -> None:
-        """Rebuild a page that is kept in another form, or say why it cannot be had."""
+    def _make_accessible(self, page: int, wanted: int = 1) -> None:
+        """Rebuild a page that is kept in another form, or say why it cannot be had.
+
+        wanted: pages that are to be accessed, this one and others. Where the host has no memory left and there is
+        relief, that is waited for, and the caller comes again.
+        """
         entry = int(self.entries[page])
         if not entry & MAPPED:
             raise HostError(f"page {page} of {self.name!r} is not mapped")
-        if not kind_of(entry) or not load("vmdedup.host.rebuild:rebuild_page")(self._h, self.mm, page):
+        if kind_of(entry) and load("vmdedup.host.rebuild:rebuild_page")(self._h, self.mm, page):
+            return
+        if self.relief is None:
             raise self._exhausted()
+        self.relief(wanted)
 
     def _exhausted(self) -> HostError:
         used = self.host.frames_in_use()

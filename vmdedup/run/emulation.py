@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vmdedup.scanner.protocol import Scanner
 
 Command = Callable[[GuestProcess], object]
+_MILLISECOND = 1_000_000  # ns
 _log = logging.getLogger(__name__)
 
 
@@ -35,8 +36,12 @@ class Emulation:
 
     backend: Backend
 
-    def __init__(self, plan: Plan, note: Note, is_free: bool = False) -> None:
-        """note: told what happens, a line each. is_free: all run freely, so a row is never the same twice."""
+    def __init__(self, plan: Plan, note: Note, is_free: bool = False, in_turn: bool = False) -> None:
+        """note: told what happens, a line each. is_free: all run freely, so a row is never the same twice.
+
+        in_turn: the host has less memory than guests may want: while that can be, they live one after another within a
+        tick, so that who finds none is not a matter of who was faster.
+        """
         self.plan = plan
         self.guests: dict[int, GuestProcess] = {}
         self._disks: Mapping[DiskSpec, Disk] = {}
@@ -44,6 +49,9 @@ class Emulation:
         self._note = note
         self._pending = list(plan.actions)
         self._unburied: list[GuestProcess] = []
+        self._killed: list[GuestProcess] = []  # because there was no memory left
+        self._in_turn = in_turn
+        self._turn = 0
 
     def open_disks(self, note: Note) -> None:
         """Open what guests will read, each once, before anybody is started. Raises UsageError.
@@ -57,6 +65,7 @@ class Emulation:
         """Guests live on this backend inside; every one's process ends afterwards."""
         self.backend = backend
         backend.meet(self.standing, self._note)
+        backend.relief = self._relieve
         try:
             yield
         finally:
@@ -125,11 +134,23 @@ class Emulation:
     def _start(self, number: int) -> None:
         spec = self.plan.specs[number]
         self.guests[number] = self.backend.admit(spec, self._disks[spec.disk])
+        if self._in_turn:
+            self._settle()
 
-    def run_slice(self, milliseconds: float) -> None:
-        """Let every running guest live for so long, all in parallel."""
+    def run_slice(self, nanoseconds: int) -> None:
+        """Let every running guest live for so long, less what it waits for memory: all in parallel, or in turn."""
         running = [guest for guest in self.alive() if guest.state == "running"]
-        self._each(running, lambda guest: guest.begin_tick(milliseconds))
+        lives = {guest.mm: self.backend.time_left(guest, nanoseconds) / _MILLISECOND for guest in running}
+        is_scarce = self._in_turn and self.backend.can_be_full(guest.spec.memory_pages for guest in self.alive())
+        if is_scarce:
+            first = self._turn % max(1, len(running))
+            running = running[first:] + running[:first]
+            self._turn += 1
+        for guest in running:
+            if guest.state == "running" and lives[guest.mm]:  # else it was killed meanwhile, or waits all the time
+                self._each([guest], lambda each: each.begin_tick(lives[each.mm]))
+            if is_scarce:
+                self._settle()
         self._settle()
 
     # Real time
@@ -140,14 +161,14 @@ class Emulation:
 
     def stop_free(self) -> None:
         """Have every guest stand between two operations; those found dead are buried."""
-        self._each([guest for guest in self.alive() if guest.state == "free"], GuestProcess.stop_free)
+        self._each([guest for guest in self.alive() if guest.state == "free"], GuestProcess.halt)
         self._settle()
 
     @contextmanager
     def standing(self) -> Iterator[None]:
         """Every guest stands between two operations inside; those that ran free run on afterwards."""
         free = [guest for guest in self.alive() if guest.state == "free"]
-        self._each(free, GuestProcess.stop_free)
+        self._each(free, GuestProcess.halt)
         self._await()
         yield
         self._bury()
@@ -156,6 +177,10 @@ class Emulation:
     def is_due(self, now: int) -> bool:
         """Whether something is to be done at `now`."""
         return bool(self._pending) and self._pending[0].at <= now
+
+    def calling(self) -> bool:
+        """Whether a guest that runs free waits for memory."""
+        return any(guest.is_calling() for guest in self.alive())
 
     def fallen(self) -> bool:
         """Whether a guest's process has ended by itself, and what it had is not taken back yet."""
@@ -172,13 +197,40 @@ class Emulation:
             except GuestError as error:
                 if guest.state != "dead":
                     raise
+                if guest in self._killed:
+                    continue
                 self._note(f"{error}; the run goes on without it")
                 _log.warning("%s; the run goes on without it", error)
                 self._unburied.append(guest)
 
     def _await(self) -> None:
         """Wait until every guest that does not run free has done what it was told last: it stands then."""
-        self._each([guest for guest in self.alive() if guest.state != "free"], GuestProcess.ready)
+        while True:
+            self._each([guest for guest in self.alive() if guest.state != "free"], GuestProcess.stand)
+            starved = [guest for guest in self.alive() if guest.starved]
+            if not starved:
+                return
+            self._relieve(starved[0])
+
+    def _relieve(self, guest: GuestProcess) -> None:
+        """Find memory for a guest that waits for it, while every other one stands. Where there is none, the largest
+        guest is killed, as Linux does, and so on. HostError: that was the last one.
+        """
+        self._bury()
+        while not self.backend.find_memory(guest):
+            victim = self.backend.largest(list(self.alive()))
+            victim.kill()
+            self._killed.append(victim)
+            self._unburied.append(victim)
+            self._bury()
+            if self.over:
+                raise HostError(
+                    f"host memory is exhausted: {victim.spec.name} was killed, and no guest is left; give the host "
+                    "more memory, or run fewer guests"
+                )
+            if victim is guest:
+                return
+        self._each([guest], GuestProcess.go_on)
 
     def _settle(self) -> None:
         """Have everybody stand, none running free, and bury the dead."""

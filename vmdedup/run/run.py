@@ -76,7 +76,9 @@ def run_scenario(
     prices = pricing(scenario, backend)
     with Logs(log_handler, log_level) as logs:
         recorder = Recorder(about(scenario, prices), watcher, directory)
-        emulation = Emulation(plan(scenario), recorder.event, scenario.clock == "wall")
+        emulation = Emulation(
+            plan(scenario), recorder.event, scenario.clock == "wall", scenario.host.memory is not None
+        )
         emulation.open_disks(watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         with module.opened(scenario, logs.channel(), room, recorder.event) as opened, emulation.on(opened):

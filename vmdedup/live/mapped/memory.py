@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import mmap
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class RealMemory:
     """
 
     page_size = PAGE
+    relief: Callable[[int], None] | None = None  # of no use: the kernel sees to memory
 
     def __init__(self, pages: int, name: str = "", mergeable: bool = True) -> None:
         """A new mapping, nothing touched. HostError: the system gives none."""

@@ -9,7 +9,7 @@ A policy of one's own plugs in here: with a Scanner of its own, or as a whole ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -61,6 +61,9 @@ class Running(Protocol):
 class Backend(Protocol):
     """Guests' memory, and the ksmd that scans it."""
 
+    relief: Callable[[GuestProcess], None]
+    """Called where a guest waits for memory, every other one standing; set before guests are admitted."""
+
     def about(self) -> Mapping[str, Any]:
         """What run.json says of it: backend, its name; policy, who scans; is_bound, whether that is a bound only."""
 
@@ -79,6 +82,18 @@ class Backend(Protocol):
 
     def move(self, guest: GuestProcess, node: int) -> int:
         """Take a guest to a NUMA node, while every guest stands. Returns how many of its pages' frames stay."""
+
+    def time_left(self, guest: GuestProcess, nanoseconds: int) -> int:
+        """How much of a tick a guest lives: all but what it waits for memory that it has had."""
+
+    def can_be_full(self, pages: Iterable[int]) -> bool:
+        """Whether guests of these sizes can fill the host."""
+
+    def find_memory(self, guest: GuestProcess) -> bool:
+        """See to it that the host has memory for a guest that waits for it. False: there is none to be had."""
+
+    def largest(self, guests: Sequence[GuestProcess]) -> GuestProcess:
+        """Who is killed where nothing is left, by the host's rules; it is noted."""
 
     def bury(self, guests: Sequence[GuestProcess]) -> None:
         """Take back what dead guests had, while every other one stands."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.spec import GuestSpec
@@ -26,15 +26,22 @@ from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.policy import policy_kind
 from vmdedup.units import MIB
 
+if TYPE_CHECKING:
+    from vmdedup.run.backend.pressure import Pressure
+
 _WORTH_RETURNING = 64 * MIB
 
 
 class Emulator:
     """Fills run.backend.base.Backend."""
 
+    relief: Callable[[GuestProcess], None]
+
     def __init__(self, host: Host, ksmd: GuardedScanner, logs: LogChannel, scenario: Scenario, room: HostRoom) -> None:
         self.host, self.ksmd = host, ksmd
         self._logs, self._room, self._policy = logs, room, scenario.policy
+        self._note: Note = lambda text: None
+        self._pressure: Pressure | None = None
         self._forms = None if scenario.policy.is_plain else load("vmdedup.run.backend.forms:Forms")(host)
         self._breaks = BreakCounter()
         has_huge = scenario.host.huge_pages != "never"
@@ -52,6 +59,7 @@ class Emulator:
     def meet(self, standing: Standing, note: Note) -> None:
         """Be told how to have every guest stand; a ksmd that has died is started again meanwhile."""
         self.ksmd.standing, self.ksmd.note = standing, note
+        self._note = note
 
     def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
         """A new guest, started, in an address space of the host."""
@@ -61,7 +69,7 @@ class Emulator:
             self.ksmd.enter(mm)
         else:
             self.host.memory(mm).unmergeable(0, spec.memory_pages - 1)
-        guest = GuestProcess(spec, self.host, mm, disk, logs=self._logs)
+        guest = GuestProcess(spec, self.host, mm, disk, logs=self._logs, relief=self.relief)
         try:
             guest.start()
         except BaseException:
@@ -79,6 +87,29 @@ class Emulator:
     def move(self, guest: GuestProcess, node: int) -> int:
         """Who scans does it, as it has to know where its frames go."""
         return self.ksmd.relocate(guest.mm, node)
+
+    @property
+    def pressure(self) -> Pressure:
+        """What is done where memory is short; loaded when it is first."""
+        if self._pressure is None:
+            self._pressure = load("vmdedup.run.backend.pressure:Pressure")(self.host)
+        return self._pressure
+
+    def time_left(self, guest: GuestProcess, nanoseconds: int) -> int:
+        """All of it."""
+        return nanoseconds
+
+    def can_be_full(self, pages: Iterable[int]) -> bool:
+        """Whether they have more memory than the host, and a frame each for a copy."""
+        return sum(each + 1 for each in pages) > self.host.capacity
+
+    def find_memory(self, guest: GuestProcess) -> bool:
+        """Whether there is a frame to be had."""
+        return self.pressure.find_memory()
+
+    def largest(self, guests: Sequence[GuestProcess]) -> GuestProcess:
+        """Who is killed where nothing is left; it is noted, with why the host is as small as it is."""
+        return self.pressure.largest(guests, self._note, self._room.note)
 
     def bury(self, guests: Sequence[GuestProcess]) -> None:
         """Take back what dead guests had: host memory is counted afresh."""

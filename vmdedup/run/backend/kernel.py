@@ -6,7 +6,7 @@ What belongs to an emulated host has no meaning here: its memory is this machine
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -40,6 +40,8 @@ _ROOM = 0.9  # share of this machine's available memory that guests may take
 
 class Kernel:
     """Fills run.backend.base.Backend."""
+
+    relief: Callable[[GuestProcess], None]
 
     def __init__(self, session: KsmSession, guests: int, logs: LogChannel) -> None:
         """guests: how many there will be at most."""
@@ -92,6 +94,22 @@ class Kernel:
     def move(self, guest: GuestProcess, node: int) -> int:
         """Nothing: a scenario for this backend has one node."""
         return 0
+
+    def time_left(self, guest: GuestProcess, nanoseconds: int) -> int:
+        """All of it: who waits for memory here really waits."""
+        return nanoseconds
+
+    def can_be_full(self, pages: Iterable[int]) -> bool:
+        """Nobody knows."""
+        return False
+
+    def find_memory(self, guest: GuestProcess) -> bool:
+        """Nothing: no guest waits for us."""
+        return False
+
+    def largest(self, guests: Sequence[GuestProcess]) -> GuestProcess:
+        """Not asked: the kernel has its own mind."""
+        return guests[-1]
 
     def bury(self, guests: Sequence[GuestProcess]) -> None:
         """Forget where the guests' memory was; the kernel has taken it back."""

@@ -18,7 +18,7 @@ from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.recorder import Recorder
 from vmdedup.run.pricing import MEASURED, PAGE_COST, Pricing
 from vmdedup.scanner.cost import cost_of
-from vmdedup.scanner.share import MILLISECOND, Share
+from vmdedup.scanner.share import Share
 from vmdedup.scenario.model import Scenario
 from vmdedup.signals import Interrupt
 from vmdedup.units import SECOND_NS
@@ -56,7 +56,7 @@ def _tick(emulation: Emulation, recorder: Recorder, share: Share, length: int) -
     began = time.monotonic()
     try:
         emulation.apply_until(recorder.now)
-        emulation.run_slice(length / MILLISECOND)
+        emulation.run_slice(length)
     finally:  # also of a tick that the host has no memory for: it ends then
         recorder.now += length
     recorder.look(emulation)

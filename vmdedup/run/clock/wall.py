@@ -43,8 +43,8 @@ def run_wall(
 
 
 def _act(emulation: Emulation, recorder: Recorder, ksmd: Running) -> None:
-    """Do what is due, and bury who died, while everybody stands."""
-    if not emulation.is_due(recorder.now) and not emulation.fallen():
+    """Do what is due, find memory for whom there is none, and bury who died, while everybody stands."""
+    if not emulation.is_due(recorder.now) and not emulation.fallen() and not emulation.calling():
         return
     with ksmd.standing():
         emulation.stop_free()
@@ -53,7 +53,8 @@ def _act(emulation: Emulation, recorder: Recorder, ksmd: Running) -> None:
 
 
 def _look(emulation: Emulation, began: int, scenario: Scenario) -> None:
-    """Wait a moment, or until a guest dies."""
+    """Wait a moment, or until a guest dies, or says that it has no memory."""
     left = (began + scenario.duration - time.monotonic_ns()) / SECOND_NS
     sentinels = [guest.sentinel for guest in emulation.alive() if guest.sentinel is not None]
-    wait(sentinels, timeout=max(0.0, min(_LOOK_S, left)))
+    free = [guest.pipe for guest in emulation.alive() if guest.state == "free"]
+    wait([*sentinels, *free], timeout=max(0.0, min(_LOOK_S, left)))
