@@ -31,7 +31,7 @@ events = [{ at = "4s", do = "balloon", target = 0 }]
 
 
 def test_frames_are_free_again_as_soon_as_a_guest_gives_them_back(tmp_path: Path) -> None:
-    """The first fills half of its memory and frees it, which it reports two seconds later; the second may not fill it."""
+    """The first fills half of its memory and frees it, which it reports two seconds later; the second may not."""
     reporting = run(tmp_path, TEXT)
     plain = run(tmp_path, TEXT.replace("free_page_reporting = true", "").replace("target_mib = 8", "target_mib = 0"))
     used = {
