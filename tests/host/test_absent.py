@@ -28,6 +28,7 @@ from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import write_content
 from vmdedup.host.share import write_protect
 from vmdedup.host.space import Memory
+from vmdedup.host.swap import store_page
 from vmdedup.jit.page import hash_page
 from vmdedup.subpage.compression import CODECS, compress
 from vmdedup.subpage.delta import DELTAS, patch
@@ -65,12 +66,12 @@ def keep_as(host: Host, memory: Memory, page: int, kind: int) -> bool:
     assert get_frame(h, pfn)
     protected = write_protect(h, entry, pfn)
     assert protected
-    slot, content = h.slots[entry], h.bytes[pfn].tobytes()
+    slot, content, form = h.slots[entry], h.bytes[pfn].tobytes(), kind
     slot["hash"] = hash_page(h.words, pfn)
     if kind == FILLED:
         slot["fill"] = h.words[pfn, 0]
     elif kind == SWAPPED:
-        h.swap[entry] = h.words[pfn]
+        form = store_page(h, pfn)
     else:
         reference = frame_of(memory, 0)
         packed = compress(content, CODECS[1])
@@ -83,7 +84,7 @@ def keep_as(host: Host, memory: Memory, page: int, kind: int) -> bool:
             slot["reference"] = reference
             assert write_protect(h, entry - page, reference)
             assert get_frame(h, reference)
-    done = bool(make_absent(h, entry, protected, pfn, kind))
+    done = bool(make_absent(h, entry, protected, pfn, form))
     put_frame(h, pfn)
     return done
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from oracle import counters, huge
+from oracle import counters, huge, swap
 from oracle.objects import Frame, Ksm, Mm
 
 
 def write(ksm: Ksm, mm: Mm, page: int, offset: int, data: bytes) -> None:
     """Store bytes. A merged or shared page, a zero page or none becomes the process's own frame first."""
     mm.has_stored = True
+    if page in mm.swapped:
+        swap.bring_in(ksm, mm, page)
     if page not in mm.ptes or mm.ptes[page] is mm.zero:
         huge.fault(ksm, mm, page, store=True)
     frame = mm.ptes.get(page, mm.zero)
@@ -29,11 +31,13 @@ def _is_own(ksm: Ksm, mm: Mm, page: int, frame: Frame) -> bool:
     """Whether a page may be stored to where it is."""
     if frame.folio is not None:
         return huge.may_store_in_place(ksm, mm, page)
-    return frame is not mm.zero and not frame.ksm and frame.mapcount == 1
+    return frame is not mm.zero and not frame.ksm and frame.mapcount == 1 and frame.slot is None
 
 
 def read(ksm: Ksm, mm: Mm, page: int) -> bytes:
     """Load a page. An untouched page maps the zero page from then on."""
+    if page in mm.swapped:
+        swap.bring_in(ksm, mm, page)
     if page not in mm.ptes and not huge.fault(ksm, mm, page, store=False):
         mm.map(page, mm.zero)
     return mm.ptes[page].data
@@ -90,6 +94,9 @@ def fork(ksm: Ksm, parent: Mm, name: str) -> Mm:
         child.map(page, frame)
         if frame.folio is not None and child not in frame.folio.mms:
             frame.folio.mms.append(child)
+    child.swapped = dict(parent.swapped)
+    for slot in child.swapped.values():
+        slot.entries += 1
     parent.writable.clear()
     child.ksm_zeros, child.pmds = set(parent.ksm_zeros), dict(parent.pmds)
     child.tables, child.has_stored = set(parent.tables), parent.has_stored

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from oracle import counters, faults, huge, memory, nodes, rmap, scan, stable
+from oracle import counters, faults, huge, memory, nodes, rmap, scan, stable, swap
 from oracle.knobs import SINCE, parse
 from oracle.objects import HUGE as HUGE_PAGES
 from oracle.objects import Frame, Ksm, Mm
@@ -27,6 +27,8 @@ class OracleMachine:
     ) -> None:
         self.ksm = Ksm(clock, version, nodes=nodes)
         self.living: dict[str, Mm] = {}
+        self.cgroup_members: set[str] = set()
+        self.timing = "gone"  # what becomes of pages that are reclaimed: also "cached", or "left" where they are
 
     def vm(self, name: str, pages: int, options: Options = COMMON) -> None:
         """Start a process with one mapping, advised as its options say."""
@@ -41,9 +43,12 @@ class OracleMachine:
     def fork(self, name: str, child: str) -> None:
         """Fork a process."""
         self.living[child] = faults.fork(self.ksm, self.living[name], child)
+        if name in self.cgroup_members:
+            self.cgroup_members.add(child)
 
     def exit(self, name: str) -> None:
         """End a process."""
+        self.cgroup_members.discard(name)
         faults.leave(self.ksm, self.living.pop(name))
 
     def execute(self, name: str, mergeable: bool) -> None:
@@ -135,6 +140,30 @@ class OracleMachine:
         """madvise(MADV_COLLAPSE)."""
         if not huge.collapse(self.ksm, self.living[name], lo, hi):
             raise RefusedError("collapse", "EINVAL")
+
+    def pageout(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_PAGEOUT)."""
+        for page in range(lo, hi + 1):
+            swap.page_out(self.ksm, self.living.values(), self.living[name], page)
+
+    def cgroup(self, name: str) -> None:
+        """Put a process into the cgroup."""
+        self.cgroup_members.add(name)
+
+    def reclaim(self, size: int) -> None:
+        """memory.reclaim. RefusedError: Linux before 5.19 has none."""
+        if self.ksm.version < (5, 19):
+            raise RefusedError("memory.reclaim", "ENOENT")
+        members = [mm for name, mm in self.living.items() if name in self.cgroup_members]
+        swap.reclaim(self.ksm, list(self.living.values()), members, size, self.timing)
+
+    def swapon(self, device: str) -> None:
+        """Have swap."""
+        self.ksm.swap = self.ksm.swap or device
+
+    def swapoff(self) -> None:
+        """Have none."""
+        swap.off(self.ksm, self.living.values())
 
     def sys(self, file: str, value: str) -> None:
         """Write a file of huge pages."""

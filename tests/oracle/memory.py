@@ -17,7 +17,7 @@ VMSTAT = (
     "thp_migration_split",
 )
 KNOWN = {"cow_ksm", "thp_fault_alloc", "thp_collapse_alloc", "thp_split_page", "thp_split_page_failed", "thp_split_pmd"}
-KNOWN |= {"ksm_swpin_copy", "pswpin", "pswpout", "thp_swpout", "thp_swpout_fallback"}  # there is no swap
+KNOWN |= {"ksm_swpin_copy", "pswpin", "pswpout", "thp_swpout", "thp_swpout_fallback"}
 KNOWN |= {"thp_fault_fallback"}  # nor a lack of memory
 SINCE = {"cow_ksm": (5, 19), "ksm_swpin_copy": (5, 19), "KSM": (6, 8)}
 
@@ -25,6 +25,8 @@ SINCE = {"cow_ksm": (5, 19), "ksm_swpin_copy": (5, 19), "KSM": (6, 8)}
 def kind(ksm: Ksm, mm: Mm, page: int) -> str:
     """The letter of one page."""
     frame = mm.ptes.get(page)
+    if page in mm.swapped:
+        return "s"
     if frame is None:
         return "."
     if frame is mm.zero:
@@ -52,5 +54,5 @@ def _smaps(ksm: Ksm, mm: Mm) -> dict[str, int | None]:
         "Anonymous": len(frames) * kib,
         "AnonHugePages": sum(folio is not None for folio in mm.pmds.values()) * HUGE * kib,
         "KSM": sum(frame.ksm for frame in frames) * kib if ksm.version >= SINCE["KSM"] else None,
-        "Swap": 0,
+        "Swap": len(mm.swapped) * kib,
     }

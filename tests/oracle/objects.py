@@ -30,6 +30,22 @@ class Frame:
     ksm: bool = False
     node: StableNode | None = None
     folio: Folio | None = None  # the huge page that it is part of
+    slot: Slot | None = None  # the swap slot in whose cache it is
+
+
+@dataclass(eq=False)
+class Slot:
+    """A page on the swap device. cached: the frame in which it is, too; owner: family and page of that."""
+
+    data: bytes
+    cached: Frame | None
+    owner: tuple[Mm, int]
+    entries: int = 0  # page table entries that name it
+
+    def leave_cache(self) -> None:
+        """Not be in memory any more."""
+        if self.cached is not None:
+            self.cached.slot = self.cached = None
 
 
 @dataclass(eq=False)
@@ -78,7 +94,7 @@ class StableNode(Node):
     @property
     def stale(self) -> bool:
         """Whether the page was freed behind the node's back."""
-        return self.frame.mapcount == 0
+        return self.frame.mapcount == 0 and self.frame.slot is None
 
 
 class Chain(Node):
@@ -94,7 +110,7 @@ class Chain(Node):
 class Mm:
     """One address space: one mapping of pages 0..pages-1, or what is left of it.
 
-    ptes: page to frame; writable: pages that may be stored to without a fault; ksm_zeros: pages whose zero page
+    ptes: page to frame; swapped: page to swap slot; kin: the oldest that it shares pages with by forks; writable: pages that may be stored to without a fault; ksm_zeros: pages whose zero page
     ksmd placed; mapped, mergeable, huge, nohuge: pages that have a VMA, and the advice; pmds: two megabytes that
     are mapped as a whole, by a huge page or (None) the huge zero page; tables: those that are mapped page by page;
     items: the rmap items by page, ascending.
@@ -107,6 +123,8 @@ class Mm:
         self.parent = parent
         self.zero = zero
         self.ptes: dict[int, Frame] = {}
+        self.swapped: dict[int, Slot] = {}
+        self.kin = parent.kin if parent is not None and parent.has_stored else self
         self.ksm_zeros: set[int] = set()
         self.pages = pages
         self.mapped = set(range(pages))
@@ -135,6 +153,11 @@ class Mm:
         old = self.ptes.pop(page, None)
         if old is not None:
             old.mapcount -= 1
+        slot = self.swapped.pop(page, None)
+        if slot is not None:
+            slot.entries -= 1
+            if slot.entries == 0:
+                slot.leave_cache()
         self.ksm_zeros.discard(page)
         self.writable.discard(page)
 
@@ -174,6 +197,7 @@ class Ksm:
     pages_skipped: int = 0
     vmstat: Counter[str] = field(default_factory=Counter)
     thp: str = "madvise"
+    swap: str = ""  # the device; none
     khugepaged: dict[str, int] = field(default_factory=lambda: {"max_ptes_none": 511, "max_ptes_shared": 256})
 
     def __post_init__(self) -> None:

@@ -147,7 +147,9 @@ def _take_out(ksm: Ksm, node: StableNode) -> None:
 def remove_all(ksm: Ksm) -> bool:
     """Remove the nodes at each root until one is mapped, then the migrate list. Returns whether none is left."""
     emptied = [_remove_from_root(ksm, tree) for tree in ksm.stable]
-    remove_stale_migrated(ksm)
+    for node in list(ksm.migrated):
+        if node.frame.mapcount == 0:
+            remove_node(ksm, node)
     return all(emptied) and not ksm.migrated
 
 
@@ -162,7 +164,7 @@ def _remove_from_root(ksm: Ksm, tree: Tree) -> bool:
     while (root := tree.root) is not None:
         for node in list(root.dups) if isinstance(root, Chain) else [root]:
             assert isinstance(node, StableNode)
-            if not node.stale:
+            if node.frame.mapcount != 0:  # one that is in the swap cache only may go
                 return False
             remove_node(ksm, node)
         if isinstance(root, Chain):

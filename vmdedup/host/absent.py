@@ -5,7 +5,9 @@
     owner     pin ─► content rebuilt from the slot ─► make_present  at its next access, by host.rebuild
 
 A slot counts the frame that holds its bytes, and the frame that its patch refers to. A guarded page's entry names its
-frame and counts it; that frame is marked as shared, so that nobody who maps it stores in place.
+frame and counts it; that frame is marked as shared, so that nobody who maps it stores in place. A swapped page's entry
+names a swap record and is counted by it (host.swap_slot). A *form* is a kind and what the entry names, as its bits from
+KIND_SHIFT on have them.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from vmdedup.host.layout import (
     SWAPPED,
     VMA_BITS,
 )
+from vmdedup.host.swap_slot import let_go
 from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
 
@@ -42,17 +45,20 @@ def kind_of(entry: int) -> int:
 def frame_behind(entry: int) -> int:
     """The frame in which a page lies as a whole, whether it may be accessed or not; 0: the zero page, or none."""
     if entry & PRESENT or kind_of(entry) == GUARDED:
-        return (entry >> FRAME_SHIFT) & FRAME_MASK
+        return named_by(entry)
     return 0
 
 
 @kernel
-def drop_slot(h: Any, entry: int, kind: int) -> None:
-    """Let go of what a slot counts. For whoever has changed the entry."""
-    if kind in (PATCHED, COMPRESSED):
-        put_frame(h, int(h.slots[entry]["frame"]))
-    if kind == PATCHED:
-        put_frame(h, int(h.slots[entry]["reference"]))
+def named_by(entry: int) -> int:
+    """The frame, or the swap record, that an entry names."""
+    return (entry >> FRAME_SHIFT) & FRAME_MASK
+
+
+@kernel
+def form_swapped(record: int) -> int:
+    """The form of a page that a swap record has."""
+    return SWAPPED | (record << (FRAME_SHIFT - KIND_SHIFT))
 
 
 @kernel
@@ -60,18 +66,22 @@ def drop_kept(h: Any, entry: int, old: int) -> None:
     """Let go of what an absent page's slot or entry counts. For whoever has changed the entry, which was `old`."""
     kind = kind_of(old)
     if kind == GUARDED:
-        put_frame(h, (old >> FRAME_SHIFT) & FRAME_MASK)
-    else:
-        drop_slot(h, entry, kind)
+        put_frame(h, named_by(old))
+    elif kind == SWAPPED:
+        let_go(h, named_by(old))
+    elif kind in (PATCHED, COMPRESSED):
+        put_frame(h, int(h.slots[entry]["frame"]))
+        if kind == PATCHED:
+            put_frame(h, int(h.slots[entry]["reference"]))
 
 
 @kernel
-def make_absent(h: Any, entry: int, protected: int, pfn: int, kind: int) -> bool:
+def make_absent(h: Any, entry: int, protected: int, pfn: int, form: int) -> bool:
     """Take a protected page's frame, its slot being filled and counted. False: the guest was faster.
 
-    The caller holds pfn.
+    The caller holds pfn. form: see above; a kind alone, or form_swapped().
     """
-    if not cas(h.pte, entry, protected, (protected & VMA_BITS) | (kind << KIND_SHIFT)):
+    if not cas(h.pte, entry, protected, (protected & VMA_BITS) | (form << KIND_SHIFT)):
         return False
     put_frame(h, pfn)
     return True

@@ -145,5 +145,7 @@ def fork_mm(h: Any, mm: int, child: int) -> None:
     """Share every page of mm with child, copy-on-write. Source: kernel/fork.c:dup_mmap."""
     fetch_add(h.ctl, CTL_FORKS, 1)
     h.mms[child]["heir"] = 1 if h.mms[mm]["faults"] != 0 or h.mms[mm]["heir"] != 0 else 0
+    if h.mms[child]["heir"]:
+        h.mms[child]["kin"] = h.mms[mm]["kin"]
     for page in range(h.mms[mm]["pages"]):
         fork_entry(h, mm, h.mms[mm]["first"] + page, child, h.mms[child]["first"] + page)

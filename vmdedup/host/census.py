@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.absent import frame_behind, kind_of
+from vmdedup.host.absent import frame_behind, kind_of, named_by
 from vmdedup.host.layout import (
     COUNT_MASK,
     MM_LIVE,
+    SWAPPED,
     ZERO,
 )
 from vmdedup.jit.kernel import kernel
@@ -140,7 +141,7 @@ def hash_contents(h: Any, mapped: Any, hashes: Any) -> int:
                 if frame_behind(e) != 0:
                     mapped[frame_behind(e)] = 1
                 elif kind_of(e) != 0:
-                    hashes[n] = h.slots[entry]["hash"]
+                    hashes[n] = h.swaps[named_by(e)]["hash"] if kind_of(e) == SWAPPED else h.slots[entry]["hash"]
                     n += 1
     for pfn in range(1, len(h.frames)):
         if mapped[pfn]:

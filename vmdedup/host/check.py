@@ -36,6 +36,7 @@ from vmdedup.host.layout import (
     HostArrays,
 )
 from vmdedup.host.thp import HUGE_PAGES
+from vmdedup.late import load
 
 
 def _require(holds: bool, message: str) -> None:
@@ -46,11 +47,13 @@ def _require(holds: bool, message: str) -> None:
 def check_host(h: HostArrays) -> None:
     """Raise InvariantError, naming the first thing that is wrong, unless all of this holds:
 
-    - each frame's count equals the entries that map or guard it, the slots that use it and its places in the pool;
+    - each frame's count equals the entries that map or guard it, the slots that use it, its places in the pool, and
+      the swap device's;
     - the free list holds every frame without mapping, once, and no other;
     - a writable entry's frame is mapped once and is not a KSM frame; a guarded one's is marked as one;
     - no entry is pinned; entries of dead address spaces are empty;
     - ksm_zero_pages equals the entries marked so, and those map the zero page; the zero page is all zeros;
+    - what host.swap_check says of the swap device;
     - two megabytes are mapped as a whole, or not, by all their entries, which map one huge page or the huge zero page.
     """
     mapped = np.zeros(len(h.frames), np.int64)
@@ -59,6 +62,8 @@ def check_host(h: HostArrays) -> None:
         _check_entries(h, mm, mapped, writable)
     _require(bool(((h.pool >= 0) & (h.pool < len(h.frames))).all()), "the pool has a frame that does not exist")
     np.add.at(mapped, h.pool[h.pool != 0], 1)
+    if len(h.swaps):
+        load("vmdedup.host.swap_check:check_swap")(h, mapped, _require)
     _check_counts(h, mapped, writable)
     _check_free_lists(h, mapped)
     _require(not h.words[0].any(), "the zero page is not zero")

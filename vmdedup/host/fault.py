@@ -26,6 +26,7 @@ from vmdedup.host.layout import (
     PIN,
     PRESENT,
     SOFT,
+    SWAPPED,
     VMA_BITS,
     WRITABLE,
     ZERO,
@@ -64,7 +65,7 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     """Pin an entry whose page the owner may store into; the caller stores and unpins.
 
     whole: every byte will be stored, so that the old content need not be kept; a guarded page is copied all the same,
-    as its guest's fault cannot tell. Returns the frame, or FAULT_SEGV, FAULT_OOM or FAULT_ABSENT with nothing pinned.
+    and a swapped one is brought in, as its guest's fault cannot tell. Returns the frame, or FAULT_SEGV, FAULT_OOM or FAULT_ABSENT with nothing pinned.
     Source: mm/memory.c:handle_mm_fault.
     """
     old = load(h.pte, entry)
@@ -76,7 +77,7 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     if not old & MAPPED:
         unpin(h, entry)
         return FAULT_SEGV
-    if kind_of(old) == GUARDED or (kind_of(old) != 0 and not whole):
+    if kind_of(old) in (GUARDED, SWAPPED) or (kind_of(old) != 0 and not whole):
         unpin(h, entry)
         return FAULT_ABSENT
     pfn = (old >> FRAME_SHIFT) & FRAME_MASK
@@ -204,9 +205,9 @@ def unshare(h: Any, mm: int, entry: int) -> int:
 
 @kernel
 def fork_entry(h: Any, mm: int, entry: int, child: int, child_entry: int) -> None:
-    """Let the child's entry map what the parent's maps, copy-on-write. Absent pages have been rebuilt before.
+    """Let the child's entry map what the parent's maps, copy-on-write, or name the swap record that the parent's does.
 
-    Source: mm/memory.c:copy_present_pte.
+    Other absent pages have been rebuilt before. Source: mm/memory.c:copy_present_pte, copy_nonpresent_pte.
     """
     while True:
         old = load(h.pte, entry)
@@ -216,6 +217,8 @@ def fork_entry(h: Any, mm: int, entry: int, child: int, child_entry: int) -> Non
     pfn = (old >> FRAME_SHIFT) & FRAME_MASK
     if old & PRESENT and pfn != 0:
         fetch_add(h.frames, pfn, 1)
+    if kind_of(old) == SWAPPED:
+        fetch_add(h.swaps["count"], pfn, 1)
     if old & ZERO:
         fetch_add(h.mms["zero_pages"], child, 1)
     store(h.pte, child_entry, old | SOFT if old & PRESENT else old)

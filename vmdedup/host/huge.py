@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.absent import kind_of
+from vmdedup.host.absent import frame_behind, kind_of
 from vmdedup.host.frames import NO_FRAME, alloc_frame, frame_count, put_frame, room
 from vmdedup.host.layout import (
     ACCESSED,
@@ -165,7 +165,7 @@ def new_folio(h: Any) -> int:
 def break_up(h: Any, top: int, folio: int) -> None:
     """Let what has been mapped of a huge page be pages."""
     for entry in range(top, top + HUGE_PAGES):
-        pfn = (load(h.pte, entry) >> FRAME_SHIFT) & FRAME_MASK
+        pfn = frame_behind(load(h.pte, entry))
         if folio_of(h, pfn) == folio:
             h.folios[pfn] = 0
             _map_alone(h, entry)

@@ -1,6 +1,7 @@
 """Every word of host memory that processes share, declared once.
 
-The segment, one anonymous memory file, in this order, each part on a page boundary; areas, pool and folios come last:
+The segment, one anonymous memory file, in this order, each part on a page boundary; areas, pool, folios, swaps and
+kept come last:
 
     ┌─────────┬───────────────┬─────────┬──────────────┬──────────────┬──────────────────┬───────────────┬─────────────┐
     │ control │ mms           │ owners  │ page table   │ slots        │ hints            │ frame words   │ frames      │
@@ -8,7 +9,7 @@ The segment, one anonymous memory file, in this order, each part on a page bound
     └─────────┴───────────────┴─────────┴──────────────┴──────────────┴──────────────────┴───────────────┴─────────────┘
       pool      an address      which mm  an entry for   where an       pages that each    count and KSM   the bytes;
       heads     space each      a block   each page of   absent page's  guest read from    node, or free   the swap
-                                is        each guest     content is     or wrote to disk   list link       area after
+                                is        each guest     content is     or wrote to disk   list link       disk after
 
 A page table entry (pte), an int64, from bit 0:
 
@@ -24,11 +25,13 @@ together with all of its two megabytes, by a huge page or (frame 0) the huge zer
 megabytes: these have a page table of their own, although there may be nothing in it. PIN is set by the owner while it
 reads, stores or faults; nobody else changes a pinned entry. A page that is not present but of a kind keeps its content
 elsewhere: the slot at its entry's index says where. A scanner fills the slot before it changes the entry; then it is
-the owner's, until the page is present.
+the owner's, until the page is present. A swapped page's entry names a record of swaps instead of a frame, as several
+entries can name one: see host.swap_slot.
 A guarded page needs no slot: its entry counts the frame, and nobody, not its owner either, may read or store there.
 
 A frame word, an int64: bits 0-31 count (entries that map or guard the frame, slots whose content is in it or refers to
-it, its place in the pool, plus a scanner's reference while it works on it);
+it, its place in the pool, a swap record in whose cache it is, the swap pool if compressed pages are in it, plus a
+scanner's reference while it works on it);
 bits 32-62 node: 0 ordinary, NO_NODE a KSM frame without stable node, else the stable node's index. Count 0: the frame
 is free and the node bits link the free list. Frame 0 is the zero page; it is never counted nor freed. Beside it, in
 folios, which huge page a frame is part of: a number that no other has had; 0: none.
@@ -54,7 +57,7 @@ KIND_SHIFT = 9
 KIND_MASK = 7 << KIND_SHIFT
 PATCHED = 1  # a patch, and the frame that it refers to
 COMPRESSED = 2
-SWAPPED = 3  # in the swap area, at the entry's own index
+SWAPPED = 3  # on the swap device: the entry names the record
 FILLED = 4  # one word, all over the page
 GUARDED = 5  # whole, in the frame that the entry names; any access makes a copy
 AGE_SHIFT = 12
@@ -68,6 +71,8 @@ VMA_BITS = MAPPED | MERGEABLE | HUGE | NOHUGE | TABLE
 HINT_RING = 1 << 13  # places for hints of one address space
 AREAS = 512  # records of areas that one address space may have
 POOL = 1 << 15  # places of the pool
+CELLS = 32  # parts of a frame that holds compressed swapped pages
+CACHED_SHIFT = 32
 
 # Kinds of areas, as a system's memory mappings have them, and what it says of who uses them.
 ANONYMOUS, STACK, GRAPHICS, FILES = 0, 1, 2, 3
@@ -101,7 +106,19 @@ CTL_THP_SPLIT_PAGE_FAILED = 57
 CTL_THP_SPLIT_PMD = 58
 CTL_SPLIT_ZEROS = 59  # pages of zeros that splits gave back, which nobody counts
 CTL_FORKS = 60  # address spaces that were forked
-CTL_WORDS = 64
+CTL_SWAP = 61  # what swap device there is: SWAP_OFF, DISK, ZRAM or ZSWAP
+CTL_SWAP_HEAD = 62  # free list of its records, as CTL_HEADS
+CTL_SWAP_FRESH = 63  # next record that nobody has had
+CTL_SWAP_FREE = 64  # length of the free list
+CTL_SWAP_LIMIT = 65  # frames that compressed pages may take; beyond that, pages go to the disk (ZSWAP)
+CTL_SWAP_FRAMES = 66  # frames that they take
+CTL_SWAP_CURSOR = 67  # where room for them is looked for next
+CTL_PSWPIN = 68  # from here, as /proc/vmstat counts
+CTL_PSWPOUT = 69
+CTL_KSM_SWPIN_COPY = 70
+CTL_ZSWPIN = 71
+CTL_ZSWPOUT = 72
+CTL_WORDS = 80
 MAX_NODES = 8
 TAG_STEP = 1 << 32
 TAG_MASK = 0x7FFFFFFF00000000
@@ -109,6 +126,10 @@ TAG_MASK = 0x7FFFFFFF00000000
 # Page table entries are handed out in blocks, so that an entry's owner is found by a shift.
 BLOCK_SHIFT = 6
 BLOCK = 1 << BLOCK_SHIFT
+
+# Swap devices, and where the content of a swapped page is.
+SWAP_OFF, DISK, ZRAM, ZSWAP = 0, 1, 2, 3
+NOWHERE, ON_DISK, ONE_WORD, PACKED = 0, 1, 2, 3
 
 MM_FREE = 0  # the record may be used for a new address space
 MM_LIVE = 1
@@ -120,6 +141,7 @@ mm_dtype = np.dtype(
         ("node", "i8"),  # NUMA node its frames come from
         ("heir", "i8"),  # whether it was forked from one that had stored something
         ("born", "i8"),  # how many were made before, and this one
+        ("kin", "i8"),  # born of the oldest that it shares pages with by forks
         ("first", "i8"),  # its first page table entry
         ("pages", "i8"),  # its size in pages
         ("capacity", "i8"),  # entries reserved for it, whole blocks
@@ -163,6 +185,25 @@ slot_dtype = np.dtype(
 )
 
 
+swap_dtype = np.dtype(
+    [
+        ("count", "i8"),  # entries that name it, plus one while somebody works on it; 0: free
+        ("frame", "i8"),  # swap cache: the frame in which the page is still, or again; counted; 0: none
+        ("link", "i8"),  # next free record
+        ("kin", "i8"),  # whose that frame is, if it is no KSM frame: kin of an address space ...
+        ("page", "i8"),  # ... and which page of it
+        ("place", "i8"),  # NOWHERE (in the cache only), ON_DISK, ONE_WORD or PACKED
+        ("fill", "i8"),  # ONE_WORD: it
+        ("length", "i8"),  # PACKED: bytes; as many as a page has: not compressed
+        ("at0", "i8"),  # PACKED: the frame, or two frames, that hold them
+        ("at1", "i8"),
+        ("cells0", "i8"),  # which of their cells, a bit each
+        ("cells1", "i8"),
+        ("hash", "i8"),  # XXH64 of the content
+    ]
+)
+
+
 class HostArrays(NamedTuple):
     """The segment as kernels see it."""
 
@@ -175,10 +216,12 @@ class HostArrays(NamedTuple):
     frames: npt.NDArray[np.int64]  # frame words
     words: npt.NDArray[np.int64]  # (frames, page_size // 8): the pages, as words
     bytes: npt.NDArray[np.uint8]  # (frames, page_size): the same, as bytes
-    swap: npt.NDArray[np.int64]  # (pages or 0, page_size // 8): the swap area, not part of the host's memory
+    swap: npt.NDArray[np.int64]  # (records or 0, page_size // 8): the swap disk, not part of the host's memory
     areas: npt.NDArray[Any]  # (mms, AREAS) of area_dtype
     pool: npt.NDArray[np.int64]  # (POOL,): frames set aside, each counted by its place; 0: none
     folios: npt.NDArray[np.int32]  # which huge page each frame is part of; 0: none
+    swaps: npt.NDArray[Any]  # swap_dtype, one for each page that the swap device can have; record 0 is never used
+    kept: npt.NDArray[np.int64]  # of each frame: cells of it that compressed pages have, or in whose cache it is << 32
 
 
 def align(offset: int) -> int:
@@ -186,8 +229,8 @@ def align(offset: int) -> int:
     return (offset + 4095) & ~4095
 
 
-def offsets(mms: int, pages: int, frames: int, page_size: int, swap: bool) -> tuple[list[int], int]:
-    """Where the parts start, in bytes, and the whole segment's size."""
+def offsets(mms: int, pages: int, frames: int, page_size: int, swaps: int, disk: bool) -> tuple[list[int], int]:
+    """Where the parts start, in bytes, and the whole segment's size. swaps: records; disk: whether there is a disk."""
     sizes = [
         CTL_WORDS * 8,
         mms * mm_dtype.itemsize,
@@ -197,10 +240,12 @@ def offsets(mms: int, pages: int, frames: int, page_size: int, swap: bool) -> tu
         mms * HINT_RING * 8,
         frames * 8,
         frames * page_size,
-        pages * page_size if swap else 0,
+        swaps * page_size if disk else 0,
         mms * AREAS * area_dtype.itemsize,
         POOL * 8,
         frames * 4,
+        swaps * swap_dtype.itemsize,
+        frames * 8,
     ]
     starts, end = [], 0
     for size in sizes:

@@ -25,6 +25,7 @@ from vmdedup.host.layout import (
     CTL_NODES,
     CTL_PER_NODE,
     CTL_POOL,
+    CTL_SWAP_FRESH,
     CTL_WORDS,
     HINT_RING,
     MAPPED,
@@ -40,9 +41,11 @@ from vmdedup.host.layout import (
     mm_dtype,
     offsets,
     slot_dtype,
+    swap_dtype,
 )
 from vmdedup.host.mm import NO_ENTRIES, claim_mm, mm_state, set_mm_state
 from vmdedup.host.segment import Segment
+from vmdedup.host.swap_device import SwapDevice
 from vmdedup.late import load
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
 
 MAX_MMS = 65535
 SPARE = 16
-_FRAMES, _SWAP, _AREAS, _POOL, _FOLIOS = 7, 8, 9, 10, 11  # parts of the segment, see host.layout
+_FRAMES, _DISK, _AREAS, _POOL, _FOLIOS, _SWAPS, _KEPT = 7, 8, 9, 10, 11, 12, 13  # parts of the segment, see host.layout
 
 
 class Host:
@@ -59,11 +62,13 @@ class Host:
     Picklable into child processes that multiprocessing starts; every process sees the same memory.
     """
 
-    def __init__(self, segment: Segment, pages: int, frames: int, mms: int, page_size: int, swap: bool) -> None:
+    def __init__(
+        self, segment: Segment, pages: int, frames: int, mms: int, page_size: int, swaps: int, disk: bool
+    ) -> None:
         self.segment = segment
         self.page_size = page_size
-        self._shape = (pages, frames, mms, page_size, swap)
-        self._starts = offsets(mms, pages, frames, page_size, swap)[0]
+        self._shape = (pages, frames, mms, page_size, swaps, disk)
+        self._starts = offsets(mms, pages, frames, page_size, swaps, disk)[0]
         self.arrays = self._map()
 
     @classmethod
@@ -74,13 +79,13 @@ class Host:
         mms: int = 64,
         page_size: int = 4096,
         nodes: int = 1,
-        swap: bool = False,
+        swap: SwapDevice | bool = False,
     ) -> Host:
         """A new host.
 
         pages: page table entries for all guests together. frames: host memory in pages (default: enough for
         all that the guests have). mms: address spaces at a time. page_size: bytes, 4096, or 8 for fingerprint
-        pages. nodes: NUMA nodes. swap: whether there is a swap area, as large as all guests, outside host memory.
+        pages. nodes: NUMA nodes. swap: what it swaps to; True: a disk as large as all guests.
         """
         if not 1 <= mms < MAX_MMS or not 1 <= nodes <= MAX_NODES or page_size % 8 or pages < 1:
             raise HostError(f"a host of {pages} pages of {page_size} bytes, {mms} guests and {nodes} nodes cannot be")
@@ -88,17 +93,22 @@ class Host:
         # Whoever copies a page needs one frame more than there will be in the end.
         total = (frames if frames is not None else pages + mms + SPARE) + 1
         per_node = -(-total // nodes)
-        segment = Segment(offsets(mms + 1, entries, total, page_size, swap)[1])
-        host = cls(segment, entries, total, mms + 1, page_size, swap)
+        device = SwapDevice() if swap is True else swap or None
+        swaps, disk = (device.records(entries, page_size), device.has_disk) if device else (0, False)
+        segment = Segment(offsets(mms + 1, entries, total, page_size, swaps, disk)[1])
+        host = cls(segment, entries, total, mms + 1, page_size, swaps, disk)
         ctl = host.arrays.ctl
         ctl[CTL_FRAMES], ctl[CTL_PER_NODE], ctl[CTL_NODES] = total, per_node, nodes
         ctl[CTL_NEXT_ENTRY] = BLOCK
         for node in range(nodes):
             ctl[CTL_FRESH + node] = max(1, node * per_node)
+        ctl[CTL_SWAP_FRESH] = 1
+        if device and not device.off:
+            load("vmdedup.host.swap:swap_on")(host, device.kind, device.pool)
         return host
 
     def _map(self) -> HostArrays:
-        pages, frames, mms, page_size, swap = self._shape
+        pages, frames, mms, page_size, swaps, disk = self._shape
         buffer, starts = self.segment.buffer, self._starts
 
         def part(index: int, dtype: Any, count: int) -> NDArray[Any]:
@@ -118,10 +128,12 @@ class Host:
             frames=part(6, np.int64, frames),
             words=words,
             bytes=words.view(np.uint8),
-            swap=rows(_SWAP, pages if swap else 0),
+            swap=rows(_DISK, swaps if disk else 0),
             areas=part(_AREAS, area_dtype, mms * AREAS).reshape(mms, AREAS),
             pool=part(_POOL, np.int64, POOL),
             folios=part(_FOLIOS, np.int32, frames),
+            swaps=part(_SWAPS, swap_dtype, swaps),
+            kept=part(_KEPT, np.int64, frames),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -191,6 +203,8 @@ class Host:
         """Count everything afresh from the page tables after a process died; nobody else may run meanwhile."""
         counts = np.zeros(len(self.arrays.frames), np.int64)
         load("vmdedup.host.recover:recount")(self.arrays, counts)
+        if len(self.arrays.swaps):
+            load("vmdedup.host.swap_recover:recount_swap")(self.arrays, counts)
         load("vmdedup.host.recover:rebuild")(self.arrays, counts)
         load("vmdedup.host.recover:mend_huge")(self.arrays, counts)
 

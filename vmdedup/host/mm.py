@@ -78,6 +78,7 @@ def claim_mm(h: Any, pages: int, node: int, bits: int) -> int:
     record["domain"] = 0
     map_range(h, mm, bits)
     record["born"] = fetch_add(h.ctl, CTL_MMS, 1) + 1
+    record["kin"] = record["born"]
     cas(h.mms["state"], mm, CLAIMED, MM_LIVE)
     return mm
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.host.absent import make_present, pin_absent
+from vmdedup.host.absent import kind_of, make_present, named_by, pin_absent
 from vmdedup.host.fault import unpin
 from vmdedup.host.frames import NO_FRAME
 from vmdedup.host.layout import (
@@ -24,6 +24,7 @@ from vmdedup.host.layout import (
     HostArrays,
 )
 from vmdedup.host.pool import draw_frame
+from vmdedup.host.swap_back import bring_in, content_of
 
 
 def kind_of_all(entries: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -40,6 +41,8 @@ def frames_behind(entries: NDArray[np.int64]) -> NDArray[np.int64]:
 def rebuild_page(h: HostArrays, mm: int, page: int) -> bool:
     """Make an absent page of one's own present again. False: no frame is left."""
     entry = int(h.mms[mm]["first"]) + page
+    if kind_of(int(h.pte[entry])) == SWAPPED:
+        return bring_in(h, mm, page)
     kind = int(pin_absent(h, entry))
     if kind == 0:
         return True
@@ -58,7 +61,7 @@ def write_content(h: HostArrays, entry: int, kind: int, page: NDArray[np.int64])
     if kind == FILLED:
         page[:] = slot["fill"]
     elif kind == SWAPPED:
-        page[:] = h.swap[entry]
+        page[:] = content_of(h, named_by(int(h.pte[entry])))
     elif kind == GUARDED:
         page[:] = h.words[(int(h.pte[entry]) >> FRAME_SHIFT) & FRAME_MASK]
     else:

@@ -1,7 +1,8 @@
 """Making a host consistent again after one of its processes was killed at any instruction. Kernels only.
 
 Page table entries are the truth; everything else can be counted from them. A dead process leaves at most: pins, a count
-that is one too high, a frame that is on no list. So recovery drops what the dead address space maps and counts afresh.
+that is one too high, a frame that is on no list. So recovery drops what the dead address space maps and counts afresh;
+host.swap_recover does so for the swap device.
 Nobody else may run meanwhile: the caller has every guest and scanner stand between two operations.
 """
 

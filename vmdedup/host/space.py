@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vmdedup.errors import HostError
 from vmdedup.host import access
 from vmdedup.host.absent import kind_of
-from vmdedup.host.layout import CTL_HINTS, MAPPED, MM_DEAD, MM_LIVE
+from vmdedup.host.layout import CTL_HINTS, MAPPED, MM_DEAD, MM_LIVE, SWAPPED
 from vmdedup.host.mm import set_mm_state
 from vmdedup.late import load
 
@@ -163,7 +163,8 @@ class Memory:
 
     def fork(self, name: str = "") -> Memory:
         """A child address space that shares every page copy-on-write."""
-        for page in np.flatnonzero(load("vmdedup.host.rebuild:kind_of_all")(self.entries)).tolist():
+        kinds = load("vmdedup.host.rebuild:kind_of_all")(self.entries)
+        for page in np.flatnonzero((kinds != 0) & (kinds != SWAPPED)).tolist():
             self._make_accessible(page)
         record = self._h.mms[self.mm]
         child = self.host.add(self.pages, name, int(record["node"]), bits=0, domain=int(record["domain"]))

@@ -10,7 +10,7 @@ HUGE_PAGES: Final = 512  # pages of a huge page
 # transparent_hugepage/enabled, and a host that never has any.
 THP_OFF, THP_NEVER, THP_MADVISE, THP_ALWAYS = 0, 1, 2, 3
 
-# How huge pages are dealt with, which differs by version of Linux.
+# How huge pages, and swapped ones, are dealt with, which differs by version of Linux.
 SPLIT_FREES_ZEROS = 1  # a split maps pages of zeros to the zero page
 SPLIT_STOPS = 2  # it ends at the first process that maps the whole, and fails if others do so too
 HUGE_OVER_ZERO = 4  # a store to the huge zero page brings a huge page, not a page
@@ -21,6 +21,7 @@ OWN_FOLIO = (
 UNSHARED_READONLY = 32  # what KSM gives back may not be stored to before a fault
 COLLAPSE_READONLY = 64  # pages are put together even if none of them may be stored to
 LESS_IS_NOTHING = 128  # MADV_COLLAPSE of less than two megabytes does nothing; before, it was refused
+ZEROS_UNWRITTEN = 256  # swapped pages of zeros are noted, and neither written, read nor counted
 
 U32: Final = (1 << 32) - 1
 # The files of transparent_hugepage/khugepaged that are looked at: default, and the largest value.

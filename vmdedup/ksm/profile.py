@@ -21,6 +21,7 @@ from vmdedup.host.thp import (
     SPLIT_STOPS,
     TABLES_GO,
     UNSHARED_READONLY,
+    ZEROS_UNWRITTEN,
 )
 
 Version = tuple[int, int]
@@ -43,7 +44,8 @@ BEHAVIOUR: Final[Mapping[str, Version]] = {
     # A page that is not there has a status of its own; before, that of the zero page.
     "absent_is_told": (6, 12),
 }
-# How it deals with huge pages: bits that the host looks at, and from which version (to before which) they hold.
+# How it deals with huge pages, and with swap: bits that the host looks at, and from which version (to before which)
+# they hold.
 HUGE_RULES: Final[Mapping[int, tuple[Version, Version | None]]] = {
     SPLIT_FREES_ZEROS: ((6, 12), None),
     # Seen on 6.18, not on 6.12 and 7.2; what brought it, and what ended it, tell the rest.
@@ -54,6 +56,7 @@ HUGE_RULES: Final[Mapping[int, tuple[Version, Version | None]]] = {
     UNSHARED_READONLY: ((6, 2), None),
     COLLAPSE_READONLY: ((6, 18), None),
     LESS_IS_NOTHING: ((7, 0), None),
+    ZEROS_UNWRITTEN: ((6, 12), None),
 }
 # Since which version there is a file of /sys/kernel/mm/ksm, a line of /proc/PID/ksm_stat or smaps, a counter of
 # /proc/vmstat, or an advice. What is not here is older than all versions that can be asked for. ksm_stat: those of its
@@ -65,6 +68,7 @@ FILES: Final[Mapping[str, Version]] = {
     "ksm_swpin_copy": (5, 19),
     "thp_underused_split_page": (6, 12),
     "MADV_COLLAPSE": (6, 1),
+    "memory.reclaim": (5, 19),
     "KSM": (6, 8),
     "general_profit": (6, 4),
     "ksm_process_profit": (6, 4),
@@ -104,7 +108,7 @@ class Profile:
 
     @property
     def huge_rules(self) -> int:
-        """How it deals with huge pages: bits of host.layout."""
+        """How it deals with huge pages, and with swap: bits of host.thp."""
         return sum(
             bit
             for bit, (since, until) in HUGE_RULES.items()

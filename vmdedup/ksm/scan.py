@@ -7,7 +7,7 @@ from typing import Any
 from vmdedup.host.fault import unshare
 from vmdedup.host.frames import get_frame, put_frame, stable_node_of
 from vmdedup.host.huge import folio_of, split_folio
-from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MERGEABLE, NO_NODE, PIN, SOFT
+from vmdedup.host.layout import MERGEABLE, NO_NODE, PIN, SOFT
 from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
@@ -19,7 +19,7 @@ from vmdedup.ksm.mm_list import HEAD, drop_slot, is_alive
 from vmdedup.ksm.moved import seeks_its_like
 from vmdedup.ksm.order import KEY_BITS, KEY_VALID, base_is_bad, page_key, rebase
 from vmdedup.ksm.rmap import free_item, get_item, remove_from_tree
-from vmdedup.ksm.stable import remove_stale_migrated, stable_tree_insert, stable_tree_search
+from vmdedup.ksm.stable import remove_migrated, stable_tree_insert, stable_tree_search
 from vmdedup.ksm.stable_node import NO_ROOM, link_item
 from vmdedup.ksm.unstable import candidate_frame, unstable_tree_search_insert
 
@@ -74,7 +74,7 @@ def begin_full_scan(h: Any, k: Any) -> None:
     """Start at the first address space, with an empty unstable tree: its root is forgotten, nothing is visited."""
     st = k.st[0]
     if not st["merge_across_nodes"]:
-        remove_stale_migrated(h, k)
+        remove_migrated(h, k, False)
     for nid in range(len(k.unstable)):
         k.unstable[nid] = 0
     st["scan_start"] = st["now"]
@@ -281,8 +281,8 @@ def _merge_with_node(h: Any, k: Any, entry: int, pfn: int, node: int) -> None:
 @kernel
 def merge_with_tree_page(h: Any, k: Any, entry: int, pfn: int, tree_entry: int) -> None:
     """Make the scanned page's frame a KSM frame and give it to both."""
-    tree_pfn = (load(h.pte, tree_entry) >> FRAME_SHIFT) & FRAME_MASK
-    if not get_frame(h, pfn):
+    tree_pfn = candidate_frame(load(h.pte, tree_entry))
+    if tree_pfn == 0 or not get_frame(h, pfn):
         return
     if get_frame(h, tree_pfn):
         merged = merge_two(h, k, entry, pfn, tree_entry, tree_pfn)

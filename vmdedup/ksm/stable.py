@@ -23,6 +23,7 @@ from vmdedup.ksm.stable_node import (
     join_chain,
     leave_chain,
     make_chain,
+    may_be_forgotten,
     migrate,
     new_node,
     remove_node,
@@ -249,16 +250,19 @@ def remove_all_stable_nodes(h: Any, k: Any) -> bool:
             if not _remove_root(h, k, k.stable[root]):
                 emptied = False
                 break
-    return remove_stale_migrated(h, k) and emptied
+    return remove_migrated(h, k, True) and emptied
 
 
 @kernel
-def remove_stale_migrated(h: Any, k: Any) -> bool:
-    """Forget the nodes on the migrate list whose frame has been freed. Returns whether none is left."""
+def remove_migrated(h: Any, k: Any, unmapped: bool) -> bool:
+    """Forget the nodes on the migrate list whose frame has been freed. Returns whether none is left.
+
+    unmapped: also those whose frame is in the swap cache only.
+    """
     node = k.st[0]["migrated"]
     while node != 0:
         following = k.nodes[node]["left"]
-        if is_stale(h, k, node):
+        if may_be_forgotten(h, k, node) if unmapped else is_stale(h, k, node):
             remove_node(h, k, node)
         node = following
     return k.st[0]["migrated"] == 0
@@ -267,14 +271,14 @@ def remove_stale_migrated(h: Any, k: Any) -> bool:
 @kernel
 def _remove_root(h: Any, k: Any, top: int) -> bool:
     if not k.nodes[top]["flags"] & CHAIN:
-        if not is_stale(h, k, top):
+        if not may_be_forgotten(h, k, top):
             return False
         remove_node(h, k, top)
         return True
     dup = k.nodes[top]["kpfn"]
     while dup != 0:
         following = k.nodes[dup]["left"]
-        if not is_stale(h, k, dup):
+        if not may_be_forgotten(h, k, dup):
             return False
         remove_node(h, k, dup)
         dup = following

@@ -11,6 +11,7 @@ from typing import Any
 from vmdedup.host.frames import set_stable_node
 from vmdedup.host.layout import COUNT_MASK, CTL_STALE, NO_NODE, NODE_SHIFT
 from vmdedup.host.mm import mm_of_entry
+from vmdedup.host.swap_slot import count_mapped
 from vmdedup.jit import rbtree
 from vmdedup.jit.atomic import fetch_add, load
 from vmdedup.jit.kernel import kernel
@@ -31,6 +32,22 @@ def is_stale(h: Any, k: Any, node: int) -> bool:
         return False
     word = load(h.frames, k.nodes[node]["kpfn"])
     return word & COUNT_MASK == 0 or word >> NODE_SHIFT != node
+
+
+@kernel
+def may_be_forgotten(h: Any, k: Any, node: int) -> bool:
+    """Whether a node may go, where all are to: nobody maps its frame, be that free or in the swap cache.
+
+    What is there is a KSM frame without node from then on. Source: mm/ksm.c:remove_stable_node.
+    """
+    if is_stale(h, k, node):
+        return True
+    pfn = k.nodes[node]["kpfn"]
+    if count_mapped(h, pfn) != 0:
+        return False
+    set_stable_node(h, pfn, NO_NODE)
+    fetch_add(h.ctl, CTL_STALE, 1)
+    return True
 
 
 @kernel

@@ -20,6 +20,7 @@ from vmdedup.host.layout import CTL_THP, FRAME_MASK, FRAME_SHIFT, MAPPED, PRESEN
 from vmdedup.host.memory import MAX_MMS, Host
 from vmdedup.host.mover import Moved, absent_status, bind, where
 from vmdedup.host.space import Memory
+from vmdedup.host.swap_device import SwapDevice
 from vmdedup.host.thp import HUGE_PAGES, PARKED, THP_MADVISE
 from vmdedup.ksm.ksmd import Ksmd
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
@@ -30,7 +31,8 @@ from vmdedup.replay.machine import COMMON
 from vmdedup.replay.mapped import Mapped, smaps, vmstat
 from vmdedup.replay.process import LocalProcess, Process
 from vmdedup.replay.script import Script
-from vmdedup.replay.steps import ANY, HUGE, MERGE_ANY, MERGEABLE, SMALL, Options
+from vmdedup.replay.steps import ANY, HUGE, MERGE_ANY, MERGEABLE, SMALL, Options, Swapon
+from vmdedup.replay.swapping import Swapping
 
 MOST_PROCESSES = MAX_MMS - 2
 SPARE = HUGE_PAGES + 16  # frames beyond what processes have: for copies, and for pages that are put together
@@ -85,7 +87,8 @@ def emulated(script: Script, kernel: str | None) -> EmulatedMachine:
 def _host_for(script: Script) -> Host:
     """A host on which a script has room, on each of its nodes."""
     pages, mms, nodes = max(1, script.pages()), script.mms() + 1, script.nodes()
-    host = Host.create(pages, nodes * (pages + mms + SPARE), mms, nodes=nodes)
+    swap = SwapDevice(off=True) if any(isinstance(step, Swapon) for step in script.steps) else False
+    host = Host.create(pages, nodes * (pages + mms + SPARE), mms, nodes=nodes, swap=swap)
     host.arrays.ctl[CTL_THP] = THP_MADVISE
     return host
 
@@ -113,6 +116,7 @@ class EmulatedMachine(Closing):
         self._profile = profile
         self._start = start
         self._processes: dict[str, Process] = {}
+        self.swapping = Swapping(self.host, profile)
         self._merging_all: set[str] = set()  # processes that PR_SET_MEMORY_MERGE holds for
         for knob, value in START.items():
             if profile.has(knob):
@@ -136,11 +140,14 @@ class EmulatedMachine(Closing):
         self._processes[child] = forked
         if name in self._merging_all:
             self._merging_all.add(child)
+        if name in self.swapping.members:
+            self.swapping.members.add(child)
         self.ksmd.fork(parent.memory.mm, forked.memory.mm)
 
     def exit(self, name: str) -> None:
         """End a process."""
         self._merging_all.discard(name)
+        self.swapping.members.discard(name)
         self._end(self._processes.pop(name))
 
     def _end(self, process: Process) -> None:
@@ -244,6 +251,27 @@ class EmulatedMachine(Closing):
         """madvise(MADV_COLLAPSE)."""
         if not self._profile.has("MADV_COLLAPSE") or not self._processes[name].do("collapse", lo, hi):
             raise RefusedError("MADV_COLLAPSE", "EINVAL")
+
+    def pageout(self, name: str, lo: int, hi: int) -> None:
+        """madvise(MADV_PAGEOUT)."""
+        self.swapping.page_out(self._processes[name].memory, lo, hi)
+
+    def cgroup(self, name: str) -> None:
+        """Put a process into the cgroup."""
+        self.swapping.members.add(name)
+
+    def reclaim(self, size: int) -> None:
+        """memory.reclaim. RefusedError: this version has none."""
+        members = self.swapping.members
+        self.swapping.reclaim((p.memory for name, p in self._processes.items() if name in members), size)
+
+    def swapon(self, device: str) -> None:
+        """Have swap."""
+        self.swapping.on(device)
+
+    def swapoff(self) -> None:
+        """Have none."""
+        self.swapping.off()
 
     def set(self, knob: str, value: str) -> None:
         """Write a tunable."""

@@ -23,7 +23,7 @@ USAGES = {
     "migrate": "migrate NAME RANGE N [all]",
     "cgroup": "cgroup NAME",
     "reclaim": "reclaim BYTES",
-    "swapon": "swapon",
+    "swapon": "swapon [disk|zram]",
     "swapoff": "swapoff",
     "set": "set KNOB VALUE",
     "sys": "sys FILE VALUE",
@@ -65,7 +65,7 @@ SHORT = """One step a line; # starts a comment. Numbers are decimal or 0x-hexade
   migrate NAME RANGE N [all]  move_pages; all: those that others map, too
   cgroup NAME                 into the memory cgroup that is reclaimed from
   reclaim BYTES               have that much of the cgroup reclaimed
-  swapon                      there is swap from now on
+  swapon [disk|zram]          there is swap from now on: a disk, or compressed memory
   swapoff                     there is none any more
   set KNOB VALUE              write a file of /sys/kernel/mm/ksm
   sys FILE VALUE              write a file below /sys/kernel/mm or /proc/sys/vm

@@ -128,8 +128,8 @@ class WholeMachine(Machine, Protocol):
     def reclaim(self, size: int) -> None:
         """Write a number of bytes to that cgroup's memory.reclaim."""
 
-    def swapon(self) -> None:
-        """Have swap."""
+    def swapon(self, device: str) -> None:
+        """Have swap, to a device of steps. Where there is some, that is left."""
 
     def swapoff(self) -> None:
         """Have none; what was swapped out comes back."""

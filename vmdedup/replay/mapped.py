@@ -8,7 +8,11 @@ from typing import Any, Final
 import numpy as np
 
 from vmdedup.host.layout import (
+    CACHED_SHIFT,
     COUNT_MASK,
+    CTL_KSM_SWPIN_COPY,
+    CTL_PSWPIN,
+    CTL_PSWPOUT,
     CTL_THP_COLLAPSE_ALLOC,
     CTL_THP_FAULT_ALLOC,
     CTL_THP_FAULT_FALLBACK,
@@ -19,9 +23,11 @@ from vmdedup.host.layout import (
     FRAME_SHIFT,
     NODE_SHIFT,
     PRESENT,
+    SWAPPED,
     WHOLE,
 )
 from vmdedup.host.memory import Host
+from vmdedup.host.rebuild import kind_of_all
 from vmdedup.host.space import Memory
 from vmdedup.host.thp import HUGE_PAGES
 from vmdedup.ksm.profile import Profile
@@ -32,9 +38,9 @@ _PSS_SHIFT: Final = 12  # shares are counted in parts of a byte
 # Counters of /proc/vmstat that `mem` shows, in its order, and what counts them here; None: nothing does.
 VMSTAT: Final[Mapping[str, int | str | None]] = {
     "cow_ksm": "cow_ksm",
-    "ksm_swpin_copy": "swap",
-    "pswpin": "swap",
-    "pswpout": "swap",
+    "ksm_swpin_copy": CTL_KSM_SWPIN_COPY,
+    "pswpin": CTL_PSWPIN,
+    "pswpout": CTL_PSWPOUT,
     "pgmigrate_success": None,
     "pgmigrate_fail": None,
     "thp_fault_alloc": CTL_THP_FAULT_ALLOC,
@@ -62,10 +68,12 @@ class Mapped:
         self.frames = np.where(self.present, (self.entries >> FRAME_SHIFT) & FRAME_MASK, 0)
         self.own = self.frames != 0
         self.ksm = self.own & (self._h.frames[self.frames] >> NODE_SHIFT != 0)
+        self.swapped = kind_of_all(self.entries) == SWAPPED
 
     def kinds(self, tells_ksm: bool) -> str:
         """A letter a page, see replay.machine. tells_ksm: whether KSM pages are told from other anonymous ones."""
         letters = np.full(len(self.entries), ".")
+        letters[self.swapped] = "s"
         whole = (self.entries & WHOLE) != 0
         letters[self.present] = np.where(whole[self.present], "Z", "z")
         letters[self.own] = "a" if tells_ksm else "p"
@@ -76,7 +84,9 @@ class Mapped:
     def kib(self) -> dict[str, int]:
         """As /proc/PID/smaps has it."""
         resident = int(self.own.sum()) * KIB
-        shares = (PAGE_SIZE << _PSS_SHIFT) // (self._h.frames[self.frames[self.own]] & COUNT_MASK)
+        own = self.frames[self.own]
+        mapped = (self._h.frames[own] & COUNT_MASK) - (self._h.kept[own] >> CACHED_SHIFT > 0)  # the cache maps nothing
+        shares = (PAGE_SIZE << _PSS_SHIFT) // mapped
         whole = self.own & ((self.entries & WHOLE) != 0)
         return {
             "Rss": resident,
@@ -84,14 +94,14 @@ class Mapped:
             "Anonymous": resident,
             "AnonHugePages": int(whole.sum()) // HUGE_PAGES * HUGE_PAGES * KIB,
             "KSM": int(self.ksm.sum()) * KIB,
-            "Swap": 0,
+            "Swap": int(self.swapped.sum()) * KIB,
         }
 
 
 def vmstat(host: Host, profile: Profile, cow_ksm: int) -> dict[str, int | None]:
     """Counters of /proc/vmstat since the host was made; None: this version has none, or nothing counts it here.
 
-    cow_ksm: of all processes, those that have exited too. There is no swap, so what counts it is 0.
+    cow_ksm: of all processes, those that have exited too. Huge pages are not swapped as a whole: they are split.
     """
     values: dict[str, int | None] = {}
     for name, source in VMSTAT.items():

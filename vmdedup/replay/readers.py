@@ -147,6 +147,13 @@ def _reclaim(script: Words, words: list[str]) -> Step:
         raise script.error(str(error).partition(";")[0], "write bytes, or a size such as 16MiB") from None
 
 
+def _swapon(script: Words, words: list[str]) -> Step:
+    """swapon [disk|zram]"""
+    if words and words[0] not in (steps.DISK, steps.ZRAM):
+        raise script.error(f"{clipped(words[0])!r} instead of disk or zram", f"write: {USAGES['swapon']}")
+    return steps.Swapon(script.line, *words)
+
+
 def _sys(script: Words, words: list[str]) -> Step:
     """sys FILE VALUE"""
     return steps.Sys(script.line, _file(script, words[0]), words[1])
@@ -217,7 +224,7 @@ READERS: dict[str, tuple[int, int, _Reader]] = {
     "migrate": (3, 4, _migrate),
     "cgroup": (1, 1, _named(steps.Cgroup)),
     "reclaim": (1, 1, _reclaim),
-    "swapon": (0, 0, _bare(steps.Swapon)),
+    "swapon": (0, 1, _swapon),
     "swapoff": (0, 0, _bare(steps.Swapoff)),
     "set": (2, 2, _set),
     "sys": (2, 2, _sys),

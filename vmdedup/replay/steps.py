@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from vmdedup.replay.content import Content
 
 SMALL, HUGE, ANY = "small", "huge", "any"  # pages of a mapping: never huge ones, huge where it can be, unadvised
+DISK, ZRAM = "disk", "zram"  # what there is to swap to
 MERGEABLE, PLAIN, MERGE_ANY = "mergeable", "plain", "merge_any"  # of a mapping, none, or all the process's memory
 
 
@@ -270,9 +271,10 @@ class Reclaim:
 
 @dataclass(frozen=True, slots=True)
 class Swapon:
-    """There is swap from now on."""
+    """There is swap from now on. device: DISK or ZRAM."""
 
     line: int
+    device: str = DISK
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from vmdedup.host.frames import put_frame
 from vmdedup.host.layout import CTL_FRAMES, SWAPPED
 from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import kind_of_all
+from vmdedup.host.swap import store_page
 from vmdedup.policy.difference_engine.packing import IdlePacking
 from vmdedup.policy.difference_engine.records import C4, Records
 from vmdedup.policy.difference_engine.take import keep_away
@@ -56,8 +58,10 @@ class Swap:
         page = self._packing.take_idle(entry, rebuilt)
         if page is None:
             return
-        self._h.swap[entry] = self._h.words[page.pfn]
+        form = store_page(self._h, page.pfn)
         self._work.count("swap_out")
-        if keep_away(self._h, entry, page.protected, SWAPPED):
+        if not form:
+            put_frame(self._h, page.pfn)
+        elif keep_away(self._h, entry, page.protected, form):
             self.out += 1
             self.rebuilt += rebuilt

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.absent import drop_slot, make_absent
+from vmdedup.host.absent import drop_kept, make_absent
 from vmdedup.host.frames import frame_count, get_frame, put_frame
-from vmdedup.host.layout import ACCESSED, DIRTY, FRAME_MASK, FRAME_SHIFT, SOFT
+from vmdedup.host.layout import ACCESSED, DIRTY, FRAME_MASK, FRAME_SHIFT, KIND_SHIFT, SOFT
 from vmdedup.host.share import FAILED, write_protect
 from vmdedup.jit.atomic import cas, load
 from vmdedup.jit.kernel import kernel
@@ -55,14 +55,14 @@ def hold_reference(h: Any, entry: int, page_pfn: int) -> int:
 
 
 @kernel
-def keep_away(h: Any, entry: int, protected: int, kind: int) -> bool:
+def keep_away(h: Any, entry: int, protected: int, form: int) -> bool:
     """Take a page's frame, its slot being filled and counted. False: its guest was faster; the slot's counts are gone.
 
-    Ends the hold of take_page.
+    Ends the hold of take_page. form: see host.absent.
     """
     pfn = (protected >> FRAME_SHIFT) & FRAME_MASK
-    done = make_absent(h, entry, protected, pfn, kind)
+    done = make_absent(h, entry, protected, pfn, form)
     if not done:
-        drop_slot(h, entry, kind)
+        drop_kept(h, entry, form << KIND_SHIFT)
     put_frame(h, pfn)
     return done

@@ -1,0 +1,41 @@
+"""What a host swaps to."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from vmdedup.errors import HostError
+from vmdedup.host.layout import CELLS, DISK, ZRAM, ZSWAP
+
+Kind = Literal["disk", "zram", "zswap"]
+KINDS: Final[dict[Kind, int]] = {"disk": DISK, "zram": ZRAM, "zswap": ZSWAP}
+POOL_PERCENT: Final = 20  # of host memory, the kernel's default for zswap
+
+
+class SwapDevice(NamedTuple):
+    """A swap device. size: in bytes, of the pages that it can have; None: all that guests have.
+
+    pool: in bytes of host memory, what compressed pages may take (zswap); None: POOL_PERCENT of it. zram has no such
+    limit. off: it is to be turned on later, by host.swap.swap_on, as any kind.
+    """
+
+    kind: Kind = "disk"
+    size: int | None = None
+    pool: int | None = None
+    off: bool = False
+
+    def records(self, pages: int, page_size: int) -> int:
+        """How many swap records a host of so many page table entries has. HostError: its pages are too small."""
+        if self.has_pool and page_size % CELLS:
+            raise HostError(f"pages of {page_size} bytes cannot be kept compressed; use a disk to swap to")
+        return 1 + (pages if self.size is None else -(-self.size // page_size))
+
+    @property
+    def has_disk(self) -> bool:
+        """Whether pages can lie on a disk."""
+        return self.off or self.kind != "zram"
+
+    @property
+    def has_pool(self) -> bool:
+        """Whether pages can lie in host memory, compressed."""
+        return self.off or self.kind != "disk"
