@@ -45,7 +45,8 @@ class Slot:
     def leave_cache(self) -> None:
         """Not be in memory any more."""
         if self.cached is not None:
-            self.cached.slot = self.cached = None
+            self.cached.slot = None
+            self.cached = None
 
 
 @dataclass(eq=False)
@@ -110,7 +111,8 @@ class Chain(Node):
 class Mm:
     """One address space: one mapping of pages 0..pages-1, or what is left of it.
 
-    ptes: page to frame; swapped: page to swap slot; kin: the oldest that it shares pages with by forks; writable: pages that may be stored to without a fault; ksm_zeros: pages whose zero page
+    ptes: page to frame; swapped: page to swap slot; kin: the oldest that it shares pages with by forks; writable:
+    pages that may be stored to without a fault; ksm_zeros: pages whose zero page
     ksmd placed; mapped, mergeable, huge, nohuge: pages that have a VMA, and the advice; pmds: two megabytes that
     are mapped as a whole, by a huge page or (None) the huge zero page; tables: those that are mapped page by page;
     items: the rmap items by page, ascending.
@@ -124,7 +126,7 @@ class Mm:
         self.zero = zero
         self.ptes: dict[int, Frame] = {}
         self.swapped: dict[int, Slot] = {}
-        self.kin = parent.kin if parent is not None and parent.has_stored else self
+        self.kin: Mm = parent.kin if parent is not None and parent.has_stored else self
         self.ksm_zeros: set[int] = set()
         self.pages = pages
         self.mapped = set(range(pages))
@@ -134,7 +136,7 @@ class Mm:
         self.writable: set[int] = set()
         self.pmds: dict[int, Folio | None] = {}
         self.tables: set[int] = set()
-        self.has_stored = False
+        self.has_stored: bool = False
         self.alive = True
         self.on_list = False
         self.merges_all = False  # PR_SET_MEMORY_MERGE

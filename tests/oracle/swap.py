@@ -14,7 +14,7 @@ from oracle.objects import PAGE_SIZE, ZEROS, Frame, Ksm, Mm, Slot
 def page_out(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> None:
     """madvise(MADV_PAGEOUT): a frame that nobody else maps goes; it is in the cache of a disk for a while."""
     frame = mm.ptes.get(page)
-    if ksm.swap and frame is not None and frame is not mm.zero and frame.mapcount == 1:
+    if frame is not None and frame is not mm.zero and frame.mapcount == 1:
         _take(ksm, mms, mm, page)
         if ksm.swap != "disk":
             empty_cache(mms)
@@ -35,12 +35,12 @@ def reclaim(ksm: Ksm, mms: list[Mm], members: list[Mm], size: int, timing: str) 
 
 
 def _take(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> None:
-    """Let all who map a page's frame have a slot instead."""
+    """Let all who map a page's frame have a slot instead. A huge page is split, even if there is no swap."""
     frame = mm.ptes[page]
     if frame.folio is not None and not huge.split(ksm, frame.folio):
         return
     frame = mm.ptes[page]
-    if frame is mm.zero:
+    if frame is mm.zero or not ksm.swap:
         return
     slot = frame.slot
     if slot is None:

@@ -18,6 +18,7 @@ from vmdedup.vmkernel.session import shape
         ("vm a 4 node=1\n", Shape(2, 768, 0)),
         ("vm a 4\nmigrate a 0..3 2\n", Shape(3, 768, 0)),
         ("vm a 4\nnode a 1\nswapon\n", Shape(2, 768, 64)),
+        ("vm a 4\nswapon zram\n", Shape(1, 768, 0)),
         (f"vm a {1 << 18}\n", Shape(1, 2304, 0)),
     ],
 )

@@ -65,7 +65,8 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     """Pin an entry whose page the owner may store into; the caller stores and unpins.
 
     whole: every byte will be stored, so that the old content need not be kept; a guarded page is copied all the same,
-    and a swapped one is brought in, as its guest's fault cannot tell. Returns the frame, or FAULT_SEGV, FAULT_OOM or FAULT_ABSENT with nothing pinned.
+    and a swapped one is brought in, as its guest's fault cannot tell. Returns the frame, or FAULT_SEGV, FAULT_OOM or
+    FAULT_ABSENT with nothing pinned.
     Source: mm/memory.c:handle_mm_fault.
     """
     old = load(h.pte, entry)

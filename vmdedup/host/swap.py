@@ -98,10 +98,9 @@ def swap_out(host: Host, entries: NDArray[np.int64], own: bool = False, stays: b
     entries: numbers of page table entries (host.layout), int64[n]. What is not there, the zero page, pinned, or beyond
     the device's size stays in memory. own: leave alone what more than one entry maps, as MADV_PAGEOUT does. stays: in
     the swap cache, as after a write to a disk that nobody waits for, until empty_cache(); such frames are not free.
+    Huge pages are split first, even if there is no swap.
     """
     numbers = np.ascontiguousarray(entries, np.int64)
-    if host.arrays.ctl[CTL_SWAP] == SWAP_OFF:
-        return 0
     wanted = np.zeros(len(host.arrays.frames), np.int32)
     return sum(
         _batch_out(host.arrays, numbers[at : at + BATCH], wanted, own, stays) for at in range(0, len(numbers), BATCH)
@@ -140,7 +139,7 @@ def _store(h: HostArrays, record: int, pfn: int) -> bool:
     part, of = (1, 1) if is_zswap else HUGE_CLASS
     is_small = len(packed) < len(content) * part // of
     if not is_zswap or (is_small and h.ctl[CTL_SWAP_FRAMES] < h.ctl[CTL_SWAP_LIMIT]):
-        data = np.frombuffer(packed if is_small else content, np.uint8)
+        data = np.array(np.frombuffer(packed if is_small else content, np.uint8))
         if out.store_packed(h, record, data, len(data)):
             return True
     if is_zswap:

@@ -25,8 +25,9 @@ class Swapping:
     That is where a kernel has it while it is written; nobody knows when it will be gone, but that reclaiming frees it.
     zram is as fast as memory, and nothing stays.
 
-    timing: what is found after a reclaim from a cgroup, which kernels answer in several ways on one script: GONE, all is
-    out, as most often; CACHED, all is in the swap cache, and what is there can be mapped again; LEFT, nothing was taken.
+    timing: what is found after a reclaim from a cgroup, which kernels answer in several ways on one script: GONE, all
+    is out, as most often; CACHED, all is in the swap cache, and what is there can be mapped again; LEFT, nothing was
+    taken.
     """
 
     def __init__(self, host: Host, profile: Profile) -> None:
@@ -65,7 +66,7 @@ class Swapping:
                 if int(frames[page]) not in seen and len(seen) < size // PAGE_SIZE:
                     seen.add(int(frames[page]))
                     chosen.append(first + page)
-        if self.timing != LEFT:
+        if self.timing != LEFT and self._host.arrays.ctl[CTL_SWAP] != SWAP_OFF:
             swap_out(self._host, np.array(chosen, np.int64), stays=self.timing == CACHED)
         if self.timing == GONE:
             empty_cache(self._host)

@@ -167,9 +167,9 @@ class GuestMachine(Closing):
         """Reclaim from it."""
         self._system.reclaim(size)
 
-    def swapon(self) -> None:
-        """Have swap."""
-        self._system.swapon()
+    def swapon(self, device: str) -> None:
+        """Have swap. LacksStepError: there is no zram in its kernel."""
+        self._system.swapon(device)
 
     def swapoff(self) -> None:
         """Have none."""

@@ -8,7 +8,7 @@ from typing import Self
 
 from vmdedup.errors import GuestError
 from vmdedup.replay.script import Script
-from vmdedup.replay.steps import Migrate, Node, Swapon, Vm
+from vmdedup.replay.steps import DISK, Migrate, Node, Swapon, Vm
 from vmdedup.vmkernel.guest import Guest
 from vmdedup.vmkernel.machine import GuestMachine
 from vmdedup.vmkernel.qemu import Shape
@@ -67,7 +67,7 @@ def shape(script: Script) -> Shape:
     """What a script needs of a guest."""
     nodes, has_swap = 1, False
     for step in script.steps:
-        has_swap |= isinstance(step, Swapon)
+        has_swap |= isinstance(step, Swapon) and step.device == DISK
         node = step.options.node if isinstance(step, Vm) else step.node if isinstance(step, Migrate | Node) else 0
         nodes = max(nodes, 1 + (node or 0))
     wanted = _KERNEL_MIB + (script.pages() >> 8) * 2  # all pages on one node, and as much again

@@ -8,6 +8,8 @@ from pathlib import Path
 from vmdedup.errors import GuestError, RefusedError
 from vmdedup.ksm.sysfs import as_written
 from vmdedup.replay.content import Seed
+from vmdedup.replay.machine import LacksStepError
+from vmdedup.replay.steps import DISK, ZRAM
 from vmdedup.vmkernel import numbers as sys
 from vmdedup.vmkernel.guest import Guest, error_name
 from vmdedup.vmkernel.memory import GuestMemory
@@ -24,7 +26,9 @@ START = {
 _CGROUP = "/cgroup/script"
 _BALLAST_PAGES = 24
 _RECLAIMS = 4  # of a cgroup; the first may leave pages that were used lately
-_SWAP = "/dev/swap"
+_SWAP = {DISK: "/dev/swap", ZRAM: "/dev/zram"}
+_ZRAM = "/sys/block/zram0/"
+_ZRAM_BYTES = 64 << 20
 _SIGNATURE_AT = 4096 - 10  # of the page that a swap disk begins with
 
 
@@ -36,13 +40,16 @@ class System:
         self._modules = modules
         self._before: dict[str, str] = {}
         self._ballast: GuestMemory | None = None
-        self._has_cgroup = self._has_swap = self._has_disk = False
+        self._has_cgroup = False
+        self._swap: str | None = None  # which device is in use
+        self._made: set[str] = set()  # devices that there are
+        self._loaded = False
         for file, value in START.items():
             guest.write(file, value.encode())
 
     def restore(self) -> None:
         """Undo what a script has done; its processes are gone."""
-        if self._has_swap:
+        if self._swap is not None:
             self.swapoff()
         if self._ballast is not None:
             self._guest.end(self._ballast.process)
@@ -97,35 +104,46 @@ class System:
             if error_name(result) == "ENOENT":
                 raise RefusedError("memory.reclaim", "ENOENT")
 
-    def swapon(self) -> None:
-        """Swap to a disk. GuestError: the guest has none."""
-        if not self._has_disk:
-            self._make_disk()
-        result = self._guest.do(sys.SWAPON, _SWAP.encode(), 0)
+    def swapon(self, device: str) -> None:
+        """Swap to a device, unless there is swap. GuestError: the guest has no disk. LacksStepError: it has no zram."""
+        if self._swap is not None:
+            return
+        if device not in self._made:
+            self._make(device)
+        result = self._guest.do(sys.SWAPON, _SWAP[device].encode(), 0)
         if result < 0:
             raise GuestError(f"the guest cannot swap: {error_name(result)}; see that its kernel has virtio_blk")
-        self._has_swap = True
+        self._swap = device
 
     def swapoff(self) -> None:
         """Have no swap."""
-        self._guest.do(sys.SWAPOFF, _SWAP.encode())
-        self._has_swap = False
+        if self._swap is not None:
+            self._guest.do(sys.SWAPOFF, _SWAP[self._swap].encode())
+            self._swap = None
 
-    def _make_disk(self) -> None:
-        for module in self._modules:
+    def _make(self, device: str) -> None:
+        for module in self._modules if not self._loaded else ():
             self._load(module.read_bytes())
-        numbers = self._guest.read("/sys/block/vda/dev", 32)
+        self._loaded = True
+        block = "vda" if device == DISK else "zram0"
+        numbers = self._guest.read(f"/sys/block/{block}/dev", 32)
         if not isinstance(numbers, bytes):
+            if device == ZRAM:
+                raise LacksStepError("swapon zram")
             raise GuestError("the guest sees no disk to swap to; use a kernel that was fetched, or with virtio_blk=y")
         major, minor = map(int, numbers.split(b":"))
-        self._guest.do(sys.MKNOD, _SWAP.encode(), 0o60600, major << 8 | minor)
-        size = self._guest.read("/sys/block/vda/size", 32)
-        pages = int(size) // 8 if isinstance(size, bytes) else 0
-        disk = self._guest.open(_SWAP, sys.O_RDWR)
+        if device == ZRAM:
+            self._guest.write(f"{_ZRAM}disksize", b"%d" % _ZRAM_BYTES)
+        self._guest.do(sys.MKNOD, _SWAP[device].encode(), 0o60600, major << 8 | minor)
+        size = self._guest.read(f"/sys/block/{block}/size", 32)
+        self._format(_SWAP[device], int(size) // 8 if isinstance(size, bytes) else 0)
+        self._made.add(device)
+
+    def _format(self, device: str, pages: int) -> None:
+        disk = self._guest.open(device, sys.O_RDWR)
         header = bytes(1024) + struct.pack("<3I", 1, pages - 1, 0)
         self._guest.do(sys.PWRITE, disk, header.ljust(_SIGNATURE_AT, b"\0") + b"SWAPSPACE2", 4096, 0)
         self._guest.close_descriptor(disk)
-        self._has_disk = True
 
     def _load(self, module: bytes) -> None:
         """Load a module, which may be there already: swapon says whether all that was needed is."""
