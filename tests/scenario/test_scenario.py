@@ -9,6 +9,7 @@ import pytest
 
 from vmdedup.errors import ScenarioError, UsageError
 from vmdedup.guest.spec import BalloonSpec
+from vmdedup.host.swap_device import SwapDevice
 from vmdedup.ksm.sysfs import TUNABLES
 from vmdedup.scenario.describe import describe, describe_builtin
 from vmdedup.scenario.load import DEFAULT, builtin_names, find_source, load_scenario
@@ -272,6 +273,25 @@ def test_guests_have_names_seeds_and_nodes_of_their_own(tmp_path: Path) -> None:
     assert [spec.node for spec in planned.specs] == [0, 1, 0, 1]
     assert len({spec.seed for spec in planned.specs}) == 4
     assert planned.groups == ("vm", "vm", "vm", "one")
+
+
+def test_a_host_swaps_to_a_device(tmp_path: Path) -> None:
+    def device(text: str) -> SwapDevice:
+        swap = load_scenario(write(tmp_path, f"{SMALL}[host]\nswap = {{ {text} }}\n")).host.swap
+        assert swap is not None
+        return swap.device
+
+    assert device("kind = 'zram', size = '1GiB'") == SwapDevice("zram", 1 << 30)
+    assert device("kind = 'zswap', size = '1MiB', pool = '64KiB'") == SwapDevice("zswap", 1 << 20, 1 << 16)
+    assert load_scenario(write(tmp_path, SMALL)).host.swap is None
+    for text, complaint in (
+        ("kind = 'tape', size = '1GiB'", "'tape' will not do; give 'disk', 'zram' or 'zswap'"),
+        ("kind = 'disk'", "this key is missing; add it"),
+        ("kind = 'disk', size = '1KiB'", "give at least 4096"),
+        ("kind = 'zram', size = '1GiB', pool = '1MiB'", "only zswap has a pool of its own; leave it out of zram"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(complaint)):
+            device(text)
 
 
 def test_one_release_for_a_group_or_one_for_each(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from vmdedup.host.frames import frames_in_use
 from vmdedup.host.layout import (
     AREAS,
     BLOCK,
+    CELLS,
     COUNT_MASK,
     CTL_FRAMES,
     CTL_FRESH,
@@ -94,6 +95,8 @@ class Host:
         total = (frames if frames is not None else pages + mms + SPARE) + 1
         per_node = -(-total // nodes)
         device = SwapDevice() if swap is True else swap or None
+        if device and device.has_pool and page_size % CELLS:
+            raise HostError(f"pages of {page_size} bytes cannot be kept compressed; let the host swap to a disk")
         swaps, disk = (device.records(entries, page_size), device.has_disk) if device else (0, False)
         segment = Segment(offsets(mms + 1, entries, total, page_size, swaps, disk)[1])
         host = cls(segment, entries, total, mms + 1, page_size, swaps, disk)

@@ -33,21 +33,24 @@ from vmdedup.host.layout import (
     CTL_SWAP_LIMIT,
     CTL_ZSWPIN,
     CTL_ZSWPOUT,
+    DISK,
     ON_DISK,
     ONE_WORD,
     PACKED,
     SWAP_OFF,
     SWAPPED,
+    ZRAM,
     ZSWAP,
     HostArrays,
 )
 from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import kind_of_all
 from vmdedup.host.swap_back import bring_in
-from vmdedup.host.swap_device import KINDS, POOL_PERCENT, Kind
+from vmdedup.host.swap_device import POOL_PERCENT, Kind
 from vmdedup.host.swap_slot import NO_RECORD, let_go, take_record
 
 HUGE_CLASS: Final = (51, 64)  # of a page: what compresses to less only zram keeps compressed: of 4096 bytes, 3264
+KINDS: Final[dict[Kind, int]] = {"disk": DISK, "zram": ZRAM, "zswap": ZSWAP}
 BATCH: Final = 1 << 12  # frames that are taken out together
 
 

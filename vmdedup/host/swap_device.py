@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from vmdedup.errors import HostError
-from vmdedup.host.layout import CELLS, DISK, ZRAM, ZSWAP
-
 Kind = Literal["disk", "zram", "zswap"]
-KINDS: Final[dict[Kind, int]] = {"disk": DISK, "zram": ZRAM, "zswap": ZSWAP}
 POOL_PERCENT: Final = 20  # of host memory, the kernel's default for zswap
 
 
@@ -25,9 +21,7 @@ class SwapDevice(NamedTuple):
     off: bool = False
 
     def records(self, pages: int, page_size: int) -> int:
-        """How many swap records a host of so many page table entries has. HostError: its pages are too small."""
-        if self.has_pool and page_size % CELLS:
-            raise HostError(f"pages of {page_size} bytes cannot be kept compressed; use a disk to swap to")
+        """How many swap records a host of so many page table entries has."""
         return 1 + (pages if self.size is None else -(-self.size // page_size))
 
     @property

@@ -62,11 +62,18 @@ def host_room(scenario: Scenario, available: Available | None = None) -> HostRoo
     """
     room = available if available is not None else available_memory()
     guests, wanted = scenario.pages * PAGE_SIZE, scenario.host.memory
+    disk = scenario.host.swap.size if scenario.host.swap is not None and scenario.host.swap.device.has_disk else 0
     there = f"{_rounded(room.bytes)} are available {room.where}"
     if wanted is not None and wanted > room.bytes:
         raise HostError(
             f"the host of the scenario has {format_size(wanted)} of memory, but only {there}; "
             f"give less in [host] memory, {_possible(room)} at most, or leave it out"
+        )
+    if disk > room.bytes - (wanted or 0):
+        raise HostError(
+            f"the disk that the host of the scenario swaps to has {format_size(disk)}, and its memory "
+            f"{format_size(wanted or 0)}; this machine keeps both in memory, and only {there}; "
+            f"give less in [host] swap, or swap to zram"
         )
     account = scenario.pages * _ACCOUNT
     if account > room.bytes:

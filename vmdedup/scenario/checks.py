@@ -51,7 +51,7 @@ def check(scenario: Scenario, runs: bool = True) -> list[Problem]:
 
     runs: whether a policy's own Python file is run.
     """
-    problems = list(_check_times(scenario))
+    problems = [*_check_times(scenario), *_check_swap(scenario)]
     knobs = scenario.ksm.tunables()
     if knobs.get("advisor_mode") == "scan-time" and "pages_to_scan" in knobs:
         text = "the advisor sets it (EINVAL); leave it out, or set advisor_mode to none"
@@ -79,6 +79,12 @@ def _check_times(scenario: Scenario) -> Iterator[Problem]:
         yield Problem(("host", "sample_interval"), f"{format_duration(host.sample_interval)} {text}")
     if scenario.duration < host.tick:
         yield Problem(("duration",), f"is shorter than one tick ({format_duration(host.tick)}); give more")
+
+
+def _check_swap(scenario: Scenario) -> Iterator[Problem]:
+    swap = scenario.host.swap
+    if swap is not None and swap.pool is not None and swap.kind != "zswap":
+        yield Problem(("host", "swap", "pool"), f"only zswap has a pool of its own; leave it out of {swap.kind}")
 
 
 def _check_group(scenario: Scenario, group: GuestSection, path: Path) -> Iterator[Problem]:

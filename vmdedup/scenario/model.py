@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
+from vmdedup.host.swap_device import SwapDevice
 from vmdedup.host.thp import TUNABLES as KHUGEPAGED
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written, in_turn
@@ -91,6 +92,19 @@ class KhugepagedSection(Section):
     max_ptes_shared: int = Field(_usual("max_ptes_shared"), ge=0, le=511)
 
 
+class SwapSection(Section):
+    """What the host swaps to."""
+
+    kind: Literal["disk", "zram", "zswap"]
+    size: Size = Field(ge=PAGE_SIZE, le=1 << 46)  # of the pages that it can have, before they are compressed
+    pool: Size | None = Field(None, ge=PAGE_SIZE)  # zswap: host memory that compressed pages may take; absent: a fifth
+
+    @property
+    def device(self) -> SwapDevice:
+        """As a host has it."""
+        return SwapDevice(self.kind, self.size, self.pool)
+
+
 class HostSection(Section):
     """The physical machine, and how finely time is cut."""
 
@@ -99,6 +113,7 @@ class HostSection(Section):
     sample_interval: Duration = Field(1_000_000_000, gt=0)  # between two rows of the series
     numa_nodes: int = Field(1, ge=1, le=8)
     huge_pages: Literal["always", "madvise", "never"] = "never"  # transparent_hugepage/enabled
+    swap: SwapSection | None = None
     khugepaged: KhugepagedSection = Field(default_factory=lambda: KhugepagedSection.model_validate({}))
 
 

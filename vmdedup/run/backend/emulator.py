@@ -189,7 +189,7 @@ def opened(scenario: Scenario, logs: LogChannel, room: HostRoom | None, note: No
         frames=room.frames,
         mms=scenario.guest_count,
         nodes=scenario.host.numa_nodes,
-        swap=kind.needs_swap,
+        swap=scenario.host.swap.device if scenario.host.swap else kind.needs_swap,
     )
     if kind.wants_hints:
         host.arrays.ctl[CTL_HINTS] = 1
