@@ -14,7 +14,7 @@ Every process of a host may call what is here at any time, but for swap_on and s
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,13 @@ from vmdedup.host.layout import (
     ZSWAP,
     HostArrays,
 )
-from vmdedup.host.memory import Host
 from vmdedup.host.rebuild import kind_of_all
 from vmdedup.host.swap_back import bring_in
 from vmdedup.host.swap_device import POOL_PERCENT, Kind
 from vmdedup.host.swap_slot import NO_RECORD, let_go, take_record
+
+if TYPE_CHECKING:
+    from vmdedup.host.memory import Host
 
 HUGE_CLASS: Final = (51, 64)  # of a page: what compresses to less only zram keeps compressed: of 4096 bytes, 3264
 KINDS: Final[dict[Kind, int]] = {"disk": DISK, "zram": ZRAM, "zswap": ZSWAP}
