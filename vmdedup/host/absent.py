@@ -17,22 +17,31 @@ from typing import Any
 from vmdedup.host.frames import put_frame
 from vmdedup.host.layout import (
     ACCESSED,
+    CACHED_SHIFT,
     COMPRESSED,
+    COUNT_MASK,
+    CTL_SWAP_FRAMES,
+    CTL_SWAP_FREE,
+    CTL_SWAP_HEAD,
     FRAME_MASK,
     FRAME_SHIFT,
     GUARDED,
     KIND_MASK,
     KIND_SHIFT,
+    PACKED,
     PATCHED,
     PIN,
     PRESENT,
     SOFT,
     SWAPPED,
+    TAG_MASK,
+    TAG_STEP,
     VMA_BITS,
 )
-from vmdedup.host.swap_slot import let_go
 from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
+
+NO_RECORD = 0  # of swap
 
 
 @kernel
@@ -141,3 +150,54 @@ def bring_back(h: Any, entry: int, old: int, pfn: int) -> bool:
         return False
     drop_kept(h, entry, old)
     return True
+
+
+# Swap records, as far as the end of any page is concerned
+
+
+@kernel
+def let_go(h: Any, record: int) -> None:
+    """Drop a count of a swap record; the last one frees it and all that it has. See host.swap_slot."""
+    while record != NO_RECORD:
+        count = load(h.swaps["count"], record)
+        if count > 1:
+            if cas(h.swaps["count"], record, count, count - 1):
+                return
+        elif cas(h.swaps["count"], record, count, 0):
+            leave_cache(h, record)
+            if h.swaps[record]["place"] == PACKED:
+                free_cells(h, h.swaps[record]["at0"], h.swaps[record]["cells0"])
+                free_cells(h, h.swaps[record]["at1"], h.swaps[record]["cells1"])
+            _push_free(h, record)
+            return
+
+
+@kernel
+def _push_free(h: Any, record: int) -> None:
+    while True:
+        head = load(h.ctl, CTL_SWAP_HEAD)
+        store(h.swaps["link"], record, head & COUNT_MASK)
+        if cas(h.ctl, CTL_SWAP_HEAD, head, (((head & TAG_MASK) + TAG_STEP) & TAG_MASK) | record):
+            fetch_add(h.ctl, CTL_SWAP_FREE, 1)
+            return
+
+
+@kernel
+def leave_cache(h: Any, record: int) -> None:
+    """Take what is in a record's cache out of it. Its content is stored, or nobody needs it."""
+    pfn = load(h.swaps["frame"], record)
+    if pfn != 0 and cas(h.swaps["frame"], record, pfn, 0):
+        cas(h.kept, pfn, record << CACHED_SHIFT, 0)
+        put_frame(h, pfn)
+
+
+@kernel
+def free_cells(h: Any, pfn: int, cells: int) -> None:
+    """Give cells of the swap pool back, and with the last ones the frame. See host.swap_pool."""
+    while cells:
+        used = load(h.kept, pfn)
+        if cas(h.kept, pfn, used, used & ~cells):
+            if used == cells:
+                fetch_add(h.ctl, CTL_SWAP_FRAMES, -1)
+                put_frame(h, pfn)
+            return

@@ -46,11 +46,11 @@ from vmdedup.host.layout import (
 )
 from vmdedup.host.mm import NO_ENTRIES, claim_mm, mm_state, set_mm_state
 from vmdedup.host.segment import Segment
-from vmdedup.host.swap_device import SwapDevice
 from vmdedup.late import load
 
 if TYPE_CHECKING:
     from vmdedup.host.space import Memory
+    from vmdedup.host.swap_device import SwapDevice
 
 MAX_MMS = 65535
 SPARE = 16
@@ -94,7 +94,7 @@ class Host:
         # Whoever copies a page needs one frame more than there will be in the end.
         total = (frames if frames is not None else pages + mms + SPARE) + 1
         per_node = -(-total // nodes)
-        device = SwapDevice() if swap is True else swap or None
+        device = load("vmdedup.host.swap_device:SwapDevice")() if swap is True else swap or None
         if device and device.has_pool and page_size % CELLS:
             raise HostError(f"pages of {page_size} bytes cannot be kept compressed; let the host swap to a disk")
         swaps, disk = (device.records(entries, page_size), device.has_disk) if device else (0, False)

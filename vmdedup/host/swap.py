@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vmdedup.errors import HostError
 from vmdedup.host import swap_out as out
-from vmdedup.host.absent import form_swapped
+from vmdedup.host.absent import NO_RECORD, form_swapped, let_go
 from vmdedup.host.layout import (
     CTL_FRAMES,
     CTL_KSM_SWPIN_COPY,
@@ -46,7 +46,7 @@ from vmdedup.host.layout import (
 from vmdedup.host.rebuild import kind_of_all
 from vmdedup.host.swap_back import bring_in
 from vmdedup.host.swap_device import POOL_PERCENT, Kind
-from vmdedup.host.swap_slot import NO_RECORD, let_go, take_record
+from vmdedup.host.swap_slot import take_record
 
 if TYPE_CHECKING:
     from vmdedup.host.memory import Host

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.absent import count_rebuilt, named_by, pin_absent
+from vmdedup.host.absent import count_rebuilt, let_go, named_by, pin_absent
 from vmdedup.host.frames import NO_FRAME, put_frame, stable_node_of
 from vmdedup.host.layout import (
     ACCESSED,
@@ -33,7 +33,7 @@ from vmdedup.host.layout import (
     ZSWAP,
 )
 from vmdedup.host.pool import draw_frame
-from vmdedup.host.swap_slot import enter_cache, hold_cached, let_go
+from vmdedup.host.swap_slot import enter_cache, hold_cached
 from vmdedup.host.thp import ZEROS_UNWRITTEN
 from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel

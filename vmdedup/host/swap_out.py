@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.absent import form_swapped, frame_behind, kind_of, named_by
+from vmdedup.host.absent import NO_RECORD, form_swapped, frame_behind, kind_of, leave_cache, let_go, named_by
 from vmdedup.host.frames import get_frame, put_frame
 from vmdedup.host.huge import split_folio
 from vmdedup.host.layout import (
@@ -41,12 +41,9 @@ from vmdedup.host.layout import (
 from vmdedup.host.mm import mm_of_entry
 from vmdedup.host.swap_pool import pack_into
 from vmdedup.host.swap_slot import (
-    NO_RECORD,
     count_mapped,
     enter_cache,
     hold_record,
-    leave_cache,
-    let_go,
     record_of,
     take_record,
 )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.frames import NO_FRAME, alloc_frame, put_frame
+from vmdedup.host.absent import free_cells
+from vmdedup.host.frames import NO_FRAME, alloc_frame
 from vmdedup.host.layout import CELLS, CTL_SWAP_CURSOR, CTL_SWAP_FRAMES, PACKED
 from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
@@ -58,18 +59,6 @@ def _take_cells(h: Any, pfn: int, wanted: int) -> int:
         cells = _lowest_free(used, wanted)
         if cas(h.kept, pfn, used, used | cells):
             return cells
-
-
-@kernel
-def free_cells(h: Any, pfn: int, cells: int) -> None:
-    """Give cells back, and with the last ones the frame."""
-    while cells:
-        used = load(h.kept, pfn)
-        if cas(h.kept, pfn, used, used & ~cells):
-            if used == cells:
-                fetch_add(h.ctl, CTL_SWAP_FRAMES, -1)
-                put_frame(h, pfn)
-            return
 
 
 @kernel
@@ -154,11 +143,3 @@ def _copy_cells(h: Any, pfn: int, cells: int, data: Any, start: int, end: int, i
                     data[start + b] = h.bytes[pfn, cell * size + b]
             start += count
     return start
-
-
-@kernel
-def release_cells(h: Any, record: int) -> None:
-    """Give back what a record has in the pool. For whoever has it alone."""
-    s = h.swaps[record]
-    free_cells(h, s["at0"], s["cells0"])
-    free_cells(h, s["at1"], s["cells1"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmdedup.host.absent import NO_RECORD
 from vmdedup.host.frames import get_frame, put_frame
 from vmdedup.host.layout import (
     CACHED_SHIFT,
@@ -23,16 +24,12 @@ from vmdedup.host.layout import (
     CTL_SWAP_FRESH,
     CTL_SWAP_HEAD,
     NOWHERE,
-    PACKED,
     SWAP_OFF,
     TAG_MASK,
     TAG_STEP,
 )
-from vmdedup.host.swap_pool import release_cells
 from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
-
-NO_RECORD = 0
 
 
 @kernel
@@ -84,32 +81,6 @@ def hold_record(h: Any, record: int) -> bool:
             return True
 
 
-@kernel
-def let_go(h: Any, record: int) -> None:
-    """Drop a count; the last one frees the record and all that it has."""
-    while record != NO_RECORD:
-        count = load(h.swaps["count"], record)
-        if count > 1:
-            if cas(h.swaps["count"], record, count, count - 1):
-                return
-        elif cas(h.swaps["count"], record, count, 0):
-            leave_cache(h, record)
-            if h.swaps[record]["place"] == PACKED:
-                release_cells(h, record)
-            _push_free(h, record)
-            return
-
-
-@kernel
-def _push_free(h: Any, record: int) -> None:
-    while True:
-        head = load(h.ctl, CTL_SWAP_HEAD)
-        store(h.swaps["link"], record, head & COUNT_MASK)
-        if cas(h.ctl, CTL_SWAP_HEAD, head, (((head & TAG_MASK) + TAG_STEP) & TAG_MASK) | record):
-            fetch_add(h.ctl, CTL_SWAP_FREE, 1)
-            return
-
-
 # The cache
 
 
@@ -128,15 +99,6 @@ def enter_cache(h: Any, record: int, pfn: int, kin: int, page: int) -> bool:
     store(h.kept, pfn, 0)
     put_frame(h, pfn)
     return False
-
-
-@kernel
-def leave_cache(h: Any, record: int) -> None:
-    """Take what is in a record's cache out of it. Its content is stored, or nobody needs it."""
-    pfn = load(h.swaps["frame"], record)
-    if pfn != 0 and cas(h.swaps["frame"], record, pfn, 0):
-        cas(h.kept, pfn, record << CACHED_SHIFT, 0)
-        put_frame(h, pfn)
 
 
 @kernel

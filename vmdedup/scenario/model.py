@@ -23,13 +23,16 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
-from vmdedup.host.swap_device import SwapDevice
 from vmdedup.host.thp import TUNABLES as KHUGEPAGED
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written, in_turn
+from vmdedup.late import load
 from vmdedup.scenario.problems import Path, Problem
 from vmdedup.shown import quoted, suggest
 from vmdedup.units import PAGE_SIZE, exact_duration, parse_duration, parse_share, parse_size
+
+if TYPE_CHECKING:
+    from vmdedup.host.swap_device import SwapDevice
 
 MOST_PROBLEMS = 1000
 
@@ -102,7 +105,8 @@ class SwapSection(Section):
     @property
     def device(self) -> SwapDevice:
         """As a host has it."""
-        return SwapDevice(self.kind, self.size, self.pool)
+        made: SwapDevice = load("vmdedup.host.swap_device:SwapDevice")(self.kind, self.size, self.pool)
+        return made
 
 
 class HostSection(Section):
