@@ -28,8 +28,8 @@ PROGRAMS = 5  # that are run anew
 
 
 def room(nodes: int) -> Script:
-    """A script for whose machine there is room for PROCESSES of PAGES pages, and PROGRAMS, on each node."""
-    lines = [f"vm v{n} {PAGES}" for n in range(PROCESSES)] + ["exec v0"] * PROGRAMS
+    """A script for whose machine there is room for PROCESSES of PAGES pages, and PROGRAMS, on each node, and swap."""
+    lines = ["swapon", *(f"vm v{n} {PAGES}" for n in range(PROCESSES)), *["exec v0"] * PROGRAMS]
     return parse_text("\n".join([*lines, f"node v0 {nodes - 1}"]), Path())
 
 
@@ -61,6 +61,7 @@ EVENTS = {
 }
 MOVES = {"migrate": 10, "node": 2}
 WHOLE_LIVES = {"prctl": 4, "execute": 2}
+SWAPS = {"pageout": 8, "reclaim": 3, "swap": 1, "read": 6}
 NUMBER = st.integers(0, 63)
 Event = tuple[str, int, int, int]
 
@@ -104,8 +105,19 @@ class Lives:
             self.pair.do(lambda m: m.set(knob, values[b % len(values)]))
         elif event in ("vm", "fork"):
             self.be_born(event, a, b)
+        elif event == "reclaim":
+            self.pair.do(lambda m: m.reclaim((1 + b % 5 * a) << 12))
+            self.look()
+        elif event == "swap":
+            self.pair.do(lambda m: m.swapoff() if a % 2 else m.swapon(("disk", "zram")[b % 2]))
+            self.look()
         elif self.mapped:
             self.live(event, sorted(self.mapped)[a % len(self.mapped)], b, c)
+
+    def look(self) -> None:
+        """What swap has done."""
+        self.pair.do(lambda m: m.kinds())
+        self.pair.do(lambda m: m.mem())
 
     def be_born(self, event: str, a: int, b: int) -> None:
         """A new process, or a child."""
@@ -123,6 +135,7 @@ class Lives:
         self.sizes[name] = pages
         self.mapped[name] = list(range(pages))
         self.pair.do(lambda m: m.vm(name, pages))
+        self.pair.do(lambda m: m.cgroup(name))
         self.pair.do(lambda m: m.fill(name, 0, pages - 1, CONTENTS[b % len(CONTENTS)]))
 
     def live(self, event: str, name: str, b: int, c: int) -> None:
@@ -152,6 +165,8 @@ class Lives:
             self.pair.do(lambda m: m.poke(name, lo, (0, 7, 8, 4095)[c % 4], (c >> 2) % 3))
         else:
             self.pair.do(lambda m: getattr(m, event)(name, lo, hi))
+            if event == "pageout":
+                self.look()
             if event == "unmap":
                 self.mapped[name] = [page for page in self.mapped[name] if not lo <= page <= hi]
 
@@ -221,6 +236,12 @@ def test_so_it_does_where_frames_move(start: tuple[str, ...], events: list[Event
 @given(START, lives_of(EVENTS | WHOLE_LIVES), st.sampled_from(["5.10", "6.12", "6.18"]))
 def test_so_it_does_of_all_memory_and_of_new_programs(start: tuple[str, ...], events: list[Event], kernel: str) -> None:
     live(start, events, kernel=profile(kernel))
+
+
+@settings(max_examples=EXAMPLES)
+@given(START, lives_of(EVENTS | SWAPS), st.sampled_from(["5.10", "6.1", "6.12", "6.18", "7.3"]), st.booleans())
+def test_so_it_does_where_pages_are_swapped(start: tuple[str, ...], events: list[Event], kernel: str, zram: bool) -> None:
+    live(start, [("swap", 0, int(zram), 0), *events], kernel=profile(kernel))
 
 
 @settings(max_examples=EXAMPLES // 2)

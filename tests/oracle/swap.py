@@ -15,9 +15,9 @@ def page_out(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> None:
     """madvise(MADV_PAGEOUT): a frame that nobody else maps goes; it is in the cache of a disk for a while."""
     frame = mm.ptes.get(page)
     if frame is not None and frame is not mm.zero and frame.mapcount == 1:
-        _take(ksm, mms, mm, page)
-        if ksm.swap != "disk":
-            empty_cache(mms)
+        slot = _take(ksm, mms, mm, page)
+        if slot is not None and ksm.swap != "disk":
+            slot.leave_cache()
 
 
 def reclaim(ksm: Ksm, mms: list[Mm], members: list[Mm], size: int, timing: str) -> None:
@@ -34,14 +34,14 @@ def reclaim(ksm: Ksm, mms: list[Mm], members: list[Mm], size: int, timing: str) 
         empty_cache(mms)
 
 
-def _take(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> None:
+def _take(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> Slot | None:
     """Let all who map a page's frame have a slot instead. A huge page is split, even if there is no swap."""
     frame = mm.ptes[page]
     if frame.folio is not None and not huge.split(ksm, frame.folio):
-        return
+        return None
     frame = mm.ptes[page]
     if frame is mm.zero or not ksm.swap:
-        return
+        return None
     slot = frame.slot
     if slot is None:
         slot = frame.slot = Slot(frame.data, frame, (mm.kin, page))
@@ -51,6 +51,7 @@ def _take(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> None:
             other.unmap(each)
             other.swapped[each] = slot
             slot.entries += 1
+    return slot
 
 
 def _is_written(ksm: Ksm, slot: Slot) -> bool:
