@@ -91,7 +91,8 @@ class _Drawn:
         self.say("pass", self.random.choice([1, 1, 2]))
 
     def knob(self) -> None:
-        knob = self.random.choice(["use_zero_pages 1", "use_zero_pages 0", "smart_scan 1", "max_page_sharing 3", "run 2"])
+        knobs = ["use_zero_pages 1", "use_zero_pages 0", "smart_scan 1", "max_page_sharing 3", "run 2"]
+        knob = self.random.choice(knobs)
         self.say("set", knob)
         if knob == "run 2":
             self.look()

@@ -240,7 +240,7 @@ def test_so_it_does_of_all_memory_and_of_new_programs(start: tuple[str, ...], ev
 
 @settings(max_examples=EXAMPLES)
 @given(START, lives_of(EVENTS | SWAPS), st.sampled_from(["5.10", "6.1", "6.12", "6.18", "7.3"]), st.booleans())
-def test_so_it_does_where_pages_are_swapped(start: tuple[str, ...], events: list[Event], kernel: str, zram: bool) -> None:
+def test_so_it_does_where_pages_go_out(start: tuple[str, ...], events: list[Event], kernel: str, zram: bool) -> None:
     live(start, [("swap", 0, int(zram), 0), *events], kernel=profile(kernel))
 
 
