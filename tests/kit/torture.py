@@ -1,4 +1,7 @@
-"""A host under stress: guests that write as fast as they can, and a ksmd that scans as fast as it can, in real time."""
+"""A host under stress: guests that write as fast as they can, and a ksmd that scans as fast as it can, in real time.
+
+Pages may be swapped out meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from kit.scanners import KsmdProcess
 from vmdedup.errors import GuestError, WorkerDiedError
 from vmdedup.guest.diskspec import DiskSpec, open_disk
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
+from vmdedup.host.layout import BLOCK
 from vmdedup.host.memory import Host
+from vmdedup.host.swap import empty_cache, swap_out
+from vmdedup.host.swap_device import SwapDevice
 
 PAGES = 2048
 BATCH = 4096
+SWAPPED_AT_ONCE = 64
 DISK = DiskSpec(kind="generated", seed=7, mib=24)
 KNOBS = {"smart_scan": "0", "use_zero_pages": "1", "max_page_sharing": "16", "run": "1"}
 
@@ -24,7 +33,8 @@ class Torture:
 
     def __init__(self, guests: int, seed: int = 1) -> None:
         # The dead keep their page table entries until ksmd has come by.
-        self.host = Host.create(pages=(guests + 4) * PAGES, frames=guests * PAGES + 64, mms=guests + 4)
+        pages, frames = (guests + 4) * PAGES, guests * PAGES + 64
+        self.host = Host.create(pages, frames, mms=guests + 4, swap=SwapDevice("zswap", pool=guests * PAGES << 9))
         self.ksmd = KsmdProcess(self.host)
         self.ksmd.set("stable_node_chains_prune_millisecs", "0")
         for knob, value in KNOBS.items():
@@ -86,6 +96,24 @@ class Torture:
         thread.start()
         try:
             yield died
+        finally:
+            stop.set()
+            thread.join()
+
+    @contextmanager
+    def swapping(self) -> Iterator[None]:
+        """Pages go out meanwhile, whichever they are, without a pause."""
+        stop, random = threading.Event(), np.random.default_rng(self._seed)
+
+        def swap() -> None:
+            while not stop.is_set():
+                swap_out(self.host, random.integers(BLOCK, len(self.host.arrays.pte), SWAPPED_AT_ONCE))
+                empty_cache(self.host)
+
+        thread = threading.Thread(target=swap)
+        thread.start()
+        try:
+            yield
         finally:
             stop.set()
             thread.join()

@@ -19,10 +19,10 @@ KILLS = int(os.environ.get("KILLS", "30"))
 
 
 @pytest.mark.slow
-def test_eight_guests_write_while_ksmd_scans() -> None:
+def test_eight_guests_write_while_ksmd_scans_and_pages_go_out() -> None:
     with Torture(guests=8) as torture:
         torture.run()
-        with torture.scanning() as died:
+        with torture.scanning() as died, torture.swapping():
             deadline = time.monotonic() + SECONDS
             while time.monotonic() < deadline:
                 assert not died.wait(0.5)
@@ -33,6 +33,7 @@ def test_eight_guests_write_while_ksmd_scans() -> None:
         counters = torture.ksmd.counters()
         assert counters["full_scans"] > 2
         assert sum(torture.host.memory(g.mm).counter("cow_ksm") for g in torture.guests) > 1000
+        assert sum(torture.host.memory(g.mm).counter("swapped_in") for g in torture.guests) > 1000
         for guest in torture.guests:
             assert guest.verify() > PAGES // 4
         saved_by = torture.host.allocated()[0].sum() - torture.settle()
@@ -51,7 +52,7 @@ def test_guests_killed_at_any_moment_leave_the_host_consistent() -> None:
             victim = moments.choice(torture.guests)
             pid = victim.pid
             assert pid is not None
-            with torture.scanning() as died:
+            with torture.scanning() as died, torture.swapping():
                 time.sleep(moments.uniform(0.0, 0.05))
                 os.kill(pid, signal.SIGKILL)
                 assert not died.is_set()

@@ -51,10 +51,13 @@ class Item:
 
 
 def kept() -> list[Item]:
-    """The scripts of the repository, shortest first. UsageError: they are not here."""
+    """The scripts of the repository, shortest first, without those that reclaim: what that finds depends on time.
+
+    UsageError: they are not here.
+    """
     folder = _folder()
     found = [_kept(path, folder) for path in sorted(folder.rglob("*.ksm"))]
-    return sorted(found, key=lambda item: item.text.count("\n"))
+    return sorted((item for item in found if "\nreclaim " not in item.text), key=lambda item: item.text.count("\n"))
 
 
 def drawn(count: int, seed: int) -> Iterator[Item]:
