@@ -29,11 +29,12 @@ from vmdedup.run.run import COMPLETE, run_scenario
 from vmdedup.scenario.checks import check
 from vmdedup.scenario.load import builtin_names, find_source
 from vmdedup.scenario.model import Scenario, validate
-from vmdedup.units import exact_duration, parse_duration
+from vmdedup.units import KIB, exact_duration, parse_duration, parse_size
 
 RECORD: Final = Path(__file__).parent / "golden_runs.json"
 TABLES: Final = ("series", "guests", "matrix")
 DISK: Final = {"kind": "generated", "mib": 16}
+MEMORY: Final = "16MiB"
 MOST_GUESTS, MOST_SECONDS = 3, 6.0
 Data = dict[str, Any]
 
@@ -43,18 +44,32 @@ def small_scenario(name: str) -> Data:
     data = tomllib.loads(find_source(name).text)
     factor = min(1.0, MOST_SECONDS / (parse_duration(data["duration"]) / 1e9))
     data["duration"] = _shorter(data["duration"], factor)
+    if "memory" in data.get("host", {}):
+        _shrink_host(data)
     if "advisor_mode" not in data["ksm"]:
         data["ksm"]["pages_to_scan"] = 500
     for group in data["guests"]:
         group["count"] = min(group.get("count", 1), MOST_GUESTS)
-        group["memory"] = "16MiB"
+        group["memory"] = MEMORY
         group["disk"] = DISK
+        if "fill_share" in group.get("parameters", {}):
+            group["parameters"]["fill_share"] = 0.5  # a small guest's kernel takes more of it
         for key in ("delay", "start_at"):
             if key in group:
                 group[key] = _shorter(group[key], factor)
         for event in group.get("events", []):
             event["at"] = _shorter(event["at"], factor)
     return data
+
+
+def _shrink_host(data: Data) -> None:
+    """Host memory and swap in proportion to what its guests will use, which in so little time is two thirds of it."""
+    groups = data["guests"]
+    had = sum(group["count"] * parse_size(group["memory"]) for group in groups)
+    has = sum(min(group["count"], MOST_GUESTS) for group in groups) * parse_size(MEMORY) * 2 // 3
+    data["host"]["memory"] = f"{parse_size(data['host']['memory']) * has // had // KIB}KiB"
+    swap = data["host"]["swap"]
+    swap["size"] = f"{parse_size(swap['size']) * has // had // KIB}KiB"
 
 
 def of_workload(name: str) -> Data:

@@ -24,7 +24,7 @@ def _tables() -> Iterator[Mapping[str, str]]:
     for kind in (COUNTERS, TUNABLES):
         yield {name: f"{each.meaning} ({each.unit})" if each.unit else each.meaning for name, each in kind.items()}
     yield from (columns.TIMING, columns.MATRIX, columns.GUESTS, columns.POLICY)
-    yield from (columns.HUGE, columns.REAL, columns.SERIES)
+    yield from (columns.PRESSURE, columns.HUGE, columns.REAL, columns.SERIES)
 
 
 def policy_names() -> list[str]:

@@ -42,7 +42,7 @@ def said_where(ended: str, path: Path, quiet: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        kept = any((path / name).exists() for name in ("run.json", "policies.json"))
+        kept = any((path / name).exists() for name in ("run.json", "policies.json", "alternatives.json"))
         if kept and (ended in ENDS or not quiet):
             say(f"{ENDS.get(ended, 'results:')} {path}", err=True)
 

@@ -32,6 +32,10 @@ nobody else who uses KSM. Its tunables are as before afterwards. In lockstep the
 With --policy another policy of `vmdedup policy list`, or of a Python file of yours, scans in ksmd's place. Several,
 with commas between, run one after another on the same guests; one table and one directory lay them side by side.
 
+With --vary the same run is made with other means against too little memory, one after another, and one table lays them
+side by side: ksm, "ksm fast", ksm:KNOB=VALUE, reporting, balloon, zram, zswap, disk, none, joined by +, with semicolons
+between; "as it was" is what the scenario says. What each means is in docs/pressure.md.
+
 With --ksm-from the tunables are those of a host, as the kernel lists them; counters in the listing are left out. It
 stands over the scenario, --set over it. In a scenario: [ksm] from = "FILE", under the other keys of the section.
 
@@ -49,6 +53,7 @@ What the words mean (held, possible, within, reached, profit, …) is in docs/gl
   vmdedup run mixed --kernel 6.1
   vmdedup run mixed --on kernel
   vmdedup run mixed --policy ksm,ideal --budget cpu=5%
+  vmdedup run mixed --vary "ksm; reporting; zram; ksm+zram"
   vmdedup run mine.toml --policy ksm,mine.py --policy-set ksm.smart_scan=0 --policy-set mine.patience=3
 """
 
@@ -107,6 +112,9 @@ def run(
     budget: Annotated[
         str | None, typer.Option(metavar="pages|cpu=5%", help="Equal pages a second, or a share of one core.")
     ] = None,
+    vary: Annotated[
+        str | None, typer.Option(metavar="A; B; …", help="The same run with other means: 'ksm; reporting; ksm+zram'.")
+    ] = None,
     on: Annotated[On, typer.Option("--on", help="An emulated host, or this machine's own KSM.")] = On.emulator,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
     output: Annotated[
@@ -123,6 +131,8 @@ def run(
     flags = (*what, clock and clock.value, prices and prices.value, kernel)
     options = Options(on, output, as_json, quiet, verbose, no_color)
     try:
+        if vary is not None:
+            return _vary(scenario, _overrides(flags, ksm_from), vary, policy or policy_set or budget, options)
         scenarios = load_each(scenario, _overrides(flags, ksm_from), policy, policy_set or (), budget, quiet)
         return _run(scenarios[0], options) if len(scenarios) == 1 else _run_several(scenarios, options)
     except KeyboardInterrupt:
@@ -194,13 +204,28 @@ def _run(scenario: Scenario, options: Options) -> int:
     return _status(result.run["ended"])
 
 
+def _vary(scenario: str, plain: Overrides, text: str, refused: object, options: Options) -> int:
+    """Run each alternative, show what came out beside each other, and say where it is."""
+    from vmdedup.cli.vary import load_alternatives, run_alternatives, show
+    from vmdedup.run.output import choose_output
+
+    names, scenarios = load_alternatives(scenario, plain, text, refused, options.quiet)
+    with choose_output(scenarios[0], options.output, shared=True) as directory:
+        document = run_alternatives(
+            names, scenarios, directory.path, lambda each, title, part: _result(each, title, options, part)
+        )
+        with said_where(document["ended"], directory.path, options.quiet):
+            show(document, options.as_json, options.no_color)
+    return _status(document["ended"])
+
+
 def _run_several(scenarios: list[Scenario], options: Options) -> int:
     """Run each, show what came out beside each other, and say where it is."""
-    from vmdedup.cli.several import run_each, show
+    from vmdedup.cli.several import run_policies, show
     from vmdedup.run.output import choose_output
 
     with choose_output(scenarios[0], options.output, shared=True) as directory:
-        document = run_each(
+        document = run_policies(
             scenarios, directory.path, lambda scenario, title, part: _result(scenario, title, options, part)
         )
         with said_where(document["ended"], directory.path, options.quiet):

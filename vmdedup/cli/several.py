@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vmdedup.scenario.model import Scenario
 
 Run = Callable[["Scenario", str, "RunDirectory"], "Result"]  # scenario, title, where its rows go
+Lay = Callable[[Mapping[str, "Result"]], dict[str, Any]]
 
 
 def split_policies(policy: str | None) -> list[str]:
@@ -65,17 +66,28 @@ def labels_of(names: Sequence[str]) -> list[str]:
     return labels
 
 
-def run_each(scenarios: Sequence[Scenario], path: Path, run: Run) -> dict[str, Any]:
-    """Run every scenario, and keep each result below path as soon as it is there, with the document of all so far.
-
-    Ctrl-C ends the run at work, whose results so far are kept, and begins no other. Returns the document.
-    """
-    from vmdedup.result.directory import RunDirectory
-    from vmdedup.result.policies import save_document, side_by_side
+def run_policies(scenarios: Sequence[Scenario], path: Path, run: Run) -> dict[str, Any]:
+    """run_each, of scenarios that differ in their policies."""
+    from vmdedup.result.policies import FILE, side_by_side
     from vmdedup.scanner.process import warm_scanners
 
     labels = labels_of([scenario.policy.name for scenario in scenarios])
     warm_scanners(*(scenario.policy.name for scenario in scenarios))
+    budget = budget_of(scenarios[0])
+    return run_each(scenarios, labels, path, run, FILE, lambda results: side_by_side(results, labels, budget))
+
+
+def run_each(
+    scenarios: Sequence[Scenario], labels: Sequence[str], path: Path, run: Run, file: str, lay: Lay
+) -> dict[str, Any]:
+    """Run every scenario, and keep each result below path as soon as it is there, with the document of all so far.
+
+    file: its name; lay: makes it. Ctrl-C ends the run at work, whose results so far are kept, and begins no other.
+    Returns the document.
+    """
+    from vmdedup.result.directory import RunDirectory
+    from vmdedup.result.policies import save_document
+
     results: dict[str, Result] = {}
     document: dict[str, Any] = {}
     for number, (label, scenario) in enumerate(zip(labels, scenarios, strict=True), 1):
@@ -89,8 +101,8 @@ def run_each(scenarios: Sequence[Scenario], path: Path, run: Run) -> dict[str, A
                 break
             result.save_into(part)
         results[label] = result
-        document = side_by_side(results, labels, budget_of(scenario))
-        save_document(document, path)
+        document = lay(results)
+        save_document(document, path, file)
         if result.run["ended"] == "interrupted":
             break
     return document

@@ -82,6 +82,7 @@ def _answers(summary: Document) -> Table:
         ("peak", _peak(summary)),
         ("worst", _worst(summary)),
         ("host", _host(summary)),
+        ("pressure", _pressure(summary)),
         ("cost", _cost(summary)),
         ("steered", _steered(summary)),
         ("kept" if summary.get("forms") else "profit", _kept(summary) or _profit(summary)),
@@ -155,6 +156,18 @@ def _moment(moment: Document) -> str:
     full = " → HOST FULL" if moment["full"] else ""
     after = _seconds(moment["most_after_seconds"])
     return f"{text}: used {moment['used_mib']:,.1f} → {moment['most_used_mib']:,.1f} MiB in {after}{full}"
+
+
+def _pressure(summary: Document) -> str:
+    """What the host did that had too little memory."""
+    found = summary.get("pressure")
+    if not found or not (found["pswpout"] or found["oom_kills"]):
+        return ""
+    killed = f"; {found['oom_kills']} killed" if found["oom_kills"] else ""
+    return (
+        f"{_mib(found['swap_used_mib'])} in swap, stored in {_mib(found['swap_stored_mib'])}; {found['pswpout']:,} "
+        f"pages out, {found['pswpin']:,} in; guests waited {found['waiting_percent']:.2f} % of their time{killed}"
+    )
 
 
 def _host(summary: Document) -> str:

@@ -43,6 +43,20 @@ HUGE: Final = {
     "needless_pages": "pages of zeros inside huge pages: memory that small pages would not take",
 }
 
+# Of hosts that say their memory, or have swap. With swap, saved_pages has the pages in swap too, less swap_frames.
+PRESSURE: Final = {
+    "mem_available_pages": "frames to be had before anybody waits, as MemAvailable: free, less the high watermark",
+    "swap_used_pages": "pages that the swap device has",
+    "swap_stored_bytes": "bytes that they take there: compressed (zram, zswap), or as they are",
+    "swap_frames": "host frames that compressed pages of swap are in",
+    "pswpin": "pages read back from swap because a guest used them, so far; of zswap, those of its pool too",
+    "pswpout": "pages written to swap, so far; of zswap, those into its pool too",
+    "waited_s": "seconds that guests have lost waiting for memory, so far, all guests together",
+    "memory_some": "share of time since the row before with at least one guest waiting for memory (PSI, some): 0 to 1",
+    "memory_full": "share of time since the row before with all guests waiting for memory (PSI, full): 0 to 1",
+    "oom_kills": "guests killed because no memory was left, so far",
+}
+
 # What a policy keeps in other forms than whole pages, and what that saves. Then saved_pages is the sum of what
 # sharing saves (zero + within_guest + between_guests), patch_saved, compress_saved, swapped and filled pages, less
 # held_frames.

@@ -44,6 +44,15 @@ def side_by_side(results: Mapping[str, Result], wanted: Sequence[str], budget: s
 
     Every policy has every key; what has no answer is null. Sizes are MiB, times seconds.
     """
+    return {
+        **common(results, wanted),
+        "budget": budget,
+        "policies": [_policy(label, result) for label, result in results.items()],
+    }
+
+
+def common(results: Mapping[str, Result], wanted: Sequence[str]) -> dict[str, Any]:
+    """What all runs of one scenario have in common, and how they ended: "complete" if all did, and all are there."""
     first = next(iter(results.values()))
     complete = len(results) == len(wanted) and all(part.run["ended"] == "complete" for part in results.values())
     return {
@@ -51,10 +60,8 @@ def side_by_side(results: Mapping[str, Result], wanted: Sequence[str], budget: s
         "scenario": first.run["name"],
         "seed": first.run["seed"],
         "clock": first.run["clock"],
-        "budget": budget,
         "ended": "complete" if complete else next(_endings(results), "interrupted"),
         "wanted": list(wanted),
-        "policies": [_policy(label, result) for label, result in results.items()],
     }
 
 
@@ -93,13 +100,13 @@ def _mean(rows: Sequence[Row], column: str) -> float:
     return float(sum(areas) / length) if length > 0 else 0.0
 
 
-def save_document(document: Mapping[str, Any], folder: Path) -> None:
+def save_document(document: Mapping[str, Any], folder: Path, file: str = FILE) -> None:
     """Write it beside the parts; it appears whole. Raises VmdedupError with the reason."""
-    partial = folder / f".{FILE}.{os.getpid()}"
+    partial = folder / f".{file}.{os.getpid()}"
     try:
         partial.write_bytes(json_bytes(document))
-        os.replace(partial, folder / FILE)
+        os.replace(partial, folder / file)
     except OSError as error:
-        raise VmdedupError(f"{folder / FILE} cannot be written: {error.strerror}") from None
+        raise VmdedupError(f"{folder / file} cannot be written: {error.strerror}") from None
     finally:
         partial.unlink(missing_ok=True)

@@ -49,6 +49,16 @@ class Host(_Document):
     capped: bool
 
 
+class Kill(_Document):
+    """A guest that was killed because no memory was left."""
+
+    guest: Name
+    time_s: float
+    resident_pages: Annotated[int, Field(ge=0)]
+    swapped_pages: Annotated[int, Field(ge=0)]
+    table_pages: Annotated[int, Field(ge=0)]
+
+
 class Run(_Document):
     """run.json."""
 
@@ -60,6 +70,7 @@ class Run(_Document):
     events: list[Event]
     worst: Worst | None = None
     host: Host | None = None
+    killed: list[Kill] = []
     copy_ns: float | None = None
     is_bound: bool = False
     backend: Name = "emulator"

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmdedup.late import load
-from vmdedup.result.columns import HUGE, POLICY, REAL
+from vmdedup.result.columns import HUGE, POLICY, PRESSURE, REAL
 from vmdedup.result.tables import Row, Table, records
 from vmdedup.units import mib
 
@@ -61,6 +61,7 @@ def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Tabl
         "ksmd_cpu_prices": (run.get("prices") or {}).get("source"),
         "forms": _forms(last, size),
         "controller": _controller(last),
+        "pressure": load("vmdedup.result.pressure:pressure")(run, rows, size) if "oom_kills" in last else None,
         "possible_from_seconds": possible_from(rows),
         "seconds_to_percent_of_possible": {str(p): time_to(rows, p) for p in MILESTONES},
         "counters": _counters(last),
@@ -220,7 +221,7 @@ def _controller(last: Row) -> dict[str, int] | None:
 
 def _counters(last: Row) -> dict[str, Any]:
     ours = {"time_s", "guests", "cow_breaks", "ksmd_cpu_s", "possible_pages", *(f"{p}_pages" for p in _PARTS)}
-    ours |= {*POLICY, *REAL, *HUGE}
+    ours |= {*POLICY, *REAL, *HUGE, *PRESSURE}
     return {name: value for name, value in last.items() if name not in ours}
 
 

@@ -12,6 +12,7 @@ from vmdedup.scenario.problems import Path
 
 if TYPE_CHECKING:
     from vmdedup.ksm.listing import Listing
+    from vmdedup.scenario.alternatives import Alternative
 
 _TAKE_OVER = "vmdedup.scenario.listed:take_over"
 
@@ -34,6 +35,7 @@ class Overrides:
     budget: str | None = None  # pages, or cpu=SHARE
     costs: str | None = None
     ksm_from: Listing | None = None  # of a kernel's tunables; knobs are written over it
+    alternative: Alternative | None = None  # other means against too little memory
 
     def apply(self, data: dict[str, Any]) -> dict[Path, str]:
         """Write the flags into the scenario's data. Returns the flag behind each key that was changed."""
@@ -48,6 +50,8 @@ class Overrides:
             self._apply_to_group(group, ("guests", number), flags)
         if self.guests is not None:
             self._share_out(_groups(data), flags)
+        if self.alternative is not None:
+            flags.update(self.alternative.apply(data))
         return flags
 
     def _apply_to_ksm(self, data: dict[str, Any], flags: dict[Path, str]) -> None:

@@ -38,6 +38,7 @@ class PhasesParameters:
     between_guests: bool = parameter(True, "", "identical and similar pages have one base in all guests")
     mib_s: float = parameter(100.0, "MiB/s", "how fast pages are allocated, read and written", low=0.001)
     pause_s: float = parameter(10.0, "s", "rest after each phase (80 in the paper)")
+    idle_s: float = parameter(0.0, "s", "more rest before pages are allocated again")
 
 
 class Phases(Workload[PhasesParameters]):
@@ -86,7 +87,8 @@ class Phases(Workload[PhasesParameters]):
                 for start in range(0, len(pages), _BATCH):
                     act(pages[start : start + _BATCH])
                     yield len(pages[start : start + _BATCH])
-                self._pause_ms = 1000.0 * self.parameters.pause_s
+                more = self.parameters.idle_s if self.phase == "free" else 0.0
+                self._pause_ms = 1000.0 * (self.parameters.pause_s + more)
                 yield 1
             self.rounds += 1
 

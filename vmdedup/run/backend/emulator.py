@@ -41,7 +41,9 @@ class Emulator:
         self.host, self.ksmd = host, ksmd
         self._logs, self._room, self._policy = logs, room, scenario.policy
         self._note: Note = lambda text: None
-        self._pressure: Pressure | None = None
+        self._has_columns = scenario.host.memory is not None or scenario.host.swap is not None
+        self._is_free = scenario.clock == "wall"
+        self._pressure = self._begin_pressure() if self._has_columns else None
         self._forms = None if scenario.policy.is_plain else load("vmdedup.run.backend.forms:Forms")(host)
         self._breaks = BreakCounter()
         has_huge = scenario.host.huge_pages != "never"
@@ -54,6 +56,7 @@ class Emulator:
             "policy": policy_label(self._policy.name),
             "is_bound": self.ksmd.kind.is_bound,
             "host": self._room.document,
+            **({"killed": self._pressure.kills} if self._pressure is not None else {}),
         }
 
     def meet(self, standing: Standing, note: Note) -> None:
@@ -88,24 +91,32 @@ class Emulator:
         """Who scans does it, as it has to know where its frames go."""
         return self.ksmd.relocate(guest.mm, node)
 
+    def _begin_pressure(self) -> Pressure:
+        pressure: Pressure = load("vmdedup.run.backend.pressure:Pressure")(self.host, self._is_free)
+        return pressure
+
     @property
     def pressure(self) -> Pressure:
         """What is done where memory is short; loaded when it is first."""
         if self._pressure is None:
-            self._pressure = load("vmdedup.run.backend.pressure:Pressure")(self.host)
+            self._pressure = self._begin_pressure()
         return self._pressure
 
+    def _in_use(self) -> int:
+        """Frames that hold somebody's bytes."""
+        return self.host.frames_in_use() - (self._pressure.reserved if self._pressure is not None else 0)
+
     def time_left(self, guest: GuestProcess, nanoseconds: int) -> int:
-        """All of it."""
-        return nanoseconds
+        """All but what it waits for memory that it has had."""
+        return nanoseconds if self._pressure is None else self._pressure.waiting.time_left(guest.mm, nanoseconds)
 
     def can_be_full(self, pages: Iterable[int]) -> bool:
         """Whether they have more memory than the host, and a frame each for a copy."""
         return sum(each + 1 for each in pages) > self.host.capacity
 
     def find_memory(self, guest: GuestProcess) -> bool:
-        """Whether there is a frame to be had."""
-        return self.pressure.find_memory()
+        """Reclaim some, if there is none."""
+        return self.pressure.find_memory(guest.mm, guest.starved)
 
     def largest(self, guests: Sequence[GuestProcess]) -> GuestProcess:
         """Who is killed where nothing is left; it is noted, with why the host is as small as it is."""
@@ -119,6 +130,8 @@ class Emulator:
             self.host.recover()
         for guest in guests:
             self.release(guest)
+        if self._pressure is not None:
+            self._pressure.bury([guest.mm for guest in guests])
 
     def free_ksmd(self) -> AbstractContextManager[Running]:
         """A thread drives ksmd inside."""
@@ -135,9 +148,11 @@ class Emulator:
         further = dict(self._forms.figures()) if self._forms is not None else {}
         if self._huge is not None:
             further |= self._huge.figures()
+        if self._has_columns:
+            further |= self.pressure.figures()
         return Figures(
             allocated=allocated,
-            used=self.host.frames_in_use(),
+            used=self._in_use(),
             zero=zero + placed,
             within=within,
             between=between,
@@ -150,16 +165,19 @@ class Emulator:
         """The host's own mark; in lockstep only where it is all, since a copy's frame may be taken before another is
         given back, or after."""
         most, there = self.host.frames_at_most(), self.host.capacity
-        return (most if freely or most >= there else self.host.frames_in_use()), there
+        kept = self._pressure.reserved if self._pressure is not None else 0
+        return (most if freely or most >= there else self.host.frames_in_use()) - kept, there - kept
 
     def mappings(self) -> Mappings:
         """Counted from the host's page tables."""
         return host_mappings(self.host, self._forms.stored() if self._forms is not None else None)
 
     def pass_time(self, nanoseconds: int) -> None:
-        """khugepaged's part of that time."""
+        """khugepaged's and kswapd's part of that time."""
         if self._huge is not None:
             self._huge.pass_time(nanoseconds)
+        if self._pressure is not None:
+            self._pressure.pass_time(nanoseconds)
 
     def give_back(self) -> None:
         """Punch holes where free frames are."""
@@ -184,12 +202,13 @@ def opened(scenario: Scenario, logs: LogChannel, room: HostRoom | None, note: No
     assert room is not None
     start_workers(scenario.policy.name)
     kind = policy_kind(scenario)
+    swap = scenario.host.swap
     host = Host.create(
         pages=scenario.pages,
-        frames=room.frames,
+        frames=room.frames + (load("vmdedup.run.backend.pressure:RESERVE") if swap else 0),
         mms=scenario.guest_count,
         nodes=scenario.host.numa_nodes,
-        swap=scenario.host.swap.device if scenario.host.swap else kind.needs_swap,
+        swap=swap.device if swap else kind.needs_swap,
     )
     if kind.wants_hints:
         host.arrays.ctl[CTL_HINTS] = 1
