@@ -48,9 +48,16 @@ def _take(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> Slot | None:
         ksm.vmstat["pswpout"] += _is_written(ksm, slot)
     for other in mms:
         for each in [each for each, mapped in other.ptes.items() if mapped is frame]:
-            other.unmap(each)
-            other.swapped[each] = slot
-            slot.entries += 1
+            if not frame.ksm or (frame.node is not None and nodes.is_found(frame, other, each)):
+                other.unmap(each)
+                other.swapped[each] = slot
+                slot.entries += 1
+    if slot.entries == 0:
+        slot.leave_cache()
+    elif fresh:
+        ksm.vmstat["pswpout"] += _is_written(ksm, slot)
+    else:
+        _leave_cache(slot)  # what is stored already need not be waited for
     return slot
 
 

@@ -52,7 +52,7 @@ from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import copy_page, hash_page, same_page
 
-NOT_TAKEN, TAKEN, TO_PACK = 0, 1, 2  # states of a page on its way out
+NOT_TAKEN, TAKEN, TO_PACK, CLEAN = 0, 1, 2, 3  # states of a page on its way out; CLEAN: it was stored before
 
 
 @kernel
@@ -137,19 +137,20 @@ def unmap_rest(h: Any, wanted: Any) -> None:
 
 @kernel
 def store_plain(h: Any, records: Any, frames: Any, states: Any) -> None:
-    """Store what needs no packing. states: int8[n], filled: NOT_TAKEN (nobody came along), TAKEN or TO_PACK."""
+    """Store what needs no packing. states: int8[n], filled: NOT_TAKEN (nobody came along), TAKEN, TO_PACK or CLEAN."""
     for k in range(len(records)):
         states[k] = NOT_TAKEN
         if records[k] != NO_RECORD and load(h.swaps["count"], records[k]) > 1:
-            states[k] = TAKEN if store_unpacked(h, records[k], frames[k]) else TO_PACK
+            if h.swaps[records[k]]["place"] != NOWHERE:
+                states[k] = CLEAN
+            else:
+                states[k] = TAKEN if store_unpacked(h, records[k], frames[k]) else TO_PACK
 
 
 @kernel
 def store_unpacked(h: Any, record: int, pfn: int) -> bool:
-    """Store a frame's content, unless it is stored already. False: it has to be packed."""
+    """Store a frame's content. False: it has to be packed."""
     s = h.swaps[record]
-    if s["place"] != NOWHERE:
-        return True
     s["hash"] = hash_page(h.words, pfn)
     s["fill"] = h.words[pfn, 0]
     device = h.ctl[CTL_SWAP]
@@ -202,12 +203,12 @@ def end_out(h: Any, record: int, pfn: int, stays: bool) -> None:
 
 @kernel
 def end_all(h: Any, records: Any, frames: Any, states: Any, stays: bool) -> int:
-    """end_out of all but those that are to be packed. Returns how many went."""
+    """end_out of all but those that are to be packed; what was clean is not waited for. Returns how many went."""
     gone = 0
     for k in range(len(records)):
         if records[k] != NO_RECORD and states[k] != TO_PACK:
-            end_out(h, records[k], frames[k], stays)
-            gone += states[k] == TAKEN
+            end_out(h, records[k], frames[k], stays and states[k] != CLEAN)
+            gone += states[k] != NOT_TAKEN
     return gone
 
 
