@@ -54,10 +54,10 @@ def _take(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> Slot | None:
                 slot.entries += 1
     if slot.entries == 0:
         slot.leave_cache()
-    elif fresh:
-        ksm.vmstat["pswpout"] += _is_written(ksm, slot)
+    elif fresh and _is_written(ksm, slot):
+        ksm.vmstat["pswpout"] += 1
     else:
-        _leave_cache(slot)  # what is stored already need not be waited for
+        _leave_cache(slot)  # no write need be waited for
     return slot
 
 

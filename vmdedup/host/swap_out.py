@@ -52,7 +52,8 @@ from vmdedup.jit.atomic import cas, fetch_add, load, store
 from vmdedup.jit.kernel import kernel
 from vmdedup.jit.page import copy_page, hash_page, same_page
 
-NOT_TAKEN, TAKEN, TO_PACK, CLEAN = 0, 1, 2, 3  # states of a page on its way out; CLEAN: it was stored before
+# States of a page on its way out. DONE: no write need be waited for, as it was stored before, or is one of zeros.
+NOT_TAKEN, TAKEN, TO_PACK, DONE = 0, 1, 2, 3
 
 
 @kernel
@@ -137,14 +138,16 @@ def unmap_rest(h: Any, wanted: Any) -> None:
 
 @kernel
 def store_plain(h: Any, records: Any, frames: Any, states: Any) -> None:
-    """Store what needs no packing. states: int8[n], filled: NOT_TAKEN (nobody came along), TAKEN, TO_PACK or CLEAN."""
+    """Store what needs no packing. states: int8[n], filled: NOT_TAKEN (nobody came along), TAKEN, TO_PACK or DONE."""
     for k in range(len(records)):
         states[k] = NOT_TAKEN
         if records[k] != NO_RECORD and load(h.swaps["count"], records[k]) > 1:
             if h.swaps[records[k]]["place"] != NOWHERE:
-                states[k] = CLEAN
+                states[k] = DONE
+            elif not store_unpacked(h, records[k], frames[k]):
+                states[k] = TO_PACK
             else:
-                states[k] = TAKEN if store_unpacked(h, records[k], frames[k]) else TO_PACK
+                states[k] = TAKEN if h.swaps[records[k]]["place"] == ON_DISK else DONE
 
 
 @kernel
@@ -203,11 +206,11 @@ def end_out(h: Any, record: int, pfn: int, stays: bool) -> None:
 
 @kernel
 def end_all(h: Any, records: Any, frames: Any, states: Any, stays: bool) -> int:
-    """end_out of all but those that are to be packed; what was clean is not waited for. Returns how many went."""
+    """end_out of all but those that are to be packed; DONE ones do not stay. Returns how many went."""
     gone = 0
     for k in range(len(records)):
         if records[k] != NO_RECORD and states[k] != TO_PACK:
-            end_out(h, records[k], frames[k], stays and states[k] != CLEAN)
+            end_out(h, records[k], frames[k], stays and states[k] != DONE)
             gone += states[k] != NOT_TAKEN
     return gone
 
