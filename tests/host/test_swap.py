@@ -173,9 +173,21 @@ def test_a_ksm_frame_without_node_is_copied_by_all(disk: Bench) -> None:
 
 def test_emptying_the_cache(disk: Bench) -> None:
     swap_out(disk.host, disk.all, stays=True)
-    disk.guest.touch(np.arange(PAGES))
-    assert empty_cache(disk.host) == figures(disk).records == PAGES
-    assert disk.host.frames_in_use() == PAGES
+    disk.guest.touch(np.arange(4))
+    assert empty_cache(disk.host) == PAGES + 1 - 4  # those that are mapped stay there
+    assert figures(disk).cached == 3  # nobody waits for page 0 any more
+    assert disk.host.frames_in_use() == 4
+    disk.check()
+
+
+def test_who_is_not_found_keeps_the_frame(disk: Bench) -> None:
+    lost = int(entries_of(disk.stranger)[5])
+    frame = pfn_of(disk.stranger, 5)
+    assert swap_out(disk.host, disk.all, unfound=[lost]) == PAGES + 1
+    disk.host.check()
+    assert (pfn_of(disk.stranger, 5), figures(disk).cached, disk.host.frames_in_use()) == (frame, 1, 1)
+    disk.guest.touch(np.array([1]))
+    assert pfn_of(disk.guest, 1) == frame
     disk.check()
 
 

@@ -85,6 +85,10 @@ class KsmdProcess(ScannerProcess):
         """move_pages(2)."""
         return Moved(*self.ask("move", mm, pages, node, everybody))
 
+    def unfound(self) -> list[int]:
+        """Entries that are not found from the KSM frame that they map."""
+        return list(self.ask("unfound"))
+
     def full_scan(self) -> int:
         """Scan to the end of the current full scan. Returns pages scanned."""
         return int(self.ask("full_scan"))

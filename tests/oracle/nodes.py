@@ -67,10 +67,11 @@ def _all_found(living: list[Mm], frame: Frame) -> bool:
     An item leads to its own process, and to all that were forked from it, at the item's address.
     """
     mappings = [(mm, page) for mm in living for page, other in mm.ptes.items() if other is frame]
-    return frame.node is not None and all(_is_found(frame, mm, page) for mm, page in mappings)
+    return frame.node is not None and all(is_found(frame, mm, page) for mm, page in mappings)
 
 
-def _is_found(frame: Frame, mm: Mm, page: int) -> bool:
+def is_found(frame: Frame, mm: Mm, page: int) -> bool:
+    """Whether a mapping of a merged page is found by way of its node's items."""
     ancestor: Mm | None = mm
     while ancestor is not None:
         if any(item.page == page and item.node is frame.node for item in ancestor.items):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from oracle import huge
+from oracle import huge, nodes
 from oracle.objects import PAGE_SIZE, ZEROS, Frame, Ksm, Mm, Slot
 
 
@@ -17,7 +17,7 @@ def page_out(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> None:
     if frame is not None and frame is not mm.zero and frame.mapcount == 1:
         slot = _take(ksm, mms, mm, page)
         if slot is not None and ksm.swap != "disk":
-            slot.leave_cache()
+            _leave_cache(slot)
 
 
 def reclaim(ksm: Ksm, mms: list[Mm], members: list[Mm], size: int, timing: str) -> None:
@@ -35,17 +35,19 @@ def reclaim(ksm: Ksm, mms: list[Mm], members: list[Mm], size: int, timing: str) 
 
 
 def _take(ksm: Ksm, mms: Iterable[Mm], mm: Mm, page: int) -> Slot | None:
-    """Let all who map a page's frame have a slot instead. A huge page is split, even if there is no swap."""
+    """Let all who map a page's frame, and are found, have a slot instead.
+
+    A huge page is split, even if there is no swap.
+    """
     frame = mm.ptes[page]
     if frame.folio is not None and not huge.split(ksm, frame.folio):
         return None
     frame = mm.ptes[page]
     if frame is mm.zero or not ksm.swap:
         return None
-    slot = frame.slot
+    slot, fresh = frame.slot, frame.slot is None
     if slot is None:
         slot = frame.slot = Slot(frame.data, frame, (mm.kin, page))
-        ksm.vmstat["pswpout"] += _is_written(ksm, slot)
     for other in mms:
         for each in [each for each, mapped in other.ptes.items() if mapped is frame]:
             if not frame.ksm or (frame.node is not None and nodes.is_found(frame, other, each)):
@@ -70,7 +72,13 @@ def empty_cache(mms: Iterable[Mm]) -> None:
     """Nothing that is out is in memory any more."""
     for mm in mms:
         for slot in mm.swapped.values():
-            slot.leave_cache()
+            _leave_cache(slot)
+
+
+def _leave_cache(slot: Slot) -> None:
+    """Not be in memory any more, unless it is mapped."""
+    if slot.cached is not None and slot.cached.mapcount == 0:
+        slot.leave_cache()
 
 
 def bring_in(ksm: Ksm, mm: Mm, page: int) -> None:

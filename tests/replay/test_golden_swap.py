@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from kit.scanners import KsmdProcess
+from kit.script_workers import WorkerProcess
 from oracle import OracleMachine
 from vmdedup.ksm.profile import profile
 from vmdedup.replay.emulated import EmulatedMachine
@@ -68,6 +70,18 @@ def test_the_emulator_prints_it(answers: Path) -> None:
     script = script_of(answers)
     with EmulatedMachine(script, profile=profile(answers.parent.name)) as machine:
         machine.swapping.timing = TIMING.get(name_of(answers), GONE)
+        compare(script, machine, answers)
+        machine.host.check()
+        machine.ksmd.check()
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ["disk/7.2/swap-05-pageout-of-merged", "zram/7.2/swap-08-write-in"])
+def test_so_it_does_with_a_process_for_each_guest(name: str) -> None:
+    """Pages are taken out by this process, and brought in by the guests' own."""
+    answers = FOLDER / f"{name}.jsonl"
+    script = script_of(answers)
+    with EmulatedMachine(script, WorkerProcess, KsmdProcess, profile=profile("7.2")) as machine:
         compare(script, machine, answers)
         machine.host.check()
         machine.ksmd.check()

@@ -14,6 +14,7 @@ Every process of a host may call what is here at any time, but for swap_on and s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -97,26 +98,37 @@ def swap_off(host: Host) -> None:
     host.arrays.ctl[CTL_SWAP] = SWAP_OFF
 
 
-def swap_out(host: Host, entries: NDArray[np.int64], own: bool = False, stays: bool = False) -> int:
+def swap_out(
+    host: Host, entries: NDArray[np.int64], own: bool = False, stays: bool = False, unfound: Sequence[int] = ()
+) -> int:
     """Take the frames of page table entries out, each with every entry that maps it. Returns how many frames went.
 
     entries: numbers of page table entries (host.layout), int64[n]. What is not there, the zero page, pinned, or beyond
     the device's size stays in memory. own: leave alone what more than one entry maps, as MADV_PAGEOUT does. stays: in
     the swap cache, as after a write to a disk that nobody waits for, until empty_cache(); such frames are not free.
-    Huge pages are split first, even if there is no swap.
+    Huge pages are split first, even if there is no swap. unfound: entries that keep what they map, as the kernel finds
+    no way to them (Ksmd.unfound); their frames stay in the swap cache of those that went.
     """
     numbers = np.ascontiguousarray(entries, np.int64)
     wanted = np.zeros(len(host.arrays.frames), np.int32)
-    return sum(
-        _batch_out(host.arrays, numbers[at : at + BATCH], wanted, own, stays) for at in range(0, len(numbers), BATCH)
-    )
+    marked = np.zeros(len(host.arrays.pte) if len(unfound) else 0, np.uint8)
+    marked[list(unfound)] = 1
+    batches = (numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH))
+    return sum(_batch_out(host.arrays, batch, wanted, own, stays, marked) for batch in batches)
 
 
-def _batch_out(h: HostArrays, entries: NDArray[np.int64], wanted: NDArray[np.int32], own: bool, stays: bool) -> int:
+def _batch_out(
+    h: HostArrays,
+    entries: NDArray[np.int64],
+    wanted: NDArray[np.int32],
+    own: bool,
+    stays: bool,
+    unfound: NDArray[np.uint8],
+) -> int:
     records, frames = np.zeros(len(entries), np.int64), np.zeros(len(entries), np.int64)
     states = np.zeros(len(entries), np.int8)
-    if out.begin_out(h, entries, records, frames, wanted, own):
-        out.unmap_rest(h, wanted)
+    if out.begin_out(h, entries, records, frames, wanted, own, unfound):
+        out.unmap_rest(h, wanted, unfound)
         wanted[frames] = 0
     out.store_plain(h, records, frames, states)
     gone = int(out.end_all(h, records, frames, states, stays))
@@ -176,7 +188,10 @@ def _map_back(h: HostArrays, records: NDArray[np.int64], frames: NDArray[np.int6
 
 
 def empty_cache(host: Host) -> int:
-    """Free the frames of pages that are stored, as far as nobody maps them. Returns how many left the cache."""
+    """Free the frames of pages that are stored, as far as nobody maps them. Returns how many left the cache.
+
+    There are some after swap_out(stays=True), and where an entry was pinned, or not found, and gone later.
+    """
     return int(out.empty_cache(host.arrays))
 
 

@@ -57,11 +57,12 @@ NOT_TAKEN, TAKEN, TO_PACK, DONE = 0, 1, 2, 3
 
 
 @kernel
-def begin_out(h: Any, entries: Any, records: Any, frames: Any, wanted: Any, own: bool) -> int:
+def begin_out(h: Any, entries: Any, records: Any, frames: Any, wanted: Any, own: bool, unfound: Any) -> int:
     """Take the frame of each entry, and the entry itself. Returns how many frames others map, too.
 
     entries: int64[n]. records, frames: int64[n], filled; record 0: not taken. wanted: int32[frames], zeroed: the record
-    of each frame that others map. own: leave frames alone that more than one entry maps.
+    of each frame that others map. own: leave frames alone that more than one entry maps. unfound: uint8[entries], those
+    that are not to be changed, or nothing.
     """
     rest = 0
     for k in range(len(entries)):
@@ -70,7 +71,8 @@ def begin_out(h: Any, entries: Any, records: Any, frames: Any, wanted: Any, own:
         records[k] = record
         frames[k] = pfn
         if record != NO_RECORD:
-            unmap(h, entries[k], pfn, record)
+            if not is_unfound(unfound, entries[k]):
+                unmap(h, entries[k], pfn, record)
             if count_mapped(h, pfn) > 1:
                 wanted[pfn] = record
                 rest += 1
@@ -125,14 +127,20 @@ def unmap(h: Any, entry: int, pfn: int, record: int) -> None:
 
 
 @kernel
-def unmap_rest(h: Any, wanted: Any) -> None:
-    """Let every entry that maps a frame of `wanted` name its record."""
+def is_unfound(unfound: Any, entry: int) -> bool:
+    """Whether an entry is one of those that nobody finds."""
+    return len(unfound) != 0 and unfound[entry] != 0
+
+
+@kernel
+def unmap_rest(h: Any, wanted: Any, unfound: Any) -> None:
+    """Let every entry that maps a frame of `wanted`, and is found, name its record."""
     for mm in range(1, len(h.mms)):
         if load(h.mms["state"], mm) == MM_LIVE:
             first = h.mms[mm]["first"]
             for entry in range(first, first + h.mms[mm]["pages"]):
                 pfn = frame_behind(load(h.pte, entry))
-                if pfn != 0 and wanted[pfn] != 0:
+                if pfn != 0 and wanted[pfn] != 0 and not is_unfound(unfound, entry):
                     unmap(h, entry, pfn, int(wanted[pfn]))
 
 
@@ -197,8 +205,8 @@ def store_packed(h: Any, record: int, data: Any, length: int) -> bool:
 
 @kernel
 def end_out(h: Any, record: int, pfn: int, stays: bool) -> None:
-    """Let go of a frame and its record. stays: in the cache."""
-    if not stays:
+    """Let go of a frame and its record. stays: in the cache, as it does while somebody maps it."""
+    if not stays and count_mapped(h, pfn) == 1:
         leave_cache(h, record)
     let_go(h, record)
     put_frame(h, pfn)
@@ -239,10 +247,11 @@ def bring_cached(h: Any, entry: int, old: int, pfn: int) -> None:
 
 @kernel
 def empty_cache(h: Any) -> int:
-    """Take all that is stored out of the cache. Returns how many frames left it."""
+    """Take what is stored, and mapped by nobody, out of the cache. Returns how many frames left it."""
     left = 0
     for record in range(1, load(h.ctl, CTL_SWAP_FRESH)):
-        if load(h.swaps["frame"], record) != 0 and hold_record(h, record):
+        pfn = load(h.swaps["frame"], record)
+        if pfn != 0 and count_mapped(h, pfn) == 0 and hold_record(h, record):
             if h.swaps[record]["place"] != NOWHERE:
                 leave_cache(h, record)
                 left += 1

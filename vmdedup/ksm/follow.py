@@ -1,9 +1,10 @@
-"""KSM frames that move to another NUMA node: are all their mappings found, and what their nodes say. Kernels only."""
+"""KSM frames that move or go out: are their mappings found, and what do their nodes say. Kernels only."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from vmdedup.host.absent import frame_behind
 from vmdedup.host.frames import stable_node_of
 from vmdedup.host.layout import FRAME_MASK, FRAME_SHIFT, MM_LIVE, NO_NODE, NODE_SHIFT, PRESENT
 from vmdedup.host.move import give_up_move, target
@@ -43,6 +44,21 @@ def _is_found(h: Any, k: Any, mm: int, page: int, node: int) -> bool:
                 return True
         mm = k.slots[mm]["parent"]
     return False
+
+
+@kernel
+def mark_unfound(h: Any, k: Any, unfound: Any) -> None:
+    """Mark entries that are not found by way of the items of the KSM frame that they map.
+
+    unfound: uint8[entries], zeroed.
+    """
+    for mm in range(len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for page in range(h.mms[mm]["pages"]):
+                node = stable_node_of(h, frame_behind(load(h.pte, first + page)))
+                if node != 0 and (node == NO_NODE or not _is_found(h, k, mm, page, node)):
+                    unfound[first + page] = 1
 
 
 @kernel

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vmdedup.errors import KnobError
 from vmdedup.host.layout import CTL_NODES, CTL_RULES
 from vmdedup.host.memory import Host
@@ -125,6 +127,12 @@ class Ksmd:
     def relocate(self, mm: int, node: int) -> int:
         """Take an address space to a NUMA node. Returns how many frames stay where they are."""
         return self._mover().relocate(mm, node)
+
+    def unfound(self) -> list[int]:
+        """Page table entries that map a KSM frame, but are not found from it: nobody takes it away from them."""
+        marked = np.zeros(len(self._h.pte), np.uint8)
+        load("vmdedup.ksm.follow:mark_unfound")(self._h, self.arrays, marked)
+        return [int(entry) for entry in np.flatnonzero(marked)]
 
     def _mover(self) -> KsmMover:
         mover: KsmMover = load("vmdedup.ksm.mover:KsmMover")(self.host, self.arrays, self.profile)

@@ -105,7 +105,7 @@ class Ksm(Policy):
     def commands(self) -> dict[str, Callable[..., Any]]:
         """What scripts ask of a ksmd besides."""
         ksmd = self._ksmd
-        return {name: getattr(ksmd, name) for name in ("fork", "full_scan", "metadata_bytes", "move")}
+        return {name: getattr(ksmd, name) for name in ("fork", "full_scan", "metadata_bytes", "move", "unfound")}
 
     def rehearse(self) -> None:
         """Unmerging, and taking over, too."""

@@ -57,6 +57,9 @@ class Engine(Protocol):
     def move(self, mm: int, pages: Sequence[int], node: int, everybody: bool) -> Moved:
         """move_pages(2)."""
 
+    def unfound(self) -> list[int]:
+        """Entries that are not found from the KSM frame that they map."""
+
     def scan(self, pages: int) -> int:
         """One batch."""
 
@@ -116,7 +119,7 @@ class EmulatedMachine(Closing):
         self._profile = profile
         self._start = start
         self._processes: dict[str, Process] = {}
-        self.swapping = Swapping(self.host, profile)
+        self.swapping = Swapping(self.host, profile, self.ksmd.unfound)
         self._merging_all: set[str] = set()  # processes that PR_SET_MEMORY_MERGE holds for
         for knob, value in START.items():
             if profile.has(knob):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -30,8 +30,10 @@ class Swapping:
     taken.
     """
 
-    def __init__(self, host: Host, profile: Profile) -> None:
+    def __init__(self, host: Host, profile: Profile, unfound: Callable[[], Sequence[int]]) -> None:
+        """unfound: entries that are not found from the KSM frame that they map, and so keep it."""
         self._host = host
+        self._unfound = unfound
         self._profile = profile
         self._device = DISK
         self.timing = GONE
@@ -50,7 +52,8 @@ class Swapping:
     def page_out(self, memory: Memory, lo: int, hi: int) -> None:
         """madvise(MADV_PAGEOUT): what nobody else maps."""
         first = int(self._host.arrays.mms[memory.mm]["first"])
-        swap_out(self._host, np.arange(first + lo, first + hi + 1), own=True, stays=self._device == DISK)
+        entries = np.arange(first + lo, first + hi + 1)
+        swap_out(self._host, entries, own=True, stays=self._device == DISK, unfound=self._unfound())
 
     def reclaim(self, memories: Iterable[Memory], size: int) -> None:
         """Write to memory.reclaim: frames of these processes go, those of the first ones first, and leave the cache."""
@@ -67,6 +70,6 @@ class Swapping:
                     seen.add(int(frames[page]))
                     chosen.append(first + page)
         if self.timing != LEFT and self._host.arrays.ctl[CTL_SWAP] != SWAP_OFF:
-            swap_out(self._host, np.array(chosen, np.int64), stays=self.timing == CACHED)
+            swap_out(self._host, np.array(chosen, np.int64), stays=self.timing == CACHED, unfound=self._unfound())
         if self.timing == GONE:
             empty_cache(self._host)
