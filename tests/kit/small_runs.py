@@ -32,6 +32,7 @@ pages_to_scan = 1000
 count = 3
 memory = "8MiB"
 workload = "idle"
+huge_pages = false
 disk = { kind = "generated", mib = 16 }
 """
 

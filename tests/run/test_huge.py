@@ -16,7 +16,7 @@ from vmdedup.scenario.load import load_scenario
 pytestmark = pytest.mark.compiled  # guests run beside each other
 
 OF_HUGE_PAGES = {*HUGE, *REAL}
-LARGER = SMALL.replace('memory = "8MiB"', 'memory = "12MiB"')
+LARGER = SMALL.replace('memory = "8MiB"', 'memory = "12MiB"').replace("huge_pages = false\n", "")
 
 
 def rows(tmp_path: Path, mode: str, more: str = "", guest: str = "") -> list[Row]:

@@ -116,7 +116,8 @@ class HostSection(Section):
     tick: Duration = Field(100_000_000, gt=0)  # guests run this long, then ksmd its share (lockstep)
     sample_interval: Duration = Field(1_000_000_000, gt=0)  # between two rows of the series
     numa_nodes: int = Field(1, ge=1, le=8)
-    huge_pages: Literal["always", "madvise", "never"] = "never"  # transparent_hugepage/enabled
+    # transparent_hugepage/enabled, as hosts of QEMU have it
+    huge_pages: Literal["always", "madvise", "never"] = "madvise"
     swap: SwapSection | None = None
     khugepaged: KhugepagedSection = Field(default_factory=lambda: KhugepagedSection.model_validate({}))
 

@@ -1,7 +1,6 @@
 """A guest's memory as a private anonymous mapping of the process that it lives in, which the kernel may merge.
 
-The same face as host.memory.Memory. Pages are small, unless the kernel is told otherwise: a huge page would be
-one page to the kernel until ksmd splits it.
+The same face as host.memory.Memory.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import HostError
-from vmdedup.live.workers.worker import MAP_NORESERVE, MERGEABLE, NO_HUGE_PAGES, PAGE, check, libc, new_mapping
+from vmdedup.live.workers.worker import MAP_NORESERVE, MERGEABLE, PAGE, check, huge_mapping, libc, new_mapping
 
 _MAP_FIXED, _PROT_NONE, _DONTNEED = 0x10, 0, 4
 _DIGEST_PAGES = 1024
@@ -26,18 +25,19 @@ class RealMemory:
     """One guest's memory, in this process and nowhere else.
 
     base: the mapping's address, where ksmd finds it. mergeable: whether ksmd shall scan it; it is on
-    ksmd's list from then on, behind all that were there before.
+    ksmd's list from then on, behind all that were there before. huge: whether it may have huge pages.
     """
 
     page_size = PAGE
     relief: Callable[[int], None] | None = None  # of no use: the kernel sees to memory
 
-    def __init__(self, pages: int, name: str = "", mergeable: bool = True) -> None:
+    def __init__(self, pages: int, name: str = "", mergeable: bool = True, huge: bool = False) -> None:
         """A new mapping, nothing touched. HostError: the system gives none."""
         self.pages = pages
         self.name = name
         try:
-            self.base = new_mapping(pages * PAGE, (NO_HUGE_PAGES, MERGEABLE) if mergeable else (NO_HUGE_PAGES,))
+            advices = (MERGEABLE,) if mergeable else ()
+            self.base = huge_mapping(pages * PAGE, advices) if huge else new_mapping(pages * PAGE, advices)
         except OSError as error:
             raise HostError(
                 f"no memory for guest {name!r} of {pages} pages ({error.strerror}); run fewer or smaller guests"

@@ -33,11 +33,12 @@ class NewMemory:
     name: str
     report: Connection
     mergeable: bool = True
+    huge: bool = False
 
     def memory(self, mm: int) -> RealMemory:
         """The memory of this guest. HostError: the system gives none."""
         try:
-            memory = RealMemory(self.pages, self.name, self.mergeable)
+            memory = RealMemory(self.pages, self.name, self.mergeable, self.huge)
         except HostError:
             self.report.send(0)
             raise

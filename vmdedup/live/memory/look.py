@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import GuestError
+from vmdedup.host.thp import HUGE_PAGES
 from vmdedup.live.ksm.alone import process_counters
 from vmdedup.live.memory.guest import BLOCK_PAGES, THP, VisiblePages, read_pages
 from vmdedup.live.memory.hashing import PageHasher
@@ -47,8 +48,8 @@ class Sight:
 
     @property
     def huge(self) -> int:
-        """Pages that are part of a huge page."""
-        return self.pages.count(THP)
+        """Huge pages, as many as its pages in them would make."""
+        return self.pages.count(THP) // HUGE_PAGES
 
 
 @dataclass(frozen=True)

@@ -151,26 +151,26 @@ ACTIONS = {
 }
 
 
-def new_mapping(length: int, advices: tuple[int, ...] = (NO_HUGE_PAGES, MERGEABLE)) -> int:
-    """Return the address of a new private anonymous mapping, advised so. OSError: no memory."""
+def new_mapping(length: int, advices: tuple[int, ...] = (MERGEABLE,)) -> int:
+    """Return the address of a new private anonymous mapping of small pages, advised so. OSError: no memory."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
     base = libc.mmap(None, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
     check(-1 if base == _FAILED else 0)
-    for advice in advices:
+    for advice in (NO_HUGE_PAGES, *advices):
         result = libc.madvise(base, length, advice)
         if advice != NO_HUGE_PAGES or ctypes.get_errno() != errno.EINVAL:  # EINVAL: a kernel without huge pages
             check(result)
     return int(base)
 
 
-def huge_mapping(length: int) -> int:
-    """Return the address of a new mapping that is mergeable and may have huge pages, from there on. OSError: no memory.
+def huge_mapping(length: int, advices: tuple[int, ...] = (MERGEABLE,)) -> int:
+    """Return the address of a new mapping that may have huge pages from there on, advised so. OSError: no memory.
 
     What lies before it, and behind, is plain and never touched.
     """
-    base = new_mapping(length + HUGE, (NO_HUGE_PAGES,))
+    base = new_mapping(length + HUGE, ())
     base += -base % HUGE
-    for advice in (HUGE_PAGES, MERGEABLE):
+    for advice in (HUGE_PAGES, *advices):
         check(libc.madvise(base, length, advice))
     return base
 

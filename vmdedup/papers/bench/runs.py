@@ -18,6 +18,7 @@ def scenario(name: str, seconds: int, policy: Mapping[str, Any], groups: Sequenc
         "name": name,
         "duration": f"{seconds}s",
         "seed": 1,
+        "host": {"huge_pages": "never"},  # the papers know of none, or leave them out
         # A page takes the same time whatever becomes of it: all policies look at equally many a second, on every host.
         "ksm": {
             "run": 1,

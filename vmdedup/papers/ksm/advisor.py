@@ -65,7 +65,7 @@ def advisor(bench: Bench, published: Published) -> Finding:
 def _run(bench: Bench, seconds: int, knobs: Mapping[str, Any]) -> Result:
     data = scenario("advisor", seconds, {"name": "ksm"}, [_GUESTS])
     del data["ksm"]["pages_to_scan"]  # the advisor refuses to have it said
-    data["host"] = {"tick": "2s", "sample_interval": "2s"}
+    data["host"] |= {"tick": "2s", "sample_interval": "2s"}
     data["ksm"] |= {"sleep_millisecs": SLEEP_MS, "page_cost": f"{COST_US}us", **knobs}
     return bench.run(data)
 

@@ -39,6 +39,6 @@ def run(bench: Bench, seconds: int, guests: int, knobs: Mapping[str, Any]) -> Re
     """One run of so many guests under ksmd. knobs: of [ksm], besides the schedule."""
     batch = guests * MIB * PAGES_PER_MIB * _SLEEP_MS // _SCAN_MS
     data = scenario("workers", seconds, {"name": "ksm"}, [{**WORKERS, "count": guests}], batch)
-    data["host"] = {"tick": "500ms"}
+    data["host"]["tick"] = "500ms"
     data["ksm"] |= {"sleep_millisecs": _SLEEP_MS, "page_cost": "100ns", **knobs}
     return bench.run(data)

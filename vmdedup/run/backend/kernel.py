@@ -1,6 +1,7 @@
 """The kernel under us: guests' memory in real mappings, scanned by the machine's own ksmd.
 
-What belongs to an emulated host has no meaning here: its memory is this machine's, and its nodes.
+What belongs to an emulated host has no meaning here: its memory is this machine's, its nodes, and its khugepaged.
+Guests ask for huge pages as they would there; whether they get any is this machine's affair.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ class Kernel:
 
     relief: Callable[[GuestProcess], None]
 
-    def __init__(self, session: KsmSession, guests: int, logs: LogChannel) -> None:
-        """guests: how many there will be at most."""
+    def __init__(self, session: KsmSession, guests: int, logs: LogChannel, huge_pages: str) -> None:
+        """guests: how many there will be at most. huge_pages: which of them ask for huge pages, as in [host]."""
         self.ksmd = KernelKsmd(session)
         self.spaces: dict[int, Space] = {}
-        self._guests = guests
+        self._guests, self._huge_pages = guests, huge_pages
         self._hasher = PageHasher()
         self._admitted = 0
         self._logs = logs
@@ -67,7 +68,7 @@ class Kernel:
         self._admitted += 1
         ours, theirs = Pipe(duplex=False)
         with ours, theirs:
-            memory = NewMemory(spec.memory_pages, spec.name, theirs, spec.mergeable)
+            memory = NewMemory(spec.memory_pages, spec.name, theirs, spec.mergeable, self._asks_for_huge(spec))
             guest = GuestProcess(spec, memory, self._admitted, disk, logs=self._logs)
             try:
                 guest.start()
@@ -76,6 +77,9 @@ class Kernel:
                 guest.kill()
                 raise
         return guest
+
+    def _asks_for_huge(self, spec: GuestSpec) -> bool:
+        return self._huge_pages == "always" or (self._huge_pages == "madvise" and spec.huge_pages)
 
     def _settle(self, guest: GuestProcess, report: Connection) -> None:
         """Learn where the guest's mapping is. One that is dead already says so when it is next spoken to."""
@@ -125,7 +129,14 @@ class Kernel:
         self._look_for_intruders()
         seen = self._look()
         free_zeros = bool(self.ksmd.get("use_zero_pages"))
-        return figures_of(seen, mappings_of(seen, self._guests), free_zeros, self.ksmd.breaks(), {})
+        return figures_of(seen, mappings_of(seen, self._guests), free_zeros, self.ksmd.breaks(), self._huge(seen))
+
+    def _huge(self, seen: Look) -> Mapping[str, int]:
+        if self._huge_pages == "never":
+            return {}
+        sights = seen.sights.values()
+        zeros, huge = sum(sight.other_zeros for sight in sights), sum(sight.huge for sight in sights)
+        return {"split_zero_pages": zeros, "huge_pages": huge}
 
     def most_used(self, freely: bool) -> tuple[int, int] | None:
         """Nobody counts what a real machine uses for these guests between two samples."""
@@ -196,7 +207,7 @@ def opened(scenario: Scenario, logs: LogChannel, room: HostRoom | None, note: No
     """
     start_workers(scenario.policy.name)
     with ExitStack() as stack:
-        kernel = Kernel(stack.enter_context(KsmSession()), scenario.guest_count, logs)
+        kernel = Kernel(stack.enter_context(KsmSession()), scenario.guest_count, logs, scenario.host.huge_pages)
         stack.callback(kernel.close)
         write_tunables(scenario, kernel.ksmd, note)
         yield kernel
