@@ -31,6 +31,7 @@ _FILES: Final = {
     "subpage/detector.py": "signatures",
     "policy/storage.py": "storage",
     "policy/room.py": "storage",
+    "policy/packing.py": "packing",
     "policy/difference_engine/packing.py": "packing",
     "policy/mobile/packing.py": "packing",
 }
