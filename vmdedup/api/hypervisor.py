@@ -56,7 +56,8 @@ class Hypervisor:
 
         variant: how its disk differs, as {"differs": "30%"}; variants: "shared" by the group, or each its "own".
         heap: what anonymous memory holds, a dict. free_pages, aslr, jitter, kernel_mib: of its kernel
-        (guest.spec.GuestSpec). huge_pages: whether it asks for them. mergeable: False keeps KSM away. domain: whom it
+        (guest.spec.GuestSpec). free_page_reporting: whether it gives free memory back by itself; balloon: a dict, as
+        {"target_mib": 64}. huge_pages: whether it asks for them. mergeable: False keeps KSM away. domain: whom it
         trusts, for policies that share within a domain only. node: NUMA node, or "spread".
 
         start: "together" or "one_after_another", delay apart; start_at: when the first starts. events: a list of
