@@ -45,13 +45,14 @@ def patiently() -> Iterator[None]:
         yield
 
 
-def scaled(name: str, guests: int, memory: str, duration: str, *knobs: str) -> Scenario:
+def scaled(name: str, guests: int, memory: str, duration: str, *knobs: str, huge_pages: str = "never") -> Scenario:
     """A scenario that comes with the program, with fewer and smaller guests, on a disk alike on every machine."""
     overrides = Overrides(guests=guests, memory=memory, duration=duration, knobs=knobs)
     scenario = load_scenario(name, overrides)
     disk = {"kind": "generated", "mib": 24}
     groups = [group.model_copy(update={"disk": disk}) for group in scenario.guests]
-    return scenario.model_copy(update={"guests": groups})
+    host = scenario.host.model_copy(update={"huge_pages": huge_pages})
+    return scenario.model_copy(update={"guests": groups, "host": host})
 
 
 def run_on(backend: str, scenario: Scenario, watcher: Watching | None = None) -> Result:

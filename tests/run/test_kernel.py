@@ -16,8 +16,10 @@ from kit.kernel_runs import SESSION, differing, patiently, run_on, scaled
 from kit.small_runs import SMALL, Acting, Watching, check_that_the_second_died, kill_guest, run
 from vmdedup.api.hypervisor import Hypervisor
 from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
+from vmdedup.live.guardian.guardian import Guardian
 from vmdedup.live.ksm.lock import KsmLock
 from vmdedup.live.ksm.session import KsmSession
+from vmdedup.live.memory.huge import HUGE_PAGES, huge_pages_as_asked
 from vmdedup.run.backend import kernel
 from vmdedup.run.emulation import Emulation
 from vmdedup.run.measure.rows import Row
@@ -38,6 +40,10 @@ EQUAL = [
     ("phases", 3, "16MiB", "12s", "use_zero_pages=1", "max_page_sharing=8", ALWAYS),
     ("sequential-boot", 3, "8MiB", "25s"),
     ("advisor", 4, "16MiB", "25s", "advisor_target_scan_time=2"),
+]
+HUGE = [
+    ("identical", 3, "16MiB", "8s"),
+    ("mixed", 4, "16MiB", "6s", "use_zero_pages=1"),
 ]
 MERGEABLE = """
 import mmap, sys
@@ -91,6 +97,25 @@ def test_lockstep_is_equal_to_the_emulator(case: tuple[str, int, str, str]) -> N
     assert emulated.run["events"] == real.run["events"]
     if "run=0" not in case:
         assert real.series["pages_sharing"][-1] > 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HUGE_PAGES.exists(), reason="this kernel has no huge pages")
+@pytest.mark.parametrize("case", HUGE, ids=lambda case: "-".join(map(str, case)))
+def test_lockstep_with_huge_pages(case: tuple[str, int, str, str]) -> None:
+    scenario = scaled(*case, NEVER, huge_pages="madvise")
+    emulated = run_on("emulator", scenario)
+    with Guardian() as guardian:
+        huge_pages_as_asked(guardian)  # the kernel's khugepaged comes by at moments of its own
+        real = run_on("kernel", scenario)
+    both = [name for name in real.series.columns if name not in ("ksmd_cpu_s", "cow_breaks")]
+    assert not set(both) - set(emulated.series.columns)
+    assert not differing(emulated.series.select(both), real.series.select(both))
+    assert not differing(emulated.guests, real.guests)
+    assert not differing(emulated.matrix, real.matrix)
+    last = emulated.series.row(-1, named=True)
+    assert last["split_zero_pages"] > 0 < last["thp_split_page"]
+    assert last["thp_collapse_alloc"] == 0
 
 
 def test_two_runs_leave_the_same_bytes_and_the_kernel_s_time_is_measured(tmp_path: Path) -> None:
