@@ -4,7 +4,7 @@
     lint        ruff
     format      ruff, which would lay out no file otherwise
     types       mypy, strict
-    compiled    all that needs no more than this machine's processors
+    compiled    all that needs no more than this machine's processors, but what `bounds` runs, compiled, too
     machine     what needs its KSM or its libvirt: as root on a Linux with KSM, against the kernel's own ksmd
     python      the core (all that has kernels, and recorded scripts) with kernels as plain Python, where every line and
                 every step between processes can be seen
@@ -127,7 +127,7 @@ def stages(fast: bool) -> list[Stage]:
     return [
         Stage("system", [*PYTHON, "tests.system"]),
         *checks,
-        Stage("compiled", [*PYTHON, *SHARED, "-m", f"not ({MACHINE})"]),
+        Stage("compiled", [*PYTHON, *SHARED, "--durations=30", "--without-core", "-m", f"not ({MACHINE})"]),
         Stage("machine", [*PYTHON, "pytest", "-q", "-m", MACHINE]),
         Stage("python", [*PYTHON, *SHARED, *REDUCED, "--cov", "--cov-report=", "--cov-fail-under=0", *CORE], python),
         Stage("coverage", [*PYTHON, "coverage", "report", "--omit", POLICIES]),

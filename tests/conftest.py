@@ -7,6 +7,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,18 +40,38 @@ os.environ["VMDEDUP_PRICES"] = "/nonexistent/prices.json"
 SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "vmdedup-janitor")
 
 
+CORE = tuple(Path(__file__).parent / folder for folder in ("jit", "host", "ksm", "policy"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What only `python -m tests` asks for."""
+    text = "leave out those tests of jit, host, ksm and policy that its stage `bounds` runs"
+    parser.addoption("--without-core", action="store_true", help=text)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs kernels to be run in another way, as a stage of `python -m tests` does; slow files first."""
     unfit = {"compiled" if PYTHON_MODE else "interpreted"}
     if not (PYTHON_MODE or BOUNDSCHECK):
         unfit.add("checked")
-    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in unfit)]
+    without_core = config.getoption("--without-core")
+    left_out = {
+        item
+        for item in items
+        if any(item.get_closest_marker(mark) for mark in unfit) or (without_core and _is_core(item))
+    }
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
     # So that no processor waits at the end for another that has a long file left.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def _is_core(item: pytest.Item) -> bool:
+    """Whether the stage `bounds` runs it."""
+    apart = any(item.get_closest_marker(mark) for mark in ("slow", "kernel", "guest"))
+    return not apart and any(item.path.is_relative_to(folder) for folder in CORE)
 
 
 @pytest.fixture(scope="module")
