@@ -31,8 +31,8 @@ Made by `python -m benchmarks.pressure --docs`.
 The scenario `oom` retells [shakenfist issue 3636](https://github.com/shakenfist/shakenfist/issues/3636) at a scale of
 1 to 256: a node of 64 GB, guests that were promised 96 GB, KSM on, 7.6 GB of swap, and out of memory all the same. What
 those guests did is not known; here five serve and three work in batches, and their host's ksmd needs three quarters of
-a minute for a full scan. Three changes are tried, one at a time: a faster ksmd, guests that report free pages, and zram of the host's size
-in the disk's place.
+a minute for a full scan. Three changes are tried, one at a time: a faster ksmd, guests that report free pages, and zram
+of the host's size in the disk's place.
 
 ```console
 $ vmdedup run {scenario} --vary "{vary}"
