@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.absent import kind_of
-from vmdedup.host.frames import NO_FRAME, alloc_frame, frame_count, put_frame, room
+from vmdedup.host.frames import NO_FRAME, alloc_frame, frame_count, get_frame, put_frame, room
 from vmdedup.host.huge import MAPPING, break_up, has_table, is_one_mapping, new_folio, split_at
 from vmdedup.host.layout import (
     ACCESSED,
@@ -130,41 +130,72 @@ def put_together(h: Any, mm: int, top: int) -> bool:
     folio = new_folio(h)
     for entry in range(top, top + HUGE_PAGES):
         fresh = alloc_frame(h, h.mms[mm]["node"])
+        if fresh != NO_FRAME:
+            h.folios[fresh] = folio
         if fresh == NO_FRAME or not _move(h, mm, entry, fresh):
             if fresh != NO_FRAME:
+                h.folios[fresh] = 0
                 put_frame(h, fresh)
             break_up(h, top, folio)
             return False
-        h.folios[fresh] = folio
+    if not _is_together(h, top, folio):  # a scanner has split it on the way
+        break_up(h, top, folio)
+        return False
     fetch_add(h.ctl, CTL_THP_COLLAPSE_ALLOC, 1)
     return True
 
 
 @kernel
+def _is_together(h: Any, top: int, folio: int) -> bool:
+    """Whether all of two megabytes is mapped as a whole, by this huge page."""
+    together = 0
+    for entry in range(top, top + HUGE_PAGES):
+        old = load(h.pte, entry)
+        if old & WHOLE and h.folios[(old >> FRAME_SHIFT) & FRAME_MASK] == folio:
+            together += 1
+    return together == HUGE_PAGES
+
+
+@kernel
 def _move(h: Any, mm: int, entry: int, fresh: int) -> bool:
-    """Let a page have another frame, with the same content, as one of a huge page."""
+    """Let a page have another frame, with the same content, as one of a huge page.
+
+    Its frame is held meanwhile: a store copies it then, so that the entry cannot look as before with other content,
+    whatever a scanner does to it besides.
+    """
     for _ in range(TRIES):
         old = load(h.pte, entry)
         if old & PIN or kind_of(old) != 0:
             return False
-        pfn = (old >> FRAME_SHIFT) & FRAME_MASK
-        protected = old & ~WRITABLE
-        if not cas(h.pte, entry, old, protected):
+        pfn = (old >> FRAME_SHIFT) & FRAME_MASK if old & PRESENT else 0
+        if pfn != 0 and not get_frame(h, pfn):
             continue
-        bits = (old & VMA_BITS & ~TABLE) | PRESENT | WRITABLE | WHOLE
-        if old & PRESENT and pfn != 0:
-            copy_page(h.words, fresh, h.words, pfn)
-            bits |= old & KEPT
-        else:
-            clear_page(h.words, fresh)
-            bits |= SOFT
-        if cas(h.pte, entry, protected, bits | (fresh << FRAME_SHIFT)):
-            if old & ZERO:
-                fetch_add(h.mms["zero_pages"], mm, -1)
-            if old & PRESENT:
-                put_frame(h, pfn)
+        moved = _move_held(h, mm, entry, old, pfn, fresh)
+        put_frame(h, pfn)
+        if moved:
             return True
     return False
+
+
+@kernel
+def _move_held(h: Any, mm: int, entry: int, old: int, pfn: int, fresh: int) -> bool:
+    """One attempt. pfn: the page's frame, held; 0: none, or the zero page."""
+    protected = old & ~WRITABLE
+    if not cas(h.pte, entry, old, protected):
+        return False
+    bits = (old & VMA_BITS & ~TABLE) | PRESENT | WRITABLE | WHOLE
+    if pfn != 0:
+        copy_page(h.words, fresh, h.words, pfn)
+        bits |= old & KEPT
+    else:
+        clear_page(h.words, fresh)
+        bits |= SOFT
+    if not cas(h.pte, entry, protected, bits | (fresh << FRAME_SHIFT)):
+        return False
+    if old & ZERO:
+        fetch_add(h.mms["zero_pages"], mm, -1)
+    put_frame(h, pfn)
+    return True
 
 
 @kernel

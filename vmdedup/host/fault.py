@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.absent import drop_kept, kind_of
+from vmdedup.host.folio import folio_of
 from vmdedup.host.frames import NO_FRAME, alloc_frame, put_frame
-from vmdedup.host.huge import folio_of, huge_fault, may_bring_huge, may_store_in_place
+from vmdedup.host.huge import huge_fault, may_bring_huge, may_store_in_place
 from vmdedup.host.layout import (
     ACCESSED,
     CTL_RULES,

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.absent import frame_behind, kind_of
-from vmdedup.host.frames import NO_FRAME, alloc_frame, frame_count, put_frame, room
+from vmdedup.host.folio import count_mapped, folio_of, mapped_elsewhere, may_be_shared, next_born
+from vmdedup.host.frames import NO_FRAME, alloc_frame, frame_count, get_frame, put_frame, room
 from vmdedup.host.layout import (
     ACCESSED,
     CTL_FOLIOS,
-    CTL_FORKS,
     CTL_RULES,
     CTL_SPLIT_ZEROS,
     CTL_THP,
@@ -68,12 +68,6 @@ def top_of(h: Any, mm: int, entry: int) -> int:
     """The first entry of the two megabytes that an entry lies in."""
     top: int = entry - (entry - h.mms[mm]["first"]) % HUGE_PAGES
     return top
-
-
-@kernel
-def folio_of(h: Any, pfn: int) -> int:
-    """The huge page that a frame is part of; 0: none."""
-    return int(h.folios[pfn])
 
 
 # How a huge page comes to be
@@ -149,7 +143,13 @@ def _place_huge(h: Any, mm: int, top: int) -> bool:
         clear_page(h.words, pfn)
         h.folios[pfn] = folio
         old = load(h.pte, top + k)
-        store(h.pte, top + k, (old & VMA_BITS & ~TABLE) | WRITTEN | WHOLE | (pfn << FRAME_SHIFT))
+        is_empty = (old >> FRAME_SHIFT) & FRAME_MASK == 0 and kind_of(old) == 0
+        whole = (old & VMA_BITS & ~TABLE) | WRITTEN | WHOLE | (pfn << FRAME_SHIFT)
+        if not is_empty or not cas(h.pte, top + k, old, whole):  # khugepaged was faster
+            h.folios[pfn] = 0
+            put_frame(h, pfn)
+            break_up(h, top, folio)
+            return False
     fetch_add(h.ctl, CTL_THP_FAULT_ALLOC, 1)
     fetch_add(h.mms["faults"], mm, 1)
     return True
@@ -203,41 +203,18 @@ def _is_mapped_once(h: Any, top: int) -> bool:
 
 @kernel
 def _make_writable(h: Any, entry: int) -> None:
+    """For the owner: only while nobody can hold the frame, to merge it, and believe that it is not stored to."""
     while True:
         old = load(h.pte, entry)
-        if not old & WHOLE or cas(h.pte, entry, old, old | WRITABLE):
+        if not old & WHOLE or old & PIN:
             return
-
-
-@kernel
-def count_mapped(h: Any, top: int, folio: int) -> int:
-    """How many pages of a huge page are mapped in two megabytes."""
-    mapped = 0
-    for entry in range(top, top + HUGE_PAGES):
-        old = load(h.pte, entry)
-        if old & PRESENT and folio_of(h, (old >> FRAME_SHIFT) & FRAME_MASK) == folio:
-            mapped += 1
-    return mapped
-
-
-@kernel
-def maps(h: Any, mm: int, page: int, folio: int) -> bool:
-    """Whether an address space maps any of a huge page, which lies at `page` if at all."""
-    if load(h.mms["state"], mm) != MM_LIVE or h.mms[mm]["pages"] < page + HUGE_PAGES:
-        return False
-    return count_mapped(h, h.mms[mm]["first"] + page, folio) != 0
-
-
-@kernel
-def mapped_elsewhere(h: Any, mm: int, page: int, folio: int) -> bool:
-    """Whether anybody but one address space maps any of a huge page."""
-    if not _may_be_shared(h):
-        return False
-    mappers = 0
-    for other in range(1, len(h.mms)):
-        if other != mm and maps(h, other, page, folio):
-            mappers += 1
-    return mappers != 0
+        if cas(h.pte, entry, old, old | PIN):
+            break
+    is_own = load(h.frames, (old >> FRAME_SHIFT) & FRAME_MASK) == 1
+    while True:
+        now = load(h.pte, entry)
+        if cas(h.pte, entry, now, (now | WRITABLE if is_own and now & WHOLE else now) & ~PIN):
+            return
 
 
 # How it ends
@@ -322,7 +299,7 @@ def split_folio(h: Any, entry: int, pfn: int, held: int) -> bool:
 @kernel
 def _on_all(h: Any, mm: int, page: int, folio: int, zeros: bool) -> None:
     """For everybody who maps it: give back pages of zeros, or (zeros=False) let all be pages of their own."""
-    if not _may_be_shared(h):
+    if not may_be_shared(h):
         _part(h, mm, page, folio, zeros)
         return
     for other in range(1, len(h.mms)):
@@ -331,20 +308,14 @@ def _on_all(h: Any, mm: int, page: int, folio: int, zeros: bool) -> None:
 
 
 @kernel
-def _may_be_shared(h: Any) -> bool:
-    """Whether a huge page may have been mapped by several: only forks do that."""
-    return load(h.ctl, CTL_FORKS) != 0
-
-
-@kernel
 def _unmap_whole(h: Any, mm: int, page: int, folio: int) -> bool:
     """Have a huge page mapped page by page everywhere. False: the walk ended at the first who mapped it whole."""
-    if not _may_be_shared(h):
+    if not may_be_shared(h):
         split_pmd(h, h.mms[mm]["first"] + page)
         return True
     born = 0
     while True:
-        following = _next_born(h, born, page, folio)
+        following = next_born(h, born, page, folio)
         if following == 0:
             return True
         born = h.mms[following]["born"]
@@ -352,18 +323,7 @@ def _unmap_whole(h: Any, mm: int, page: int, folio: int) -> bool:
         if load(h.pte, top) & WHOLE:
             split_pmd(h, top)
             if h.ctl[CTL_RULES] & SPLIT_STOPS:
-                return _next_born(h, born, page, folio) == 0
-
-
-@kernel
-def _next_born(h: Any, born: int, page: int, folio: int) -> int:
-    """Of those who map a huge page, the oldest that is younger; 0: there is none."""
-    found = 0
-    for mm in range(1, len(h.mms)):
-        age = h.mms[mm]["born"]
-        if age > born and (found == 0 or age < h.mms[found]["born"]) and maps(h, mm, page, folio):
-            found = mm
-    return found
+                return next_born(h, born, page, folio) == 0
 
 
 @kernel
@@ -381,13 +341,16 @@ def _part(h: Any, mm: int, page: int, folio: int, zeros: bool) -> None:
 
 @kernel
 def _free_zeros(h: Any, entry: int, pfn: int) -> None:
-    """Map the zero page instead of a page of zeros, unless its owner is faster."""
+    """Map the zero page instead of a page of zeros, unless its owner, or khugepaged, is faster. The frame is held."""
+    if not get_frame(h, pfn):
+        return
     old = load(h.pte, entry)
     protected = old & ~(WRITABLE | DIRTY | SOFT)
-    if old & PIN or not cas(h.pte, entry, old, protected):
-        return
-    if not same_page(h.words, pfn, h.words, 0):
-        cas(h.pte, entry, protected, protected | SOFT)
-    elif cas(h.pte, entry, protected, protected & ~FRAME_BITS):
-        fetch_add(h.ctl, CTL_SPLIT_ZEROS, 1)
-        put_frame(h, pfn)
+    is_there = not old & PIN and old & PRESENT and (old >> FRAME_SHIFT) & FRAME_MASK == pfn
+    if is_there and cas(h.pte, entry, old, protected):
+        if not same_page(h.words, pfn, h.words, 0):
+            cas(h.pte, entry, protected, protected | SOFT)
+        elif cas(h.pte, entry, protected, protected & ~FRAME_BITS):
+            fetch_add(h.ctl, CTL_SPLIT_ZEROS, 1)
+            put_frame(h, pfn)
+    put_frame(h, pfn)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.fault import unshare
+from vmdedup.host.folio import folio_of
 from vmdedup.host.frames import get_frame, put_frame, stable_node_of
-from vmdedup.host.huge import folio_of, split_folio
+from vmdedup.host.huge import split_folio
 from vmdedup.host.layout import MERGEABLE, NO_NODE, PIN, SOFT
 from vmdedup.host.mm import mm_of_entry
 from vmdedup.jit.atomic import cas, load

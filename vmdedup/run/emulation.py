@@ -217,7 +217,8 @@ class Emulation:
         guest is killed, as Linux does, and so on. HostError: that was the last one.
         """
         self._bury()
-        while not self.backend.find_memory(guest):
+        # Burying may find the scanner dead; then everybody was made to stand, and relieved, for its successor's sake.
+        while guest.starved and not self.backend.find_memory(guest):
             victim = self.backend.largest(list(self.alive()))
             victim.kill()
             self._killed.append(victim)
@@ -230,7 +231,8 @@ class Emulation:
                 )
             if victim is guest:
                 return
-        self._each([guest], GuestProcess.go_on)
+        if guest.starved:
+            self._each([guest], GuestProcess.go_on)
 
     def _settle(self) -> None:
         """Have everybody stand, none running free, and bury the dead."""

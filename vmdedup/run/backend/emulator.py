@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ class Emulator:
         self.host, self.ksmd = host, ksmd
         self._logs, self._room, self._policy = logs, room, scenario.policy
         self._note: Note = lambda text: None
+        self._apart = threading.RLock()
         self._has_columns = scenario.host.memory is not None or scenario.host.swap is not None
         self._is_free = scenario.clock == "wall"
         self._pressure = self._begin_pressure() if self._has_columns else None
@@ -61,8 +63,14 @@ class Emulator:
 
     def meet(self, standing: Standing, note: Note) -> None:
         """Be told how to have every guest stand; a ksmd that has died is started again meanwhile."""
-        self.ksmd.standing, self.ksmd.note = standing, note
+        self.ksmd.standing, self.ksmd.note = lambda: self._alone(standing), note
         self._note = note
+
+    @contextmanager
+    def _alone(self, standing: Standing) -> Iterator[None]:
+        """Inside, every guest stands, and so does the host: in real time it may be another thread that asks for it."""
+        with self._apart, standing():
+            yield
 
     def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
         """A new guest, started, in an address space of the host."""
@@ -174,10 +182,11 @@ class Emulator:
 
     def pass_time(self, nanoseconds: int) -> None:
         """khugepaged's and kswapd's part of that time."""
-        if self._huge is not None:
-            self._huge.pass_time(nanoseconds)
-        if self._pressure is not None:
-            self._pressure.pass_time(nanoseconds)
+        with self._apart:
+            if self._huge is not None:
+                self._huge.pass_time(nanoseconds)
+            if self._pressure is not None:
+                self._pressure.pass_time(nanoseconds)
 
     def give_back(self) -> None:
         """Punch holes where free frames are."""
