@@ -106,7 +106,7 @@ def test_verbose_tells_more_and_quiet_nothing(tmp_path: Path) -> None:
             SMALL + "memroy = 1\n",
             [],
             2,
-            "small.toml:11: key guests[0].memroy: unknown key; did you mean 'memory'?",
+            "small.toml:12: key guests[0].memroy: unknown key; did you mean 'memory'?",
         ),
         (
             SMALL.replace("8MiB", "8MX"),

@@ -14,7 +14,7 @@ from huge_scripts import huge_script
 from kit.huge_hosts import COMPLAINTS, MENDED, broken, host_of
 from oracle import OracleMachine
 from vmdedup.errors import InvariantError, KnobError
-from vmdedup.host.census_huge import count_huge
+from vmdedup.host.census import count_huge
 from vmdedup.host.khugepaged import Khugepaged
 from vmdedup.host.layout import (
     CTL_FOLIOS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.absent import kind_of
+from vmdedup.host.folio import is_together
 from vmdedup.host.frames import NO_FRAME, alloc_frame, frame_count, get_frame, put_frame, room
 from vmdedup.host.huge import MAPPING, break_up, has_table, is_one_mapping, new_folio, split_at
 from vmdedup.host.layout import (
@@ -138,22 +139,11 @@ def put_together(h: Any, mm: int, top: int) -> bool:
                 put_frame(h, fresh)
             break_up(h, top, folio)
             return False
-    if not _is_together(h, top, folio):  # a scanner has split it on the way
+    if not is_together(h, top, folio):  # a scanner has split it on the way
         break_up(h, top, folio)
         return False
     fetch_add(h.ctl, CTL_THP_COLLAPSE_ALLOC, 1)
     return True
-
-
-@kernel
-def _is_together(h: Any, top: int, folio: int) -> bool:
-    """Whether all of two megabytes is mapped as a whole, by this huge page."""
-    together = 0
-    for entry in range(top, top + HUGE_PAGES):
-        old = load(h.pte, entry)
-        if old & WHOLE and h.folios[(old >> FRAME_SHIFT) & FRAME_MASK] == folio:
-            together += 1
-    return together == HUGE_PAGES
 
 
 @kernel

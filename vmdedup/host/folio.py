@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmdedup.host.layout import CTL_FORKS, FRAME_MASK, FRAME_SHIFT, MM_LIVE, PRESENT
+from vmdedup.host.layout import CTL_FORKS, FRAME_MASK, FRAME_SHIFT, MM_LIVE, PRESENT, WHOLE
 from vmdedup.host.thp import HUGE_PAGES
 from vmdedup.jit.atomic import load
 from vmdedup.jit.kernel import kernel
@@ -25,6 +25,17 @@ def count_mapped(h: Any, top: int, folio: int) -> int:
         if old & PRESENT and folio_of(h, (old >> FRAME_SHIFT) & FRAME_MASK) == folio:
             mapped += 1
     return mapped
+
+
+@kernel
+def is_together(h: Any, top: int, folio: int) -> bool:
+    """Whether all of two megabytes is mapped as a whole, by this huge page."""
+    together = 0
+    for entry in range(top, top + HUGE_PAGES):
+        old = load(h.pte, entry)
+        if old & WHOLE and folio_of(h, (old >> FRAME_SHIFT) & FRAME_MASK) == folio:
+            together += 1
+    return together == HUGE_PAGES
 
 
 @kernel

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.host.absent import frame_behind, kind_of
-from vmdedup.host.folio import count_mapped, folio_of, mapped_elsewhere, may_be_shared, next_born
+from vmdedup.host.folio import count_mapped, folio_of, is_together, mapped_elsewhere, may_be_shared, next_born
 from vmdedup.host.frames import NO_FRAME, alloc_frame, frame_count, get_frame, put_frame, room
 from vmdedup.host.layout import (
     ACCESSED,
@@ -150,6 +150,8 @@ def _place_huge(h: Any, mm: int, top: int) -> bool:
             put_frame(h, pfn)
             break_up(h, top, folio)
             return False
+    if not is_together(h, top, folio):  # a scanner has split on the way what was there of it
+        break_up(h, top, folio)
     fetch_add(h.ctl, CTL_THP_FAULT_ALLOC, 1)
     fetch_add(h.mms["faults"], mm, 1)
     return True
@@ -163,12 +165,12 @@ def new_folio(h: Any) -> int:
 
 @kernel
 def break_up(h: Any, top: int, folio: int) -> None:
-    """Let what has been mapped of a huge page be pages."""
+    """Let what has been mapped of a huge page be pages, those too that a scanner has split off meanwhile."""
     for entry in range(top, top + HUGE_PAGES):
         pfn = frame_behind(load(h.pte, entry))
         if folio_of(h, pfn) == folio:
             h.folios[pfn] = 0
-            _map_alone(h, entry)
+        _map_alone(h, entry)
 
 
 # How it is stored to

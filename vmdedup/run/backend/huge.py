@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vmdedup.host.census_huge import count_huge
-from vmdedup.host.khugepaged import Khugepaged
+from vmdedup.host.census import count_huge
 from vmdedup.host.layout import CTL_THP, CTL_THP_COLLAPSE_ALLOC, CTL_THP_FAULT_ALLOC, CTL_THP_SPLIT_PAGE
 from vmdedup.host.memory import Host
 from vmdedup.host.thp import THP_ALWAYS, THP_MADVISE
+from vmdedup.late import load
 from vmdedup.scenario.model import HostSection
+
+if TYPE_CHECKING:
+    from vmdedup.host.khugepaged import Khugepaged
 
 _MILLISECOND: Final = 1_000_000  # ns
 _MODES: Final = {"always": THP_ALWAYS, "madvise": THP_MADVISE}
@@ -23,14 +26,20 @@ class HugePages:
 
     def __init__(self, host: Host, section: HostSection) -> None:
         """Have huge pages on a host from now on, as its section says."""
-        self._h = host.arrays
+        self._host, self._h = host, host.arrays
         self._h.ctl[CTL_THP] = _MODES[section.huge_pages]
-        self._khugepaged = Khugepaged(host, section.khugepaged.model_dump())
-        self._rest = 0
+        self._tunables = section.khugepaged
+        self._khugepaged: Khugepaged | None = None  # until it wakes for the first time
+        self._passed = 0
 
     def pass_time(self, nanoseconds: int) -> None:
         """Let khugepaged have that time."""
-        milliseconds, self._rest = divmod(self._rest + nanoseconds, _MILLISECOND)
+        self._passed += nanoseconds
+        if self._khugepaged is None:
+            if self._passed < self._tunables.scan_sleep_millisecs * _MILLISECOND:
+                return
+            self._khugepaged = load("vmdedup.host.khugepaged:Khugepaged")(self._host, self._tunables.model_dump())
+        milliseconds, self._passed = divmod(self._passed, _MILLISECOND)
         self._khugepaged.run(milliseconds)
 
     def figures(self) -> Mapping[str, int]:
