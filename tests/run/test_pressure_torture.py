@@ -115,9 +115,7 @@ def _folder(parent: Path) -> Path:
 def test_nothing_is_read_that_was_not_written_and_the_host_stays_sound(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(
-        _folder(tmp_path), TEXT.format(seconds=2, kind=kind, count=2, every=EVERY_S)
-    )  # compiled before time counts
+    run(_folder(tmp_path), TEXT.format(seconds=2, kind=kind, count=2, every=EVERY_S))  # compiled before time counts
     torturer = Torturer(11, monkeypatch)
     count = int(SECONDS / EVERY_S)
     text = TEXT.format(seconds=SECONDS, kind=kind, count=count, every=EVERY_S)

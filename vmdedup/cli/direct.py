@@ -14,9 +14,8 @@ from vmdedup.live.scripts.comparison import document, render
 from vmdedup.live.scripts.verify import COMPARED
 from vmdedup.report.console import console, live_view
 from vmdedup.report.summary import render as render_summary
-from vmdedup.result.directory import RunDirectory
+from vmdedup.result.directory import RunDirectory, choose_output
 from vmdedup.run.measure.rows import Silent
-from vmdedup.run.output import choose_output
 from vmdedup.run.qemu.direct import Outcome, Wishes, run_direct
 from vmdedup.run.qemu.plan import real_plan
 from vmdedup.scenario.model import Scenario
@@ -43,7 +42,7 @@ class Direct:
         with ExitStack() as stack:
             directory = None
             if wanted.measure:
-                directory = stack.enter_context(choose_output(self._scenario, output))
+                directory = stack.enter_context(choose_output(self._scenario.name, output))
                 stack.enter_context(kept_rows(directory))
             outcome = self._run(wanted, directory)
             if outcome is None:

@@ -35,7 +35,7 @@ def run_by_ansible(
     from vmdedup.live.provision.course import Wishes, provision
     from vmdedup.report.console import console
     from vmdedup.report.tasks import TaskView
-    from vmdedup.run.output import choose_output
+    from vmdedup.result.directory import choose_output
     from vmdedup.run.qemu.plan import real_plan
     from vmdedup.signals import Interrupt
 
@@ -43,7 +43,7 @@ def run_by_ansible(
     for note in notes if not quiet else ():
         warn(note)
     with ExitStack() as stack:
-        path = stack.enter_context(choose_output(scenario, output, shared=True)).path
+        path = stack.enter_context(choose_output(scenario.name, output, shared=True)).path
         interrupt = stack.enter_context(Interrupt())
         view = stack.enter_context(TaskView(console(no_color), shown=not quiet))
         wishes = Wishes(Site.of_user().images, again, wait, lambda: interrupt.wanted, view.heard)

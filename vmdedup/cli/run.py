@@ -195,9 +195,9 @@ def load_each(
 
 def _run(scenario: Scenario, options: Options) -> int:
     """Run, keep what came out, show it, and say where it is."""
-    from vmdedup.run.output import choose_output
+    from vmdedup.result.directory import choose_output
 
-    with choose_output(scenario, options.output) as directory, kept_rows(directory):
+    with choose_output(scenario.name, options.output) as directory, kept_rows(directory):
         result = _result(scenario, scenario.name, options, directory)
         with kept_first(result, directory), said_where(result.run["ended"], directory.path, options.quiet):
             _show(result, options.as_json, options.no_color)
@@ -207,10 +207,10 @@ def _run(scenario: Scenario, options: Options) -> int:
 def _vary(scenario: str, plain: Overrides, text: str, refused: object, options: Options) -> int:
     """Run each alternative, show what came out beside each other, and say where it is."""
     from vmdedup.cli.vary import load_alternatives, run_alternatives, show
-    from vmdedup.run.output import choose_output
+    from vmdedup.result.directory import choose_output
 
     names, scenarios = load_alternatives(scenario, plain, text, refused, options.quiet)
-    with choose_output(scenarios[0], options.output, shared=True) as directory:
+    with choose_output(scenarios[0].name, options.output, shared=True) as directory:
         document = run_alternatives(
             names, scenarios, directory.path, lambda each, title, part: _result(each, title, options, part)
         )
@@ -222,9 +222,9 @@ def _vary(scenario: str, plain: Overrides, text: str, refused: object, options: 
 def _run_several(scenarios: list[Scenario], options: Options) -> int:
     """Run each, show what came out beside each other, and say where it is."""
     from vmdedup.cli.several import run_policies, show
-    from vmdedup.run.output import choose_output
+    from vmdedup.result.directory import choose_output
 
-    with choose_output(scenarios[0], options.output, shared=True) as directory:
+    with choose_output(scenarios[0].name, options.output, shared=True) as directory:
         document = run_policies(
             scenarios, directory.path, lambda scenario, title, part: _result(scenario, title, options, part)
         )

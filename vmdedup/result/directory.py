@@ -13,8 +13,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -22,6 +24,7 @@ from vmdedup.closing import Closing
 from vmdedup.errors import UsageError, VmdedupError
 from vmdedup.shown import json_text
 
+RUNS: Final = Path("runs")
 RUNNING: Final = "running.json"
 JOURNALS: Final = ("series", "timing", "events")
 WORTH_KEEPING: Final = 2  # rows of the series: the first is of the moment before anything has happened
@@ -178,3 +181,17 @@ def _reason(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for the results in {path}; free some, or {_REMEDY}"
     return f"the results cannot be written to {path}: {error.strerror}; {_REMEDY}"
+
+
+def choose_output(name: str, wanted: Path | None, shared: bool = False) -> RunDirectory:
+    """The directory for a run's results, taken; without a wish, runs/NAME-DATE-TIME. UsageError: it cannot be had.
+
+    name: of the scenario. shared: it is filled by others, as RunDirectory has it.
+    """
+    if wanted is not None:
+        return RunDirectory(wanted, shared=shared)
+    name = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in count(1):  # two runs may start in one second
+        with suppress(TakenError):
+            return RunDirectory(RUNS / (name if number == 1 else f"{name}-{number}"), new=True, shared=shared)
+    raise AssertionError("unreachable: numbers do not end")
