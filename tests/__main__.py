@@ -33,7 +33,8 @@ from typing import IO
 ROOT = Path(__file__).parent.parent
 PYTHON = [sys.executable, "-m"]
 # Where kernels are, and what plays recorded scripts on them.
-CORE = [*(f"tests/{package}" for package in ("jit", "host", "ksm", "policy")), "tests/replay/test_golden.py"]
+FOLDERS, APART = ("jit", "host", "ksm", "policy"), ("slow", "kernel", "guest")
+CORE = [*(f"tests/{folder}" for folder in FOLDERS), "tests/replay/test_golden.py"]
 CORE += ["tests/scenario/test_listing.py"]
 PROCESSORS = min(4, len(os.sched_getaffinity(0)))
 
@@ -51,7 +52,9 @@ MACHINE = "kernel or qemu or guest"
 POLICIES = "vmdedup/policy/*"
 WORKBENCH = "vmdedup/policy/difference_engine/workbench.py"  # is no policy: takes the time of single steps, compiled
 HELD = ["--omit", WORKBENCH, "--fail-under", "96"]
-REDUCED = ["-m", "not slow and not kernel and not guest"]
+REDUCED = ["-m", " and ".join(f"not {mark}" for mark in APART)]
+# What `bounds` runs, compiled, too.
+BUT_BOUNDS = ["--without", ",".join(FOLDERS), "--but", ",".join(APART)]
 # Each stage says for itself how kernels run, whatever the caller's environment has.
 COMPILED = {"NUMBA_DISABLE_JIT": "0", "NUMBA_BOUNDSCHECK": "0"}
 
@@ -127,7 +130,7 @@ def stages(fast: bool) -> list[Stage]:
     return [
         Stage("system", [*PYTHON, "tests.system"]),
         *checks,
-        Stage("compiled", [*PYTHON, *SHARED, "--durations=30", "--without-core", "-m", f"not ({MACHINE})"]),
+        Stage("compiled", [*PYTHON, *SHARED, "--durations=30", *BUT_BOUNDS, "-m", f"not ({MACHINE})"]),
         Stage("machine", [*PYTHON, "pytest", "-q", "-m", MACHINE]),
         Stage("python", [*PYTHON, *SHARED, *REDUCED, "--cov", "--cov-report=", "--cov-fail-under=0", *CORE], python),
         Stage("coverage", [*PYTHON, "coverage", "report", "--omit", POLICIES]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -40,13 +40,10 @@ os.environ["VMDEDUP_PRICES"] = "/nonexistent/prices.json"
 SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "vmdedup-janitor")
 
 
-CORE = tuple(Path(__file__).parent / folder for folder in ("jit", "host", "ksm", "policy"))
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What only `python -m tests` asks for."""
-    text = "leave out those tests of jit, host, ksm and policy that its stage `bounds` runs"
-    parser.addoption("--without-core", action="store_true", help=text)
+    """What only `python -m tests` asks for: it says what another stage of its own runs."""
+    parser.addoption("--without", default="", metavar="FOLDERS", help="leave out the tests in these, A,B,...")
+    parser.addoption("--but", default="", metavar="MARKS", help="... but those with one of these marks, A,B,...")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -54,12 +51,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unfit = {"compiled" if PYTHON_MODE else "interpreted"}
     if not (PYTHON_MODE or BOUNDSCHECK):
         unfit.add("checked")
-    without_core = config.getoption("--without-core")
-    left_out = {
-        item
-        for item in items
-        if any(item.get_closest_marker(mark) for mark in unfit) or (without_core and _is_core(item))
-    }
+    folders = [Path(__file__).parent / name for name in config.getoption("--without").split(",") if name]
+    kept = config.getoption("--but").split(",")
+    left_out = {item for item in items if _has(item, unfit)}
+    left_out |= {item for item in items if any(map(item.path.is_relative_to, folders)) and not _has(item, kept)}
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
@@ -68,10 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path not in slow)
 
 
-def _is_core(item: pytest.Item) -> bool:
-    """Whether the stage `bounds` runs it."""
-    apart = any(item.get_closest_marker(mark) for mark in ("slow", "kernel", "guest"))
-    return not apart and any(item.path.is_relative_to(folder) for folder in CORE)
+def _has(item: pytest.Item, marks: Iterable[str]) -> bool:
+    return any(mark and item.get_closest_marker(mark) for mark in marks)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from vmdedup.errors import HostError, UsageError
 from vmdedup.result import columns
 from vmdedup.result.run import Result
 from vmdedup.result.tables import to_parquet
-from vmdedup.run.run import COMPLETE
+from vmdedup.run.run import COMPLETE, EXHAUSTED
 from vmdedup.scenario.overrides import Overrides
 
 pytestmark = pytest.mark.compiled  # several guests at a time need atomic operations
@@ -207,13 +207,35 @@ def test_where_memory_runs_out_the_largest_guest_is_killed_and_the_run_goes_on(c
     assert result.run["ended"] == COMPLETE
     states = result.guests["state"].to_list()
     assert sorted(states) == ["dead", "dead", "running"]
+    assert result.series.height >= 2
+    # Who lives has its pages, and who was killed has none any more.
+    assert [pages > 0 for pages in result.guests["allocated_pages"]] == [state == "running" for state in states]
     killed = [event["text"] for event in result.run["events"] if event["text"].startswith("out of memory: ")]
     assert len(killed) == 2
     if clock == "lockstep":  # else anybody's next page may be the one too many
+        assert states[0] == "dead"
         assert killed[0].startswith("out of memory: vm is killed: 6.")
         assert "MiB resident, 24KiB of page tables" in killed[0]
         assert result.series["time_s"].to_list() == [half / 2 for half in range(13)]
     assert result.series["used_pages"][-1] == result.guests["allocated_pages"].sum() > 1000
+    assert watcher.rows == result.series.to_dicts()
+
+
+@pytest.mark.parametrize("clock", ["lockstep", "wall"])
+def test_with_the_last_guest_the_run_ends_and_keeps_what_is_there(clock: str, tmp_path: Path) -> None:
+    """The only guest fills its memory, which is more than the host has, by two megabytes a second."""
+    text = SMALL.replace("count = 3", "count = 1").replace('"8MiB"', '"16MiB"').replace('"idle"', '"phases"')
+    text += 'parameters = { kind = "random", fill_share = 0.6, mib_s = 2 }\n'
+    text += '[host]\nmemory = "10MiB"\nsample_interval = "500ms"\n'
+    watcher = Watching()
+    result = run(tmp_path, text, Overrides(clock=clock, duration="60s", knobs=["run=0"]), watcher)
+    assert result.run["ended"] == EXHAUSTED
+    assert result.run["events"][-1]["text"].startswith("host memory is exhausted: vm was killed, and no guest is left")
+    assert result.guests["state"].to_list() == ["dead"]
+    used = result.series["used_pages"].to_list()
+    assert len(used) > 2
+    assert max(used) > 2000
+    assert used[-1] == 0
     assert watcher.rows == result.series.to_dicts()
 
 

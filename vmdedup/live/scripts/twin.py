@@ -83,4 +83,5 @@ def _place_huge(memory: Memory, block: int, blocks: Blocks) -> None:
     pages = np.arange(block * HUGE_PAGES, (block + 1) * HUGE_PAGES)
     memory.advise_huge(int(pages[0]), int(pages[-1]), HUGE)
     memory.write(int(pages[0]), bytes(1))
-    memory.discard(np.setdiff1d(pages, blocks.places[blocks.huge], assume_unique=True))
+    here = slice(*np.searchsorted(blocks.places, [pages[0], pages[-1] + 1]))
+    memory.discard(np.setdiff1d(pages, blocks.places[here][blocks.huge[here]], assume_unique=True))
