@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from kit.dump_contents import contents
+from vmdedup.dump.mappings import Mapping, chosen
 from vmdedup.dump.open import open_dump
-from vmdedup.dump.process import Mapping, ProcessDump, chosen
+from vmdedup.dump.process import ProcessDump
 from vmdedup.errors import DumpError, EnvironmentLacksError
 
 # 64 pages: 10 to 19 written, 20 written with zeros, 30 only read, the others never touched; then it waits.

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 HELP = f"""What do these memories hold: zero, distinct and equal pages, inside each and between them?
 
 A DUMP is a file of any format that is known ({file_names()}), a directory of {folder_names()}, pid:N (what KSM may
-merge in a live process; pid:N:all for all of it), domain:NAME (the memory of a running libvirt guest), a file that
---hashes-only wrote, - for standard input, or a folder of all these. What is no memory is refused; raw:FILE counts its
-pages all the same. Counts are exact: pages are compared by 128 bits of hash. Ctrl-C prints the figures of what was
-read so far.
+merge in a live process; pid:N:all for all of it, pid:N:tree for it and all that descend from it), NAME=pid:N:all,pid:M
+(several as one), domain:NAME (the memory of a running libvirt guest), a file that --hashes-only wrote, - for standard
+input, or a folder of all these. What is no memory is refused; raw:FILE counts its pages all the same. Of processes,
+what is one frame already is told apart from what could be saved beyond that, if root asks. Counts are exact: pages are
+compared by 128 bits of hash. Ctrl-C prints the figures of what was read so far.
 
 \b
   vmdedup scan vm1.raw vm2.elf
   zcat vm1.raw.gz | vmdedup scan -
   vmdedup scan --json domain:web domain:db > shared.json
+  sudo vmdedup scan browser=pid:1234:tree
   vmdedup scan vm*.raw --subpage --sample 10%
   vmdedup scan vm1.raw --hashes-only vm1.parquet --salt "$SECRET"
   vmdedup scan vm1.parquet other-host.parquet

@@ -50,11 +50,15 @@ class Dump(ABC, Closing):
     """One opened dump; a context manager.
 
     name: as the user wrote it. format: "raw", "elf", … regions: in ascending order, not overlapping.
+    reserved: pages of addresses that are kept free and hold nothing; they are in no region's count.
+    is_live: the memory of processes of this machine.
     """
 
     name: str
     format: str
     regions: Sequence[Region]
+    reserved = 0
+    is_live = False
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
@@ -74,6 +78,10 @@ class Dump(ABC, Closing):
     def absent(self) -> int:
         """Pages of the regions whose content the dump does not have."""
         return self.pages - self.present
+
+    def frames(self) -> NDArray[np.uint64] | None:
+        """Of live memory, the frame of each page that blocks() gives, in that order, as pagemap.with_kinds has it."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -15,11 +15,14 @@ from vmdedup.dump.base import Dump
 from vmdedup.dump.domain import process_of
 from vmdedup.dump.file import DumpFile
 from vmdedup.dump.formats import Reader, folder_names, folders
-from vmdedup.dump.process import Only, ProcessDump
+from vmdedup.dump.mappings import Only
+from vmdedup.dump.process import ProcessDump
+from vmdedup.dump.processes import open_processes
 from vmdedup.dump.recognising import check_raw, recognised, refusal
 from vmdedup.errors import DumpError
 from vmdedup.units import PAGE_SIZE
 
+LIVE = ("pid:", "domain:")
 OVERRIDE = "(if it is raw memory all the same, name it raw:{})"
 
 
@@ -27,10 +30,12 @@ def open_dump(path: str | Path) -> Dump:
     """A dump opened. path: a file; a directory that holds a dump in several files; or one of
 
     - pid:N, pid:N:all, pid:N:largest: a live process: its mergeable mappings, all, or the largest
+    - pid:N:tree: all memory of a process and of its descendants; pid:N,pid:M:all,…: several processes as one
     - domain:NAME, domain:NAME:all, …: the QEMU of a running libvirt domain; if it says no more, its largest mapping
     - BASE+DIFF+DIFF: a Firecracker snapshot and the diffs made after it
     - diff:FILE: a diff snapshot alone
     - raw:FILE: a raw dump, whatever its first bytes look like
+    - NAME=pid:…, NAME=domain:…: the same under a name
 
     DumpError: no such file, of no known format, damaged. EnvironmentLacksError: a process that must not be read.
     """
@@ -46,10 +51,15 @@ def open_dump(path: str | Path) -> Dump:
 def open_named(name: str) -> Dump:
     """The dump of a name as the user wrote it."""
     path = Path(name)
+    given, equals, live = name.partition("=")
+    if equals and live.startswith(LIVE) and not os.path.exists(name):
+        dump = open_named(live)
+        dump.name = given or live
+        return dump
     scheme, colon, rest = name.partition(":")
     if colon and not os.path.exists(name):
         if scheme == "pid":
-            return open_process(rest)
+            return open_processes(name)
         if scheme == "domain":
             return open_domain(rest)
         if scheme == "diff":
@@ -70,14 +80,6 @@ def closing(reader: Callable[[DumpFile], Dump], file: DumpFile) -> Dump:
     except BaseException:
         file.close()
         raise
-
-
-def open_process(rest: str) -> Dump:
-    """A process: its number, perhaps a colon and which mappings."""
-    number, _, only = rest.partition(":")
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise DumpError(f"pid:{rest}: name a process by its number: pid:1234")
-    return ProcessDump(int(number), cast(Only, only or "mergeable"))
 
 
 def open_domain(rest: str) -> Dump:

@@ -10,60 +10,58 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.dump.base import BLOCK_PAGES, Block, Dump, Region
+from vmdedup.dump.mappings import Mapping, Only, chosen, read_mappings
+from vmdedup.dump.pagemap import FRAME, PRESENT, STRIDE, SWAPPED, ZERO_FRAME, PageMap, Words, frame_flags, with_kinds
 from vmdedup.errors import DumpError, EnvironmentLacksError
 from vmdedup.units import PAGE_SIZE
 
-Only = Literal["mergeable", "all", "largest"]
-HEADER = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)")
-PRESENT, SWAPPED, FRAME = np.uint64(1 << 63), np.uint64(1 << 62), np.uint64((1 << 55) - 1)
-ZERO_PAGE = np.uint64(1 << 24)  # of /proc/kpageflags
-STRIDE = 1 << 16  # entries of a page map read at a time
-NEAR = 512  # frames whose flags are read at once though some between are not asked for
-NOT_MEMORY = {"pf", "io"}  # VmFlags of mappings that are devices
-
 
 @dataclass(frozen=True)
-class Mapping:
-    """A line of smaps. start, end: addresses. resident: bytes."""
+class Part:
+    """A run of pages with page tables. region: its index. first: page. bits: which are there to be read, a bitmap."""
 
-    start: int
-    end: int
-    name: str
-    resident: int
-    flags: frozenset[str]
+    region: int
+    first: int
+    bits: NDArray[np.uint8]
 
 
 class ProcessDump(Dump):
     """A live process, opened. only: mappings advised MADV_MERGEABLE, all, or the one with most resident memory.
 
+    size: only mappings of so many bytes. Of reserved addresses, and of everything where all mappings are asked for,
+    only pages that are there count, and regions are the page tables that hold them; else whole mappings do.
     lost: pages that the process gave up between the page map and the reading; they read as zeros.
     DumpError: no such process, no such mapping. EnvironmentLacksError: not allowed.
     """
 
     format = "process"
+    is_live = True
 
-    def __init__(self, pid: int, only: Only = "mergeable") -> None:
+    def __init__(self, pid: int, only: Only = "mergeable", size: int | None = None) -> None:
         self.pid, self.name = pid, f"pid:{pid}"
-        self.swapped = self.lost = 0
+        self.swapped = self.lost = self.reserved = 0
         self.memory = -1
+        self.regions: list[Region] = []
+        self._parts: list[Part] = []
+        self._frames: list[Words] = []
+        self._pages = 0
         try:
             self.memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
             mappings = chosen(self.name, read_mappings(pid), only)
-            self.regions = [
-                Region(m.name or "anonymous", m.start // PAGE_SIZE, (m.end - m.start) // PAGE_SIZE) for m in mappings
-            ]
-            self.maps = [self._page_map(region) for region in self.regions]
+            with PageMap(pid) as page_map:
+                for mapping in mappings:
+                    if size is None or mapping.end - mapping.start == size:
+                        is_whole = size is not None or only == "largest" or not (only == "all" or mapping.is_reserved)
+                        self._take(page_map, mapping, is_whole)
         except OSError as error:
             self.close()
             raise reason(self.name, error) from error
@@ -71,35 +69,59 @@ class ProcessDump(Dump):
             self.close()
             raise
 
-    def _page_map(self, region: Region) -> NDArray[np.uint8]:
-        """Which pages of a region are present and not the zero page, as a bitmap."""
-        parts = []
-        with open(f"/proc/{self.pid}/pagemap", "rb", buffering=0) as file:
-            for at in range(0, region.pages, STRIDE):
-                count = min(STRIDE, region.pages - at)
-                entries = np.frombuffer(os.pread(file.fileno(), 8 * count, 8 * (region.first + at)), np.uint64)
-                if len(entries) < count:
-                    raise ProcessLookupError(errno.ESRCH, "ended")
-                self.swapped += int(np.count_nonzero(entries & SWAPPED))
-                present = (entries & PRESENT) != 0
-                present[present] = ~are_zero_pages(entries[present] & FRAME)
-                parts.append(np.packbits(present, bitorder="little"))
-        return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+    def _take(self, page_map: PageMap, mapping: Mapping, is_whole: bool) -> None:
+        """Note what there is of a mapping."""
+        first, pages = mapping.start // PAGE_SIZE, (mapping.end - mapping.start) // PAGE_SIZE
+        name = mapping.name or "anonymous"
+        runs = page_map.occupied(first, pages) if mapping.resident or mapping.swapped else []
+        if is_whole:
+            self.regions.append(Region(name, first, pages))
+        there = 0
+        for low, count in runs:
+            if not is_whole:
+                self.regions.append(Region(name, low, count))
+            there += self._take_run(page_map, low, count)
+        self._pages += pages if is_whole else there
+        self.reserved += 0 if is_whole else pages - there
+
+    def _take_run(self, page_map: PageMap, first: int, pages: int) -> int:
+        """Note a run of pages of the last region. Returns how many are there: present, in swap, or the zero page."""
+        there = 0
+        for at in range(first, first + pages, STRIDE):
+            entries = page_map.entries(at, min(STRIDE, first + pages - at))
+            swapped, present = int(np.count_nonzero(entries & SWAPPED)), (entries & PRESENT) != 0
+            self.swapped += swapped
+            there += swapped + int(np.count_nonzero(present))
+            mapped = entries[present]
+            flags = frame_flags(mapped & FRAME)
+            kept = (flags & ZERO_FRAME) == 0
+            present[present] = kept
+            self._frames.append(with_kinds(mapped[kept], flags[kept]))
+            self._parts.append(Part(len(self.regions) - 1, at, np.packbits(present, bitorder="little")))
+        return there
+
+    @property
+    def pages(self) -> int:
+        """Pages of all regions; of trimmed ones, those that are there."""
+        return self._pages
 
     @property
     def present(self) -> int:
         """Pages that KSM could see when the process was opened."""
-        return sum(int(np.bitwise_count(bits).sum()) for bits in self.maps)
+        return sum(len(frames) for frames in self._frames)
+
+    def frames(self) -> Words | None:
+        """The frame of each page that blocks() gives, in that order, and its kind; None: the kernel hides them."""
+        found = np.concatenate([np.zeros(0, np.uint64), *self._frames])
+        return found if not len(found) or (found & FRAME).all() else None
 
     def blocks(self) -> Iterator[Block]:
         """Each mapping in order of address."""
-        for index, (region, bits) in enumerate(zip(self.regions, self.maps, strict=True)):
-            for at in range(0, region.pages, STRIDE):
-                part = np.unpackbits(bits[at // 8 : (at + STRIDE) // 8], bitorder="little")
-                numbers = region.first + at + np.flatnonzero(part)
-                for low in range(0, len(numbers), BLOCK_PAGES):
-                    some = numbers[low : low + BLOCK_PAGES]
-                    yield Block(index, some, partial(self._load, some))
+        for part in self._parts:
+            numbers = part.first + np.flatnonzero(np.unpackbits(part.bits, bitorder="little"))
+            for low in range(0, len(numbers), BLOCK_PAGES):
+                some = numbers[low : low + BLOCK_PAGES]
+                yield Block(part.region, some, partial(self._load, some))
 
     def _load(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The contents of these pages, run by run."""
@@ -141,60 +163,3 @@ def reason(name: str, error: OSError) -> Exception:
     if error.errno in (errno.ENOENT, errno.ESRCH):
         return DumpError(f"{name}: no such process, or it ended; name the number of a running one")
     return DumpError(f"{name}: cannot be read: {error.strerror}")
-
-
-def read_mappings(pid: int) -> list[Mapping]:
-    """The mappings of a process that are memory. OSError: as the system has it."""
-    found: list[Mapping] = []
-    with open(f"/proc/{pid}/smaps", errors="replace") as lines:
-        start = end = resident = 0
-        name = ""
-        for line in lines:
-            key, _, rest = line.partition(":")
-            if key == "Rss":
-                resident = int(rest.split()[0]) << 10
-            elif key == "VmFlags":
-                mapping = Mapping(start, end, name, resident, frozenset(rest.split()))
-                if not mapping.flags & NOT_MEMORY and name not in ("[vsyscall]", "[vvar]", "[vvar_vclock]"):
-                    found.append(mapping)
-            elif header := HEADER.match(line):
-                start, end, name = int(header[1], 16), int(header[2], 16), header[4].strip()
-    return found
-
-
-def chosen(name: str, mappings: list[Mapping], only: Only) -> list[Mapping]:
-    """The mappings that are asked for. DumpError: there are none."""
-    if only == "mergeable":
-        mappings = [mapping for mapping in mappings if "mg" in mapping.flags]
-    elif only == "largest":
-        mappings = sorted(mappings, key=lambda mapping: mapping.resident)[-1:]
-    elif only != "all":
-        raise DumpError(f"{name}: {only!r} are no mappings; say mergeable, all or largest")
-    if not mappings:
-        what = (
-            "no mapping that KSM may merge; name it as" if only == "mergeable" else "no memory; is it no kernel thread?"
-        )
-        raise DumpError(f"{name}: has {what}" + (f" {name}:all" if only == "mergeable" else ""))
-    return mappings
-
-
-def are_zero_pages(frames: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of these page frames are the kernel's zero page or its huge one. Without root: none is known to be."""
-    distinct, which = np.unique(frames, return_inverse=True)
-    zero = np.zeros(len(distinct), np.bool_)
-    if not len(distinct) or distinct[-1] == 0:
-        return zero[which]
-    try:
-        with open("/proc/kpageflags", "rb", buffering=0) as file:
-            cuts = np.flatnonzero(np.diff(distinct) > NEAR) + 1
-            at = 0
-            for some in np.split(distinct, cuts):
-                first, count = int(some[0]), int(some[-1] - some[0]) + 1
-                flags = np.frombuffer(os.pread(file.fileno(), 8 * count, 8 * first), np.uint64)
-                inside = (some - some[0]).astype(np.int64)
-                known = inside < len(flags)
-                zero[at : at + len(some)][known] = (flags[inside[known]] & ZERO_PAGE) != 0
-                at += len(some)
-    except OSError:
-        return zero[which]
-    return zero[which]

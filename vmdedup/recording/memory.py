@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from vmdedup.dump.process import Only, ProcessDump
+from vmdedup.dump.mappings import Only
+from vmdedup.dump.process import ProcessDump
 from vmdedup.errors import DumpError
-from vmdedup.units import PAGE_SIZE
 
 Which = Literal["guest"] | Only
 CHOICES: Final[tuple[str, ...]] = ("guest", *get_args(Only))
@@ -30,12 +30,10 @@ def process_memory(pid: int, which: Which) -> ProcessDump:
         ram = qemu_ram(pid)
         if ram is None:
             raise
-    dump = ProcessDump(pid, "all")
-    chosen = [index for index, region in enumerate(dump.regions) if region.pages * PAGE_SIZE == ram]
-    if not chosen:
+    dump = ProcessDump(pid, "all", size=ram)
+    if not dump.regions:
         dump.close()
         raise DumpError(f"pid:{pid} has no mapping of its guest's {ram} bytes; wait for it, or record pid:{pid}:all")
-    dump.regions, dump.maps = [dump.regions[k] for k in chosen], [dump.maps[k] for k in chosen]
     return dump
 
 

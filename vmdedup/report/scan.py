@@ -67,10 +67,27 @@ def _answers(document: Document) -> Table:
         f"{_mib(total['saved_zero_mib'])} zero, {_mib(total['saved_within_mib'])} within a dump, "
         f"{_mib(total['saved_between_mib'])} between dumps",
     )
+    _add_frames(table, document)
     table.add_row("contents", f"{total['distinct']:,} distinct, {total['shared']:,} of them shared")
     if document["salt_id"]:
         table.add_row("salt", f"id {document['salt_id']}")
     return table
+
+
+def _add_frames(table: Table, document: Document) -> None:
+    """Of live processes: what is one frame already, what could be saved beyond that, what is no memory at all."""
+    total = document["total"]
+    frames = total["frames"]
+    if frames:
+        ways = (("fork", "by fork"), ("file", "by files"), ("ksm", "by KSM"))
+        parts = ", ".join(f"{frames[f'sharing_{way}_mib']:,.1f} {text}" for way, text in ways)
+        table.add_row("already", f"{_mib(frames['sharing_already_mib'])} of it is one frame now: {parts}")
+        beyond = f"{_mib(frames['left_mib'])} beyond that; {_mib(frames['left_anonymous_mib'])} if anonymous memory"
+        table.add_row("left", f"{beyond} alone is merged, as by KSM")
+    elif any(dump["format"] == "process" for dump in document["dumps"]):
+        table.add_row("already", "not known what is one frame now; run as root")
+    if total["reserved"]:
+        table.add_row("reserved", f"{total['reserved']:,} pages of addresses hold nothing; they are not counted")
 
 
 def _dumps(document: Document) -> Table:

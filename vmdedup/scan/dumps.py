@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmdedup.dump.base import Block, Dump
 from vmdedup.scan.source import Piece, Source
@@ -19,7 +20,17 @@ class DumpSource(Source):
         self._dump = dump
         self.name, self.format = dump.name, dump.format
         self.regions = [(region.name, region.first, region.pages) for region in dump.regions]
-        self.present = dump.present
+        self.present, self.reserved = dump.present, dump.reserved
+        self.is_live = dump.is_live
+
+    @property
+    def pages(self) -> int:
+        """As the dump counts them."""
+        return self._dump.pages
+
+    def frames(self) -> NDArray[np.uint64] | None:
+        """As the dump has them."""
+        return self._dump.frames()
 
     def pieces(self) -> Iterator[Piece]:
         """A piece for each block."""

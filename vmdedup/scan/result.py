@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vmdedup.scan.counting import Tally
+    from vmdedup.scan.frames import Frames
     from vmdedup.scan.source import Source
 
 SCHEMA_VERSION = 1
@@ -43,9 +44,17 @@ class ScanResult:
 
 
 def document(
-    sources: Sequence[Source], tally: Tally, partial: bool, salt_id: str | None, top: list[dict[str, Any]]
+    sources: Sequence[Source],
+    tally: Tally,
+    partial: bool,
+    salt_id: str | None,
+    top: list[dict[str, Any]],
+    frames: Frames | None = None,
 ) -> dict[str, Any]:
-    """The document. Every figure counts pages, unless its name ends in _mib."""
+    """The document. Every figure counts pages, unless its name ends in _mib. frames: of live processes."""
+    total, dumps = _total(sources, tally), [_dump(source, tally, at) for at, source in enumerate(sources)]
+    for at, figures in enumerate((total, *dumps)):
+        figures["frames"] = frames and (frames.of(at - 1) if at else frames.total())
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "scan",
@@ -53,8 +62,8 @@ def document(
         "page_size": PAGE_SIZE,
         "partial": partial,
         "salt_id": salt_id,
-        "total": _total(sources, tally),
-        "dumps": [_dump(source, tally, at) for at, source in enumerate(sources)],
+        "total": total,
+        "dumps": dumps,
         "matrix": _matrix(sources, tally),
         "top": top,
         "subpage": None,
@@ -69,6 +78,7 @@ def _total(sources: Sequence[Source], tally: Tally) -> dict[str, Any]:
     return figures | {
         "pages": sum(source.pages for source in sources),
         "absent": sum(source.pages - source.present for source in sources),
+        "reserved": sum(source.reserved for source in sources),
         "sharing_within": within,
         "sharing_between": between,
         "saved_within_mib": _mib(within),
@@ -83,6 +93,7 @@ def _dump(source: Source, tally: Tally, at: int) -> dict[str, Any]:
         "format": source.format,
         "pages": source.pages,
         "absent": source.pages - source.present,
+        "reserved": source.reserved,
         "regions": [{"name": name, "first": first, "pages": pages} for name, first, pages in source.regions],
     }
 

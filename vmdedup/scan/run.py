@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from vmdedup.dump.base import Dump
     from vmdedup.outputs import Output
+    from vmdedup.scan.frames import Frames
     from vmdedup.scan.reading import Stop, Watch
     from vmdedup.scan.similar import Similar
     from vmdedup.scan.source import Source
+    from vmdedup.scan.stream import Stream
 
 MEMORY_LIMIT = 1 << 16
 TOP = 10
@@ -83,7 +85,8 @@ def _scan(
         reading.read(threads, watch, stop)
         counted = tally(reading.parts, top, halves=threads is None and reading.can_halve())
         frequent = most_frequent(counted, zero, reading.stream, sources, hasher)
-        found = document(sources, counted, reading.interrupted, _salt_id(sources, hasher), frequent)
+        frames = _frames(sources, reading.stream)
+        found = document(sources, counted, reading.interrupted, _salt_id(sources, hasher), frequent, frames)
         if export is not None:
             from vmdedup.scan.export import write_export
 
@@ -110,6 +113,15 @@ def _agree(sources: Sequence[Source], hasher: Hasher) -> bytes:
             remedy = "export both with the same --salt" if not source.has_contents else "give the export's --salt"
             raise UsageError(f"{two} and {one} cannot be compared: their fingerprints have different salts; {remedy}")
     return next((source.zero for source in made if source.zero is not None), hasher.zero)
+
+
+def _frames(sources: Sequence[Source], stream: Stream) -> Frames | None:
+    """The frames of live processes, if there are any."""
+    if not any(source.is_live for source in sources):
+        return None
+    from vmdedup.scan.frames import Frames
+
+    return Frames(sources, stream)
 
 
 def _salt_id(sources: Sequence[Source], hasher: Hasher) -> str | None:

@@ -9,6 +9,9 @@ from vmdedup.scan.fingerprint import Hasher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 class Piece:
     """Some pages of one region. region: its index. numbers: guest page numbers, ascending.
@@ -42,6 +45,8 @@ class Source:
     salt_id: str | None = None
     zero: bytes | None = None
     has_contents = True
+    reserved = 0  # pages of addresses of a live process that hold nothing; in no region's count
+    is_live = False  # the memory of processes of this machine
     is_light = False  # reading it takes no NumPy, and any range of it can be read
 
     @property
@@ -53,6 +58,10 @@ class Source:
     def full_name(self) -> str:
         """A name that says where it is from; for dumps that would be called the same."""
         return self.name
+
+    def frames(self) -> NDArray[np.uint64] | None:
+        """Of live memory, the frame of each page in the order of pieces(); None: not known."""
+        return None
 
     def pieces(self) -> Iterator[Piece]:
         """Every present page once, in the same order each time."""
