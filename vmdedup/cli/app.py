@@ -27,6 +27,7 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup replay script.ksm --on both the emulator against this machine's own kernel
   vmdedup scan web1.elf web2.raw      what memory dumps hold, and who shares with whom
   vmdedup run mixed --policy ksm,esx  the same guests under several policies
+  vmdedup sweep mixed --vary guests=8..64:8   many runs of a scenario, a row each, on this machine or on others
   vmdedup calibrate                   what ksmd costs on this host, for the CPU time that runs state (root)
   vmdedup doctor                      what this machine can do, and why nothing merges
 """
@@ -35,6 +36,7 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
 # has an application of its own, `app`, with commands and a help.
 COMMANDS: Final[Mapping[str, str | None]] = {
     "run": "Emulate a host of guests and ksmd.",
+    "sweep": "Run a scenario many times, with what varies.",
     "replay": "Play a KSM script.",
     "record": "Record the memory of live guests.",
     "doctor": "What can this machine do, and what keeps KSM from merging?",

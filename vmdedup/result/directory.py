@@ -57,11 +57,11 @@ class RunDirectory(Closing):
     def begin(self, run: Mapping[str, Any]) -> None:
         """Say what is run; from now on rows may come. VmdedupError: nothing can be written here."""
         try:
-            _write(self.path, RUNNING, json_bytes(run))
+            write_whole(self.path, RUNNING, json_bytes(run))
             for name in JOURNALS:
                 self._files[name] = (self.path / f"{name}.jsonl").open("ab", buffering=0)
         except OSError as error:
-            raise VmdedupError(_reason(self.path, error)) from None
+            raise VmdedupError(write_reason(self.path, error)) from None
 
     def add(self, name: str, row: Mapping[str, Any]) -> None:
         """One more row of a journal. Where it cannot be written, it is not: the run has it in memory, and goes on."""
@@ -70,7 +70,7 @@ class RunDirectory(Closing):
         try:
             self._files[name].write(json.dumps(row).encode() + b"\n")
         except OSError as error:
-            self.trouble = _reason(self.path, error)
+            self.trouble = write_reason(self.path, error)
             return
         self.rows += name == "series"
 
@@ -79,11 +79,11 @@ class RunDirectory(Closing):
         names = sorted(files, key=lambda name: name == "run.json")
         try:
             for name in names:
-                _write(self.path, name, files[name])
+                write_whole(self.path, name, files[name])
         except OSError as error:
             for name in names:
                 (self.path / name).unlink(missing_ok=True)
-            raise VmdedupError(_reason(self.path, error)) from None
+            raise VmdedupError(write_reason(self.path, error)) from None
         self._whole = True
         self._drop_journals()
 
@@ -129,7 +129,7 @@ def _claim(path: Path) -> bool:
     except FileExistsError:
         raise TakenError(f"{path} is being filled by another run; {_REMEDY}") from None
     except OSError as error:
-        raise UsageError(_reason(path, error)) from None
+        raise UsageError(write_reason(path, error)) from None
     return True
 
 
@@ -163,8 +163,8 @@ def _require_empty(path: Path) -> None:
         raise UsageError(f"nothing can be made in {path}; {_REMEDY}")
 
 
-def _write(folder: Path, name: str, content: bytes) -> None:
-    """A file that is whole under its name, or not there."""
+def write_whole(folder: Path, name: str, content: bytes) -> None:
+    """A file of a directory of results, whole under its name or not there. OSError: it cannot be written."""
     partial = folder / f".{name}.partial"
     try:
         with partial.open("wb") as file:
@@ -177,7 +177,8 @@ def _write(folder: Path, name: str, content: bytes) -> None:
         raise
 
 
-def _reason(path: Path, error: OSError) -> str:
+def write_reason(path: Path, error: OSError) -> str:
+    """Why results cannot be written, in a line."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for the results in {path}; free some, or {_REMEDY}"
     return f"the results cannot be written to {path}: {error.strerror}; {_REMEDY}"

@@ -73,8 +73,8 @@ def _endings(results: Mapping[str, Result]) -> Iterator[str]:
 def _policy(label: str, result: Result) -> dict[str, Any]:
     summary, rows, size = result.summary, records(result.series), int(result.run["page_size"])
     cpu = summary["ksmd_cpu_seconds"]
-    mean = _mean(rows, "saved_pages")
-    held = _mean(rows, "allocated_pages")
+    average = mean(rows, "saved_pages")
+    held = mean(rows, "allocated_pages")
     saved = summary["saved_mib"]
     forms = summary["forms"] or {}
     return {
@@ -83,16 +83,16 @@ def _policy(label: str, result: Result) -> dict[str, Any]:
         "is_bound": summary["is_bound"],
         "controller": summary["controller"],
         **{name: summary[name] for name in _SUMMARY},
-        "mean_saved_mib": round(mib(mean * size), 3),
-        "mean_saved_percent": round(100 * mean / held, 2) if held else 0.0,
+        "mean_saved_mib": round(mib(average * size), 3),
+        "mean_saved_percent": round(100 * average / held, 2) if held else 0.0,
         "cpu_seconds": cpu,
         "cpu_seconds_per_saved_mib": round(cpu / saved, 6) if saved > 0 else None,
-        "cpu_seconds_per_mean_saved_mib": round(cpu / mib(mean * size), 6) if mean > 0 else None,
+        "cpu_seconds_per_mean_saved_mib": round(cpu / mib(average * size), 6) if average > 0 else None,
         **{name: forms.get(name) for name in _FORMS},
     }
 
 
-def _mean(rows: Sequence[Row], column: str) -> float:
+def mean(rows: Sequence[Row], column: str) -> float:
     """The mean of a column over the time of the run, linear between samples."""
     steps = pairwise(rows)
     areas = [(after["time_s"] - row["time_s"]) * (after[column] + row[column]) / 2 for row, after in steps]

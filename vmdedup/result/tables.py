@@ -31,6 +31,13 @@ def table(rows: Sequence[Row], columns: Iterable[str] = ()) -> Table:
     return pl.DataFrame({name: _column(name, [row[name] for row in rows]) for name in names})
 
 
+def typed_table(rows: Sequence[Row], columns: Mapping[str, type]) -> Table:
+    """A frame with these columns, int, float or str; None stands where a row has nothing."""
+    kinds: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64, str: pl.String}
+    made = {name: pl.Series(name, [row[name] for row in rows], dtype=kinds[kind]) for name, kind in columns.items()}
+    return pl.DataFrame(made)
+
+
 def records(frame: Table) -> list[dict[str, Any]]:
     """The rows of a frame as plain dictionaries."""
     return frame.to_dicts()

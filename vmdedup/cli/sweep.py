@@ -1,0 +1,146 @@
+"""vmdedup sweep SCENARIO --vary NAME=VALUE,…: many runs, a row each, in one table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmdedup.cli.say import Progress, say, say_document, warn
+from vmdedup.signals import interrupted_status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmdedup.result.sweep_directory import SweepDirectory
+    from vmdedup.sweep.grid import Grid
+
+HELP = """Run a scenario with every combination of what varies, each with several seeds: a row a run, in one Parquet.
+
+--vary names a tunable of KSM, or what `vmdedup run` has as an option: guests, memory, workload, duration, kernel,
+policy, budget, prices, seed. POLICY.NAME is a tunable of a policy, for its runs. means="ksm; reporting; ksm+zram" are
+the means against too little memory of `vmdedup run --vary`. FROM..TO:STEP stands for all numbers between.
+
+A run that fails is a row with its reason. Ctrl-C keeps the rows so far; the same command with --output on that
+directory goes on from there. A run takes the same row wherever it is made, beside whatever else (lockstep clock).
+
+\b
+  vmdedup sweep mixed --vary pages_to_scan=100,1000,5000 --vary guests=8..64:8 --seeds 3
+  vmdedup sweep mixed --vary policy=ksm,uksm --vary uksm.cpu_governor=0,3 -o runs/uksm
+  vmdedup sweep mine.toml --vary pages_to_scan=100..10000:100 --sample 20 --plot sweep.svg
+  vmdedup sweep oom --vary "means=as it was; as it was+ksm fast" --vary memory=64MiB,128MiB --jobs 4
+"""
+FAILED = 1
+
+
+def sweep(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Name or TOML file.")],
+    vary: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE,…", help="What varies; once for each axis of the grid.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each combination, from the scenario's on.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Only so many combinations, chosen at random by the scenario's seed.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at once [default: one a core; wall clock: one].")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Make runs again that failed before.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf.")] = None,
+    show: Annotated[str, typer.Option(metavar="COLUMN", help="With --plot: the figure that is drawn.")] = "saved_mib",
+    force: Annotated[bool, typer.Option("--force", help="With --plot: replace the file, whatever it is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Directory; that of a sweep goes on [default: below runs/]."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
+) -> int:
+    """Returns the exit status."""
+    from vmdedup.result.sweep_directory import SweepDirectory
+    from vmdedup.sweep.axes import parse_axes
+    from vmdedup.sweep.grid import Grid
+
+    grid = Grid(scenario, parse_axes(vary or ()), seeds, sample)
+    about = grid.document()
+    _check_plot(plot, show, force)
+    with SweepDirectory(output, about, {axis.name: axis.kind for axis in grid.axes}) as directory:
+        if retry:
+            directory.forget_failed()
+        interrupted = _make(grid, directory, jobs, quiet)
+        if not directory.rows:
+            return interrupted_status()
+        directory.finish()
+        rows = [directory.rows[number] for number in sorted(directory.rows)]
+        try:
+            if plot is not None:
+                from vmdedup.report.sweep_plot import plot_sweep
+
+                plot_sweep(about, rows, show, plot, force)
+            _show(about, rows, as_json, no_color)
+        finally:
+            _say_where(directory, about, interrupted, quiet)
+    return interrupted_status() if interrupted else _status(rows)
+
+
+def _check_plot(plot: Path | None, column: str, force: bool) -> None:
+    """What can be refused of a plot before anything is run."""
+    if plot is None:
+        return
+    from vmdedup.report.plot import check_plot
+    from vmdedup.report.sweep_plot import check_column
+
+    check_column(column)
+    check_plot(plot, force)
+
+
+def _make(grid: Grid, directory: SweepDirectory, jobs: int | None, quiet: bool) -> bool:
+    """Make the runs that are missing. Returns whether Ctrl-C ended that."""
+    from vmdedup.sweep.course import make_runs
+    from vmdedup.sweep.local import Local
+
+    if len(directory.rows) == len(grid.tasks):
+        return False
+    most = jobs or (len(os.sched_getaffinity(0)) if grid.base.clock == "lockstep" else 1)
+    with Progress(quiet) as progress:
+
+        def keep(row: Mapping[str, Any]) -> None:
+            directory.keep(row)
+            failed = sum(each["ended"] != "complete" for each in directory.rows.values())
+            said = f", {failed:,} failed" if failed else ""
+            progress.show(f"{len(directory.rows):,} of {len(grid.tasks):,} runs{said}")
+
+        try:
+            with Local(min(most, len(grid.tasks))) as places:
+                progress.show(f"{len(directory.rows):,} of {len(grid.tasks):,} runs")
+                make_runs(grid, directory.rows.keys(), places, keep)
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+def _show(about: Mapping[str, Any], rows: list[Mapping[str, Any]], as_json: bool, no_color: bool) -> None:
+    """The answers on stdout."""
+    if as_json:
+        say_document({**about, "rows": rows})
+        return
+    from vmdedup.report.console import console
+    from vmdedup.report.sweep import render
+
+    render(about, rows, console(no_color, to_stdout=True))
+
+
+def _say_where(directory: SweepDirectory, about: Mapping[str, Any], interrupted: bool, quiet: bool) -> None:
+    if interrupted:
+        count = f"{len(directory.rows):,} of {about['runs']:,} runs"
+        warn(f"interrupted; {count} are in {directory.path}; the same command with -o {directory.path} goes on")
+    elif not quiet:
+        say(f"results: {directory.path}", err=True)
+
+
+def _status(rows: list[Mapping[str, Any]]) -> int:
+    """The exit status of a sweep that was made: whether any run failed."""
+    return FAILED if any(row["ended"] != "complete" for row in rows) else 0
