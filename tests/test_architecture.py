@@ -177,6 +177,7 @@ WRITERS = {
     "live.memory.export": "the caller has asked outputs",
     "result.directory": "in a folder that it has made",
     "result.policies": "in a folder that it has made",
+    "result.sweep_directory": "in a folder that it has made",
     "image": "in the store of images",
     "live": "in folders of a run's own, and the kernel's files",
     "vmkernel": "in the cache of kernels",
@@ -232,7 +233,20 @@ def is_for_types(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
-COMMANDS = ("run", "replay", "record", "scenario", "scan", "image", "live", "compare", "doctor", "policy", "leak")
+COMMANDS = (
+    "run",
+    "replay",
+    "record",
+    "scenario",
+    "scan",
+    "image",
+    "live",
+    "compare",
+    "doctor",
+    "policy",
+    "leak",
+    "sweep",
+)
 # One interpreter after another would load the same things; in one, what is heavy stays loaded, and is seen at whichever
 # statement has loaded it.
 HELP = """

@@ -57,7 +57,7 @@ def _nowhere() -> Any:
 
 def main() -> int:
     """Answer until there is nothing more to answer. Returns the exit status."""
-    answers = os.fdopen(os.dup(1), "wb")
+    answers = os.dup(1)
     os.dup2(2, 1)  # whatever else is printed here does not get among them
     wanted: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, wanted), daemon=True).start()
@@ -65,8 +65,7 @@ def main() -> int:
         found = figures(scenario)
         if found["ended"] == "interrupted":  # by whoever wanted it
             return 1
-        pickle.dump(found, answers)
-        answers.flush()
+        os.write(answers, pickle.dumps(found))  # a pipe takes all of it before this returns
     return 0
 
 
