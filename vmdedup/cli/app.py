@@ -26,6 +26,7 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup scenario show identical     a scenario to start your own from
   vmdedup replay script.ksm --on both the emulator against this machine's own kernel
   vmdedup scan web1.elf web2.raw      what memory dumps hold, and who shares with whom
+  vmdedup learn web1.elf web2.elf     what N more like these would save, and a model to emulate them by
   vmdedup run mixed --policy ksm,esx  the same guests under several policies
   vmdedup sweep mixed --vary guests=8..64:8   many runs of a scenario, a row each, on this machine or on others
   vmdedup calibrate                   what ksmd costs on this host, for the CPU time that runs state (root)
@@ -39,6 +40,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "sweep": "Run a scenario many times, with what varies.",
     "replay": "Play a KSM script.",
     "record": "Record the memory of live guests.",
+    "learn": "Learn a kind of guests from dumps: what would N save?",
     "doctor": "What can this machine do, and what keeps KSM from merging?",
     "compare": "Lay results side by side.",
     "conform": "Does a kernel do what a version of Linux does?",

@@ -2,72 +2,30 @@
 
     ImageSpec ──open_life──► DumpLife       one step: the dump
                              RecordedLife   the steps of one guest of a recording
+                             ModelledLife   those of a guest made from a model (guest.modelled)
 
 A worker opens its own, and reads by position what it needs at a step, so copies share the page cache.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import DumpError
+from vmdedup.guest.life import Change, Life
 from vmdedup.guest.spec import ImageSpec
+from vmdedup.late import load
 from vmdedup.recording.digest import memory_digest, page_digests
 from vmdedup.recording.places import Places
 
 if TYPE_CHECKING:
     from vmdedup.dump.base import Dump
-    from vmdedup.guest.content import Pages
-    from vmdedup.guest.index import Numbers
     from vmdedup.recording.digest import Digests
     from vmdedup.recording.reader import Recording
-
-Change = tuple["Numbers", "Pages | None"]
-
-
-class Life(ABC):
-    """The steps of a memory. Pages have places 0, 1, 2, …, region after region.
-
-    name: in messages. places: of all pages that it ever has. times: nanoseconds since the first step, ascending.
-    """
-
-    name: str
-    places: Places
-    times: Sequence[int]
-
-    @property
-    def pages(self) -> int:
-        """Pages that a guest needs for it."""
-        return self.places.pages
-
-    @abstractmethod
-    def changes(self, step: int) -> Iterator[Change]:
-        """Places that change at a step, and what they hold then, (n, 4096) bytes, or None: nothing, as if untouched."""
-
-    @abstractmethod
-    def present(self, step: int) -> NDArray[np.bool_]:
-        """Which places hold something after a step."""
-
-    @abstractmethod
-    def count(self, step: int) -> int:
-        """How many do."""
-
-    @abstractmethod
-    def digest(self, step: int) -> str:
-        """What digest_of must give after a step; see recording.digest."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the file."""
-
-    def digest_of(self, step: int, read: Callable[[Numbers], Pages]) -> str:
-        """The digest of pages as they are read, of those places that should hold something after a step."""
-        return memory_digest(self.places, self.present(step), lambda chosen: page_digests(read(chosen)))
 
 
 class DumpLife(Life):
@@ -145,8 +103,14 @@ class RecordedLife(Life):
         self._recording.close()
 
 
-def open_life(spec: ImageSpec) -> Life:
-    """The steps of an image. DumpError: the file cannot be used, or holds no such guest."""
+def open_life(spec: ImageSpec, seed: int = 0) -> Life:
+    """The steps of an image. seed: of a guest made from a model. DumpError: the file holds no such guest, …
+
+    UsageError: … or cannot be used.
+    """
+    if spec.model:
+        made: Life = load("vmdedup.guest.modelled:ModelledLife")(spec, seed)
+        return made
     if not spec.replay:
         from vmdedup.dump.open import open_dump
 

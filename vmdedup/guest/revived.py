@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vmdedup.errors import GuestError, UsageError
-from vmdedup.guest.image import Life, open_life
+from vmdedup.guest.image import open_life
+from vmdedup.guest.life import Life
 from vmdedup.guest.spec import GuestSpec, ImageSpec
 from vmdedup.guest.stats import GuestStats
 from vmdedup.units import PAGE_SIZE
@@ -40,7 +41,7 @@ class RevivedGuest:
         """Power on: the first step is in memory at once. Raises UsageError or DumpError."""
         if self.state != "off":
             raise GuestError(f"guest {self.spec.name!r} is {self.state} and cannot be powered on")
-        self._life: Life = open_life(self._image)
+        self._life: Life = open_life(self._image, self.spec.seed)
         if self.memory.page_size != PAGE_SIZE or self.memory.pages < self._life.pages:
             raise UsageError(
                 f"guest {self.spec.name!r} needs {self._life.pages} pages of {PAGE_SIZE} bytes for {self._life.name}, "

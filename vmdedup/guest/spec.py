@@ -42,15 +42,17 @@ class BalloonSpec:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Where a guest's memory comes from. path: a dump, or with replay a recording.
+    """Where a guest's memory comes from. path: a dump, with replay a recording, with model a model of its kind.
 
-    guest: a recorded guest by its name, or the n-th, counted round. speed: recorded seconds in one of virtual time.
+    guest: a recorded guest by its name, or the n-th, counted round; of a model, the n-th that is made from it. speed:
+    recorded seconds in one of virtual time.
     """
 
     path: str
     replay: bool = False
     guest: str | int = 0
     speed: float = 1.0
+    model: bool = False
 
 
 @dataclass(frozen=True)

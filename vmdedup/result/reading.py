@@ -21,16 +21,17 @@ LARGEST: Final = 2**64  # no counter, seed or address is as large
 
 def read_document(path: Path) -> dict[str, Any]:
     """The JSON object in a file. UsageError: it is no regular file, or holds none."""
-    return _parsed(read_input(path, MOST_BYTES, UsageError), path)
+    return parse_document(read_input(path, MOST_BYTES, UsageError), path)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file that has one a line; of the last line, the writer may have got a part only."""
     whole, _, _ = read_input(path, MOST_BYTES, UsageError).rpartition(b"\n")
-    return [_parsed(line, path) for line in whole.splitlines()]
+    return [parse_document(line, path) for line in whole.splitlines()]
 
 
-def _parsed(content: bytes, path: Path) -> dict[str, Any]:
+def parse_document(content: bytes, path: Path) -> dict[str, Any]:
+    """The JSON object in some bytes of a file. UsageError: they hold none."""
     try:
         text = content.decode("utf-8")
         document = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)

@@ -29,7 +29,7 @@ def open_sources(dumps: Sequence[str | Dump], stop: Stop = lambda: False) -> lis
     """
     if not dumps:
         raise UsageError("nothing to scan; name at least one dump")
-    _refuse_twins([dump for dump in dumps if isinstance(dump, str)])
+    refuse_twins([dump for dump in dumps if isinstance(dump, str)])
     need_descriptors(len(dumps), f"{len(dumps)} dumps")
     opened: list[Source] = []
     try:
@@ -107,7 +107,7 @@ def _wrap(dump: Dump) -> Sequence[Source]:
     return [DumpSource(dump)]
 
 
-def _refuse_twins(names: Sequence[str]) -> None:
+def refuse_twins(names: Sequence[str]) -> None:
     """DumpError if two names lead to the same file."""
     seen: dict[object, str] = {}
     for name in names:

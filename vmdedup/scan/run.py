@@ -78,7 +78,7 @@ def _scan(
     reading: Reading | None = None
     try:
         hasher = Hasher(salt)
-        zero = _agree(sources, hasher)
+        zero = agreed_zero(sources, hasher)
         if export is not None and any(not source.has_contents for source in sources):
             raise UsageError("--hashes-only is of dumps; exported hashes need not be exported again")
         reading = Reading(sources, hasher, memory_limit, zero)
@@ -101,7 +101,7 @@ def _scan(
             reading.close()
 
 
-def _agree(sources: Sequence[Source], hasher: Hasher) -> bytes:
+def agreed_zero(sources: Sequence[Source], hasher: Hasher) -> bytes:
     """The fingerprint of zeros. UsageError: not all fingerprints are made alike, so they cannot be compared."""
     made = [source for source in sources if not source.has_contents]
     if not made:

@@ -43,6 +43,5 @@ def describe_workloads() -> Iterator[str]:
 
 
 def _group(group: GuestSection) -> str:
-    source = group.image or group.replay
-    what = group.workload if source is None else f"{'replay' if group.replay else 'image'} of {source}"
+    what = group.workload if group.source is None else " of ".join(group.source)
     return f"{group.count} × {format_size(group.memory)} {what} ({group.name})"

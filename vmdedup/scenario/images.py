@@ -1,4 +1,4 @@
-"""Groups of guests whose memory comes from a dump or a recording: which keys they have, and how large they are."""
+"""Groups of guests whose memory comes from a dump, a recording or a model: which keys they have, how large they are."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def image_spec(group: GuestSection, number: int) -> ImageSpec:
     """Where the memory of guest `number` of a group that is from an image comes from."""
     if group.image is not None:
         return ImageSpec(group.image)
+    if group.model is not None:
+        return ImageSpec(group.model, guest=number, model=True)
     assert group.replay is not None
     guest = number if group.guest is None else group.guest
     return ImageSpec(group.replay, True, guest, 1.0 if group.speed is None else group.speed)
@@ -55,10 +57,11 @@ def _fit(name: str) -> str:
 
 def check_image(group: GuestSection, path: Path) -> Iterator[Problem]:
     """What a group that is from an image says that does not go together with that."""
-    if group.image is not None and group.replay is not None:
-        text = "a guest comes from an image or from a recording, not from both; leave one of them out"
-        yield Problem((*path, "replay"), text)
-    kind = "image" if group.image is not None else "replay"
+    said = [key for key in ("image", "replay", "model") if getattr(group, key) is not None]
+    for key in said[1:]:
+        text = f"a guest comes from its {said[0]} or its {key}, not from both; leave one of them out"
+        yield Problem((*path, key), text)
+    kind = said[0]
     for key in FOREIGN:
         if key in group.model_fields_set:
             yield Problem((*path, key), f"does not apply to guests whose memory comes from {kind}; leave it out")
@@ -71,13 +74,13 @@ def with_images(scenario: Scenario, folder: FilePath | None) -> tuple[Scenario, 
     """
     groups, problems = list(scenario.guests), []
     for number, group in enumerate(groups):
-        kind = "image" if group.image is not None else "replay"
-        path = getattr(group, kind)
-        if path is None:
+        if group.source is None:
             continue
+        kind, path = group.source
         groups[number] = placed = group.model_copy(update={kind: str((folder or FilePath()) / path)})
         try:
             pages, names = _looked_at(placed)
+            _check_model(placed)
         except UsageError as error:
             problems.append(Problem(("guests", number, kind), str(error)))
             continue
@@ -96,3 +99,15 @@ def _looked_at(group: GuestSection) -> tuple[int, list[str]]:
             return pages, [guest.name for guest in recording.guests]
     with closing(load("vmdedup.guest.image:open_life")(image_spec(group, 0))) as life:
         return life.pages, []
+
+
+def _check_model(group: GuestSection) -> None:
+    """UsageError: several guests are to be made from a model that does not know what two of them share."""
+    if group.model is None or group.count == 1:
+        return
+    with closing(load("vmdedup.learn.file:ModelFile")(group.model)) as file:
+        if len(file.model.boots) == 1:
+            raise UsageError(
+                f"{group.model} was learnt from one boot, which does not say what two guests share; learn it from two "
+                "boots or more, or give count = 1"
+            )

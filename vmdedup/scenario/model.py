@@ -142,6 +142,7 @@ class GuestSection(Section):
     parameters: Declared = {}
     image: str | None = None  # a memory dump: the guest has these contents from the start, and no workload
     replay: str | None = None  # a recording: the guest lives what was recorded, and has no workload
+    model: str | None = None  # a model of a kind of guests (vmdedup learn): each guest is made from it
     guest: str | None = None  # which guest of the recording; absent: the n-th guest replays the n-th, counted round
     speed: float | None = Field(None, gt=0, strict=False)  # of a replay: recorded seconds in one of virtual time
     disk: Declared = {}
@@ -171,8 +172,14 @@ class GuestSection(Section):
 
     @property
     def from_image(self) -> bool:
-        """Whether its memory comes from a dump or a recording (scenario.images)."""
-        return self.image is not None or self.replay is not None
+        """Whether its memory comes from a dump, a recording or a model (scenario.images)."""
+        return self.source is not None
+
+    @property
+    def source(self) -> tuple[str, str] | None:
+        """The key that names where its memory comes from, and the file; None: it is emulated."""
+        named = ((key, getattr(self, key)) for key in ("image", "replay", "model"))
+        return next(((key, path) for key, path in named if path is not None), None)
 
     @property
     def recorded(self) -> tuple[str, ...]:
