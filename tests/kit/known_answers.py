@@ -200,11 +200,15 @@ CASES: Mapping[str, Sequence[Case]] = {
     ],
     "similar_page": [Case(similar_page, 2), Case(similar_heap_page, 2, declared=True)],
     "background": [
-        Case(background, 4, ms=70_000),
-        Case(background_of_phone, 4, ms=70_000, declared=True),
-        Case(background_compressing, 4, {"compress_cut_off": 3072}, ms=70_000),
+        Case(background, 4, {"compress_cut_off": 0}, ms=70_000),
+        Case(background_of_phone, 4, {"compress_cut_off": 0}, ms=70_000, declared=True),
+        *[Case(background_compressing, 4, {"codec": codec}, ms=70_000) for codec in range(3)],
     ],
-    "zram": [Case(zram, 3, ms=1000), Case(zram_of_phone, 3, ms=1000, declared=True)],
+    "zram": [
+        Case(zram, 3, ms=1000),
+        Case(zram, 3, {"codec": 2}, ms=1000),
+        Case(zram_of_phone, 3, ms=1000, declared=True),
+    ],
     # A round finds everything in use, as guests have just stored it.
     "vusion": [*_TWO_ROUNDS, Case(alone, 2, {"idle_rounds": 2}), Case(by_content, 3, {"idle_rounds": 2})],
     # One pass until a page is taken for unchanged, five until it was compared with all, one more to be compressed.

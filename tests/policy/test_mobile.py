@@ -335,7 +335,6 @@ def test_an_app_in_use_is_shared_at_once_and_packed_late(make: Make) -> None:
     text = phone.random.integers(97, 101, (6, 4096)).astype(np.uint8)
     phone.put(SIZE, np.concatenate((common, text)))
     phone.put(2 * SIZE, np.concatenate((common, text[::-1] ^ 1)))
-    phone.policy.set("compress_cut_off", "3072")
     phone.app(1, FOREGROUND)
     phone.work(13)
     assert phone.policy.counters()["pages_sharing"] == 2

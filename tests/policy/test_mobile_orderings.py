@@ -17,9 +17,11 @@ from vmdedup.policy.work import PRICES_NS
 
 MIB, SECONDS, PAGES_A_TICK, BATCH = 32, 30, 500, 250
 PHONE = {"switch_s": 3.0}
-SHARING_ONLY = (("difference_cut_off", "0"),)
+SHARING_ONLY = (("difference_cut_off", "0"), ("compress_cut_off", "0"))
+DIFFERENCES = (("compress_cut_off", "0"),)
 WORDS = (("difference", "2"),)  # differences of the kind that ours makes
-COMPRESSING = (("difference_cut_off", "0"), ("compress_cut_off", "3072"))
+COMPRESSING = (("difference_cut_off", "0"),)
+LZO = (("codec", "2"),)
 
 Knobs = tuple[tuple[str, str], ...]
 
@@ -70,8 +72,9 @@ def outcome(name: str, knobs: Knobs = ()) -> Outcome:
         ("exclusion", SHARING_ONLY, (), 5),
         ("n_chance", SHARING_ONLY, (), 3),
         ("group_limited", SHARING_ONLY, (), 4),
-        ("similar_page", (), WORDS, 2),
-        ("zram", COMPRESSING, (), 1.5),
+        ("similar_page", DIFFERENCES, WORDS, 2),
+        ("zram", COMPRESSING, LZO, 1.5),
+        ("similar_page", (), (), 30),
     ],
 )
 def test_background_saves_as_much_by_less_work(other: str, knobs: Knobs, theirs: Knobs, less: float) -> None:

@@ -9,7 +9,7 @@ row seen many times, with a first stride of 0.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +46,24 @@ class Block:
         return self.read()
 
 
+@dataclass(frozen=True)
+class Process:
+    """One of several that are one system. oom_score_adj: as Linux has it; Android says by it which is in front.
+
+    is_zygote: others came from it by fork, and share its memory still.
+    """
+
+    name: str
+    oom_score_adj: int
+    is_zygote: bool
+
+
 class Dump(ABC, Closing):
     """One opened dump; a context manager.
 
     name: as the user wrote it. format: "raw", "elf", … regions: in ascending order, not overlapping.
     reserved: pages of addresses that are kept free and hold nothing; they are in no region's count.
-    is_live: the memory of processes of this machine.
+    is_live: the memory of processes of this machine. processes: by number, if it is several that are one system.
     """
 
     name: str
@@ -59,6 +71,7 @@ class Dump(ABC, Closing):
     regions: Sequence[Region]
     reserved = 0
     is_live = False
+    processes: Mapping[int, Process] = {}
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:

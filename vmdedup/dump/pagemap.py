@@ -29,6 +29,7 @@ TABLE = 512  # pages that one page table maps: where one of them is, others may 
 # What a frame is, in the top bits of a word that names it: anonymous memory, a file's or shared memory, merged by KSM.
 KIND = 62
 ANONYMOUS, FILE, MERGED = 0, 1, 2
+FRAMES = np.uint64((1 << KIND) - 1)  # of such a word: the frame
 
 SCAN_CALL = 0xC0606610  # PAGEMAP_SCAN
 SCAN_ARGUMENTS = Struct("=12Q")

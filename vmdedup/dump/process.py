@@ -20,7 +20,18 @@ from numpy.typing import NDArray
 
 from vmdedup.dump.base import BLOCK_PAGES, Block, Dump, Region
 from vmdedup.dump.mappings import Mapping, Only, chosen, read_mappings
-from vmdedup.dump.pagemap import FRAME, PRESENT, STRIDE, SWAPPED, ZERO_FRAME, PageMap, Words, frame_flags, with_kinds
+from vmdedup.dump.pagemap import (
+    FRAME,
+    OF_FILE,
+    PRESENT,
+    STRIDE,
+    SWAPPED,
+    ZERO_FRAME,
+    PageMap,
+    Words,
+    frame_flags,
+    with_kinds,
+)
 from vmdedup.errors import DumpError, EnvironmentLacksError
 from vmdedup.units import PAGE_SIZE
 
@@ -51,6 +62,7 @@ class ProcessDump(Dump):
         self.swapped = self.lost = self.reserved = 0
         self.memory = -1
         self.regions: list[Region] = []
+        self.are_files: list[bool] = []  # by region: whether most of it is files' or shared memory
         self._parts: list[Part] = []
         self._frames: list[Words] = []
         self._pages = 0
@@ -75,14 +87,18 @@ class ProcessDump(Dump):
         name = mapping.name or "anonymous"
         runs = page_map.occupied(first, pages) if mapping.resident or mapping.swapped else []
         if is_whole:
-            self.regions.append(Region(name, first, pages))
+            self._add(Region(name, first, pages))
         there = 0
         for low, count in runs:
             if not is_whole:
-                self.regions.append(Region(name, low, count))
+                self._add(Region(name, low, count))
             there += self._take_run(page_map, low, count)
         self._pages += pages if is_whole else there
         self.reserved += 0 if is_whole else pages - there
+
+    def _add(self, region: Region) -> None:
+        self.regions.append(region)
+        self.are_files.append(False)
 
     def _take_run(self, page_map: PageMap, first: int, pages: int) -> int:
         """Note a run of pages of the last region. Returns how many are there: present, in swap, or the zero page."""
@@ -93,6 +109,7 @@ class ProcessDump(Dump):
             self.swapped += swapped
             there += swapped + int(np.count_nonzero(present))
             mapped = entries[present]
+            self.are_files[-1] = 2 * int(np.count_nonzero(mapped & OF_FILE)) > len(mapped)
             flags = frame_flags(mapped & FRAME)
             kept = (flags & ZERO_FRAME) == 0
             present[present] = kept
@@ -121,9 +138,9 @@ class ProcessDump(Dump):
             numbers = part.first + np.flatnonzero(np.unpackbits(part.bits, bitorder="little"))
             for low in range(0, len(numbers), BLOCK_PAGES):
                 some = numbers[low : low + BLOCK_PAGES]
-                yield Block(part.region, some, partial(self._load, some))
+                yield Block(part.region, some, partial(self.load, some))
 
-    def _load(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def load(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The contents of these pages, run by run."""
         pages = np.empty((len(numbers), PAGE_SIZE), np.uint8)
         edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]

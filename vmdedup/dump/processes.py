@@ -18,19 +18,21 @@ from vmdedup.dump.mappings import Only
 from vmdedup.dump.pagemap import Words
 from vmdedup.dump.process import ProcessDump
 from vmdedup.errors import DumpError
+from vmdedup.late import load
 
 PROCESS: Final = 40  # 22 bits of a process's number stand above; addresses have 52 bits at most
 TREE: Final = "tree"
 
 
-def open_processes(text: str) -> Dump:
+def open_processes(text: str, is_family: bool = False) -> Dump:
     """pid:N, pid:N:all, pid:N:largest; pid:N:tree, all memory of it and its descendants; several, with commas between.
 
+    is_family: they are one system, of which each frame is there once (dump.family).
     DumpError: none, no such process. EnvironmentLacksError: one that must not be read.
     """
     words = text.split(",")
     parsed = [_parse(word) for word in words]
-    if len(parsed) == 1 and parsed[0][1] != TREE:
+    if len(parsed) == 1 and parsed[0][1] != TREE and not is_family:
         return ProcessDump(parsed[0][0], cast(Only, parsed[0][1]))
     members: dict[int, ProcessDump] = {}
     try:
@@ -39,7 +41,8 @@ def open_processes(text: str) -> Dump:
                 _open_tree(pid, members)
             elif pid not in members:
                 members[pid] = ProcessDump(pid, cast(Only, which))
-        return ProcessesDump(text, [members[pid] for pid in sorted(members)])
+        found = list(members.values())
+        return load("vmdedup.dump.family:FamilyDump")(text, found) if is_family else ProcessesDump(text, found)
     except BaseException:
         for member in members.values():
             member.close()
@@ -52,6 +55,14 @@ def _parse(word: str) -> tuple[int, str]:
     if not word.startswith("pid:") or not (number.isascii() and number.isdigit() and len(number) < 10):
         raise DumpError(f"{word}: name a process by its number: pid:1234")
     return int(number), which or "mergeable"
+
+
+def pids_of(text: str) -> list[int]:
+    """The processes that open_processes would open now."""
+    found: dict[int, None] = {}
+    for pid, which in map(_parse, text.split(",")):
+        found |= dict.fromkeys(descendants(pid) if which == TREE else [pid])
+    return list(found)
 
 
 def _open_tree(pid: int, members: dict[int, ProcessDump]) -> None:
@@ -68,18 +79,21 @@ def _open_tree(pid: int, members: dict[int, ProcessDump]) -> None:
 def descendants(pid: int) -> list[int]:
     """A process and all that descend from it, parents first."""
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", errors="replace") as file:
-                    parent = int(file.read().rpartition(")")[2].split()[1])
-            except OSError:
-                continue  # it has ended
-            children.setdefault(parent, []).append(int(name))
+    for one in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        children.setdefault(parent_of(one), []).append(one)
     found = [pid]
     for one in found:  # grows meanwhile
         found += sorted(children.get(one, ()))
     return found
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0: there is none, or it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 class ProcessesDump(Dump):

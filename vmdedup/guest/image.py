@@ -2,6 +2,7 @@
 
     ImageSpec ──open_life──► DumpLife       one step: the dump
                              RecordedLife   the steps of one guest of a recording
+                             FamilyLife     the same of processes that are one system
                              ModelledLife   those of a guest made from a model (guest.modelled)
 
 A worker opens its own, and reads by position what it needs at a step, so copies share the page cache.
@@ -119,7 +120,10 @@ def open_life(spec: ImageSpec, seed: int = 0) -> Life:
 
     recording = Recording(spec.path)
     try:
-        return RecordedLife(recording, _number(recording, spec.guest))
+        number = _number(recording, spec.guest)
+        is_family = any(step.guests[number].processes for step in recording.steps if number in step.guests)
+        kind: type[RecordedLife] = load("vmdedup.guest.family:FamilyLife") if is_family else RecordedLife
+        return kind(recording, number)
     except BaseException:
         recording.close()
         raise

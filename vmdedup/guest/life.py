@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from vmdedup.guest.index import Numbers
 
 Change = tuple["Numbers", "Pages | None"]
+
+
+class Area(NamedTuple):
+    """What host.space.Memory.declare is told of a run of pages."""
+
+    number: int
+    first: int
+    pages: int
+    kind: int
+    owner: int
+    state: int
 
 
 class Life(ABC):
@@ -49,6 +60,10 @@ class Life(ABC):
     @abstractmethod
     def digest(self, step: int) -> str:
         """What digest_of must give after a step; see recording.digest."""
+
+    def areas(self, step: int) -> Iterator[Area]:
+        """What is to be said of runs of pages from a step on, if it is one system of many programs."""
+        return iter(())
 
     @abstractmethod
     def close(self) -> None:

@@ -62,6 +62,8 @@ class RevivedGuest:
                 self.memory.discard(places)
             else:
                 self.memory.write_pages(places, pages)
+        for area in self._life.areas(step):
+            self.memory.declare(*area)
 
     def tick(self, ms: float) -> GuestStats:
         """Live for ms milliseconds of virtual time."""

@@ -8,7 +8,8 @@
     PAGES    u32 count, then 16 bytes of digest for each page, then one zstd frame of the pages; contents are
              numbered from 1 as they come
     CHANGES  u32 guest, u32 count, then one zstd frame: u32 places[count], u32 contents[count] (0: absent)
-    STEP     JSON: time_ns, guests {number: {digest, changed, present}}; makes all before it complete
+    STEP     JSON: time_ns, guests {number: {digest, changed, present}}; makes all before it complete. Of processes that
+             are one system also processes {number: {name, oom_score_adj, is_zygote}}
 
 All numbers are little-endian. What follows the last whole STEP is a step that was not finished, and is not looked
 at. A guest's pages have places 0, 1, 2, … in the order in which regions were first seen.

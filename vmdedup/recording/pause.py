@@ -23,9 +23,10 @@ _STILL, _DEAD = "TtZXx", "ZXx"  # state letters in /proc
 
 
 class Pauses:
-    """Processes that can be stopped, by the thread that made this. pids: which."""
+    """Processes that can be stopped, by the thread that made this. pids: which; anyone: and whoever comes later."""
 
-    def __init__(self, pids: Sequence[int]) -> None:
+    def __init__(self, pids: Sequence[int], anyone: bool = False) -> None:
+        self._anyone = anyone
         self._pids = [pid for pid in pids if not _is_stopped(pid)]
 
     @contextmanager
@@ -34,7 +35,7 @@ class Pauses:
 
         EnvironmentLacksError: it must not be stopped. VmdedupError: it does not stop.
         """
-        if pid not in self._pids:
+        if pid not in self._pids and not (self._anyone and not _is_stopped(pid)):
             yield
             return
         held: dict[int, int] = {}

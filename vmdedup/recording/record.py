@@ -54,7 +54,7 @@ def record(
         for source in sources:
             stack.callback(source.close)
         check_output(path, force, [file for source in sources for file in source.paths])
-        pauses = Pauses(live if pause else ())
+        pauses = Pauses(live if pause else (), anyone=pause)
         writer = stack.enter_context(Writer(path, time.time(), force))
         recorder = _Recorder(sources, writer, pauses, watch, outcome)
         try:
@@ -97,8 +97,8 @@ class _Recorder:
     def _take(self, number: int, source: Source, step: int) -> None:
         try:
             with ExitStack() as stack:
-                if source.pid is not None:
-                    stack.enter_context(self._pauses.stopped(source.pid))
+                for pid in source.pids():
+                    stack.enter_context(self._pauses.stopped(pid))
                 dump = stack.enter_context(source.snapshot(step))
                 if dump is not None:
                     self._writer.snapshot(number, dump)

@@ -2,6 +2,7 @@
 
 pid:123            a live process                     domain:web    a running libvirt domain
 db=pid:123         the same under a name              day=a.raw,b.raw,c.raw    dumps, one a step
+web=pid:123:tree   a process and its descendants, as one system; also web=pid:123:all,pid:124:all
 memory.elf         one dump, for all steps
 """
 
@@ -19,6 +20,7 @@ from typing import cast
 from vmdedup.dump.base import Dump
 from vmdedup.dump.domain import process_of
 from vmdedup.dump.open import open_dump
+from vmdedup.dump.processes import TREE, open_processes, pids_of
 from vmdedup.errors import UsageError
 from vmdedup.recording.memory import CHOICES, Which, process_memory
 
@@ -38,6 +40,10 @@ class Source(ABC):
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         self.text = text
+
+    def pids(self) -> Sequence[int]:
+        """Of live ones, all that are read at a step."""
+        return () if self.pid is None else (self.pid,)
 
     @abstractmethod
     def open(self, step: int) -> Dump | None:
@@ -89,6 +95,22 @@ class ProcessSource(Source):
         os.close(self._descriptor)
 
 
+class FamilySource(ProcessSource):
+    """Several live processes that are one system; it is gone when the first one is."""
+
+    def __init__(self, name: str, text: str) -> None:
+        pids = [word.removeprefix("pid:").partition(":")[0] for word in text.split(",")]
+        super().__init__(name, text, _pid(pids[0]), "all")
+
+    def pids(self) -> Sequence[int]:
+        """All there are now."""
+        return pids_of(self.text)
+
+    def open(self, step: int) -> Dump | None:
+        """Their memory now, each frame once."""
+        return open_processes(self.text, is_family=True)
+
+
 class DumpSource(Source):
     """A series of dumps, one a step."""
 
@@ -113,6 +135,8 @@ def find_source(text: str, which: Which = "guest") -> Source:
     if not equals or os.path.exists(text):
         name, rest = "", text
     kind, _, what = rest.partition(":")
+    if kind == "pid" and (what.endswith(f":{TREE}") or ",pid:" in what):
+        return FamilySource(name or f"pid-{what.partition(':')[0]}", rest)
     if kind in ("pid", "domain") and what and not os.path.exists(rest):
         plain, _, said = what.rpartition(":")
         if said in CHOICES and plain:

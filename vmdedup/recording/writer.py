@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zstandard import ZstdCompressor
 
 from vmdedup.closing import Closing
-from vmdedup.dump.base import Dump
+from vmdedup.dump.base import Dump, Process
 from vmdedup.errors import DumpError, VmdedupError
 from vmdedup.outputs import check_output
 from vmdedup.recording.contents import Contents
@@ -104,7 +104,7 @@ class Writer(Closing):
         places, contents = self._changes(guest, dump)
         self._write_changes(number, places, contents)
         guest.contents[places] = contents
-        taken = self._sum_up(guest, len(places))
+        taken = self._sum_up(guest, len(places), {} if dump is None else dump.processes)
         self._taken[number] = taken
         return taken
 
@@ -149,15 +149,15 @@ class Writer(Closing):
             head = GUEST_COUNT.pack(number, len(contents[part]))
             self._record(CHANGES, head + ZstdCompressor(_LEVEL).compress(both))
 
-    def _sum_up(self, guest: _Guest, changed: int) -> Snapshot:
+    def _sum_up(self, guest: _Guest, changed: int, processes: Mapping[int, Process]) -> Snapshot:
         present = guest.contents != ABSENT
         digest = memory_digest(guest.places, present, lambda places: self._contents.digests(guest.contents[places]))
-        return Snapshot(digest, changed, int(present.sum()))
+        return Snapshot(digest, changed, int(present.sum()), processes)
 
     def end_step(self, time_ns: int) -> None:
         """Make the step complete. time_ns: since the first one."""
         self._write_batch()
-        taken = {str(number): vars(snapshot) for number, snapshot in self._taken.items()}
+        taken = {str(number): snapshot.document() for number, snapshot in self._taken.items()}
         self._json(STEP, {"time_ns": time_ns, "guests": taken})
         self._taken = {}
         self.steps += 1

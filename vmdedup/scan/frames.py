@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.dump.pagemap import ANONYMOUS, FILE, KIND, MERGED, Words
+from vmdedup.dump.pagemap import ANONYMOUS, FILE, FRAMES, KIND, MERGED, Words
 from vmdedup.scan.source import Source
 from vmdedup.scan.stream import Stream
 from vmdedup.units import PAGE_SIZE
@@ -48,7 +48,7 @@ class Frames:
         words = np.concatenate([self._frames[dump] for dump in dumps])
         kinds = (words >> np.uint64(KIND)).astype(np.uint8)
         is_first = np.zeros(len(words), np.bool_)
-        is_first[np.unique(words & ((np.uint64(1) << np.uint64(KIND)) - np.uint64(1)), return_index=True)[1]] = True
+        is_first[np.unique(words & FRAMES, return_index=True)[1]] = True
         shared = {name: int(np.count_nonzero((kinds == kind) & ~is_first)) for name, kind in KINDS.items()}
         frames, anonymous = int(is_first.sum()), is_first & (kinds != FILE)
         left = frames - self._distinct(dumps, is_first)

@@ -20,9 +20,11 @@ MIDDLE: Final = RATES[1]
 DAY: Final = "phone-day"
 SHARES: Final = (0.001, 0.005)  # of one core
 # Like with like: what sharing alone, differences and compression save, each against those that do the same.
-SHARING: Final = {"difference_cut_off": 0}
-COMPRESSING: Final = {"compress_cut_off": 3072}
+DIFFERENCES: Final = {"compress_cut_off": 0}
+COMPRESSING: Final = {"difference_cut_off": 0}
+SHARING: Final = DIFFERENCES | COMPRESSING
 ALIGNED: Final = {"difference": 2}
+LZO: Final = {"codec": 2}
 
 
 def phone_policies(bench: Bench, published: Published) -> Finding:
@@ -36,7 +38,6 @@ def phone_policies(bench: Bench, published: Published) -> Finding:
         found = {rate: _all(bench, name, rate) for rate in ((MIDDLE,) if bench.quick else RATES)}
         for rate, outcomes in found.items():
             rows += _against_all(f"{name}, {rate} pages", outcomes)
-            rows.append(_compressing(bench, name, rate, outcomes))
             best[f"{name}, {rate} pages"] = _best(outcomes)
         curves += [_curve(name, policy, found) for policy in (OURS, *OTHERS)]
     if not bench.quick:
@@ -70,23 +71,17 @@ def _against_all(where: str, outcomes: Mapping[str, Outcome]) -> list[Row]:
     ours = outcomes[OURS]
     most, least = _best(outcomes)
     saved, price = ours.saved / outcomes[most].saved, ours.price / outcomes[least].price
+    work = ours.work / outcomes[most].work
     return [
         Row(f"{where}: saved, to the best other", "×", None, saved, "saves most", saved > 1, own=True),
         Row(f"{where}: work a MiB, to the least other", "×", None, price, "saves most per work", price < 1, own=True),
+        Row(f"{where}: work, to the other that saves most", "×", None, work, "works least", work < 1, own=True),
     ]
 
 
 def _best(outcomes: Mapping[str, Outcome]) -> tuple[str, str]:
     """Of the others, who saves most, and who for the least work a MiB."""
     return max(OTHERS, key=lambda name: outcomes[name].saved), min(OTHERS, key=lambda name: outcomes[name].price)
-
-
-def _compressing(bench: Bench, name: str, rate: int, outcomes: Mapping[str, Outcome]) -> Row:
-    """Ours told to compress what it can make no difference of, which costs work."""
-    ours = _outcome(bench, name, rate, OURS, COMPRESSING)
-    saved = ours.saved / outcomes[_best(outcomes)[0]].saved
-    figure = f"{name}, {rate} pages: saved, compressing too, to the best other"
-    return Row(figure, "×", None, saved, "saves most", saved > 1, own=True)
 
 
 def _equal_cpu(bench: Bench, share: float) -> list[Row]:
@@ -99,8 +94,9 @@ def _like_with_like(bench: Bench) -> list[Row]:
     """Ours with only the means that another has, at one rate."""
     pairs: tuple[tuple[str, str, dict[str, int], dict[str, int]], ...] = (
         ("sharing only", "n_chance", SHARING, {}),
-        ("differences of words", "similar_page", {}, ALIGNED),
-        ("compression only", "zram", SHARING | COMPRESSING, {}),
+        ("differences of words", "similar_page", DIFFERENCES, ALIGNED),
+        ("compression only", "zram", COMPRESSING, {}),
+        ("compression only, both by LZO", "zram", COMPRESSING, LZO),
     )
     rows = []
     for label, other, mine, theirs in pairs:

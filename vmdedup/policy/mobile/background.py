@@ -10,7 +10,7 @@ from vmdedup.host.memory import Host
 from vmdedup.ksm.sysfs import Tunable
 from vmdedup.policy.mobile.areas import Area
 from vmdedup.policy.mobile.base import MobilePolicy
-from vmdedup.policy.mobile.packing import WORDS
+from vmdedup.policy.mobile.packing import CODEC, LZO, WORDS
 from vmdedup.policy.mobile.records import PORTION, ROUND, WRITTEN
 from vmdedup.policy.mobile.similar import Bases
 from vmdedup.policy.mobile.visit import ANY, LOOK, SHARE, UNUSED, visit_by_stores
@@ -25,9 +25,9 @@ class Background(MobilePolicy):
     """An event starts the work: an app went to the background or came from there, or another came to its place.
 
     Then two passes are made over the area. The first shares what is equal and clears the bits of use; the second takes
-    every page whose SOFT bit is still clear: equal pages first, then pages of one word, then what is like a page of
-    the zygote, and, if that is wanted, what compresses. Where stores go on it comes again, after twice the time; where
-    they do not, after eight times.
+    every page whose SOFT bit is still clear: equal pages first, then pages of one word, then what is like a page of the
+    zygote, and last what compresses. Where stores go on it comes again, after twice the time; where they do not, after
+    eight times.
 
     Why it beats the others. They go round all memory for ever, and pay for a hash of every page in every round, two
     rounds before a page is touched; an app that has stood still for a minute is hashed as often as one in use. Here a
@@ -35,9 +35,11 @@ class Background(MobilePolicy):
     still holds, so pages wait in the table for their equals, and need not be hashed again. Differences are made against
     the zygote's pages only, which every app has inherited and which outlive all apps. What an app has changed there
     stayed where it was, so words in the same place are compared; by the price list that costs a fiftieth of a
-    difference that looks for what has moved. An app in the foreground gets the same passes, but its pages are only
-    shared until they were unused for two: what is rebuilt at once pays nothing back. Graphics buffers are never
-    looked at.
+    difference that looks for what has moved. What is like no other page is compressed, which costs a tenth of such a
+    difference; by LZO, whose pages take half a frame on average, so that two find room in one: of lz4's, a fifth
+    larger, most take a frame of storage for themselves, and nothing is won. An app in the foreground gets the same
+    passes, but its pages are only shared until they were unused for two: what is rebuilt at once pays nothing back.
+    Graphics buffers are never looked at.
 
     When there is more to do than time for it, apps that have just been left come first, then what is in use, then
     files; and who had to wait for long gets both passes in one. So a slow scanner, too, gets to what it came for,
@@ -56,7 +58,10 @@ class Background(MobilePolicy):
             Tunable(
                 "difference_cut_off", CUT_OFF, "largest difference that is kept; 0: none is made", "bytes", high=4096
             ),
-            Tunable("compress_cut_off", 0, "largest compressed page that is kept; 0: none is made", "bytes", high=4096),
+            Tunable(
+                "compress_cut_off", 3072, "largest compressed page that is kept; 0: none is made", "bytes", high=4096
+            ),
+            Tunable("codec", LZO, CODEC, high=2),
         )
     }
 
@@ -134,13 +139,14 @@ class Background(MobilePolicy):
                 self._keep(entry, self._bases.candidates(signature))
 
     def _keep(self, entry: int, candidates: list[int]) -> None:
-        packing, cut_off = self._packing, self._knobs["compress_cut_off"]
+        packing, knobs = self._packing, self._knobs
+        cut_off = knobs["compress_cut_off"]
         page = packing.take_unused(entry)
         if page is None or packing.fill(page):
             return
-        if any(packing.difference(page, base, self._knobs["difference_cut_off"], WORDS) for base in candidates):
+        if any(packing.difference(page, base, knobs["difference_cut_off"], WORDS) for base in candidates):
             return
-        if not cut_off or not packing.compress(page, cut_off):
+        if not cut_off or not packing.compress(page, cut_off, knobs["codec"]):
             packing.let_go(page)
 
 

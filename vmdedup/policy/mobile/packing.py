@@ -16,7 +16,8 @@ from vmdedup.policy.work import Work
 from vmdedup.subpage.compression import CODECS
 from vmdedup.subpage.delta import DELTAS, patch
 
-LZ4: Final = CODECS.index("lz4")
+LZ4, LZO = (CODECS.index(codec) for codec in ("lz4", "lzo"))
+CODEC: Final = "0: lz4; 1: zstd; 2: LZO"
 WORDS: Final = DELTAS.index("words")
 
 
@@ -65,6 +66,9 @@ class FormPacking(Packing):
         self._work.count("compare_byte", size)
         self._work.count("word_patch", int(fits))
 
-    def compress(self, page: Page, cut_off: int) -> bool:
-        """Keep a page compressed. False: it would take more than cut_off bytes, or no frame is left."""
-        return self.keep_compressed(page, LZ4, cut_off, "incompressible")
+    def compress(self, page: Page, cut_off: int, codec: int) -> bool:
+        """Keep a page compressed. False: it would take more than cut_off bytes, or no frame is left.
+
+        codec: its number among subpage.compression's.
+        """
+        return self.keep_compressed(page, codec, cut_off, "incompressible")
