@@ -6,7 +6,7 @@ A page's number there is its process's number, shifted by PROCESS bits, and its 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final, cast
@@ -18,21 +18,21 @@ from vmdedup.dump.mappings import Only
 from vmdedup.dump.pagemap import Words
 from vmdedup.dump.process import ProcessDump
 from vmdedup.errors import DumpError
-from vmdedup.late import load
 
 PROCESS: Final = 40  # 22 bits of a process's number stand above; addresses have 52 bits at most
 TREE: Final = "tree"
+Together = Callable[[str, Sequence[ProcessDump]], Dump]
 
 
-def open_processes(text: str, is_family: bool = False) -> Dump:
+def open_processes(text: str, family: Together | None = None) -> Dump:
     """pid:N, pid:N:all, pid:N:largest; pid:N:tree, all memory of it and its descendants; several, with commas between.
 
-    is_family: they are one system, of which each frame is there once (dump.family).
+    family: what is made of them if they are one system, dump.family.FamilyDump.
     DumpError: none, no such process. EnvironmentLacksError: one that must not be read.
     """
     words = text.split(",")
     parsed = [_parse(word) for word in words]
-    if len(parsed) == 1 and parsed[0][1] != TREE and not is_family:
+    if len(parsed) == 1 and parsed[0][1] != TREE and family is None:
         return ProcessDump(parsed[0][0], cast(Only, parsed[0][1]))
     members: dict[int, ProcessDump] = {}
     try:
@@ -42,7 +42,7 @@ def open_processes(text: str, is_family: bool = False) -> Dump:
             elif pid not in members:
                 members[pid] = ProcessDump(pid, cast(Only, which))
         found = list(members.values())
-        return load("vmdedup.dump.family:FamilyDump")(text, found) if is_family else ProcessesDump(text, found)
+        return (family or ProcessesDump)(text, found)
     except BaseException:
         for member in members.values():
             member.close()

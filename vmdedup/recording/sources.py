@@ -19,6 +19,7 @@ from typing import cast
 
 from vmdedup.dump.base import Dump
 from vmdedup.dump.domain import process_of
+from vmdedup.dump.family import FamilyDump
 from vmdedup.dump.open import open_dump
 from vmdedup.dump.processes import TREE, open_processes, pids_of
 from vmdedup.errors import UsageError
@@ -108,7 +109,7 @@ class FamilySource(ProcessSource):
 
     def open(self, step: int) -> Dump | None:
         """Their memory now, each frame once."""
-        return open_processes(self.text, is_family=True)
+        return open_processes(self.text, FamilyDump)
 
 
 class DumpSource(Source):
