@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from vmdedup.dump.base import Process
 from vmdedup.dump.processes import PROCESS
-from vmdedup.guest.image import RecordedLife
 from vmdedup.guest.life import Area, Change
+from vmdedup.guest.recorded import RecordedLife
 from vmdedup.host.layout import ANONYMOUS, AREAS, BACKGROUND, FILES, FOREGROUND, STACK, UNKNOWN
 from vmdedup.recording.digest import memory_digest, page_digests
 
