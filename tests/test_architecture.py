@@ -147,7 +147,7 @@ def test_every_dependency_but_numpy_has_a_home() -> None:
     assert block is not None
     required = set(re.findall(r'"([A-Za-z0-9_-]+)', block[1])) - {"numpy"}
     assert required <= listed
-    extras = {"libvirt", "libvirt_qemu", "matplotlib"}  # of the extras `libvirt` and `plot`
+    extras = {"libvirt", "libvirt_qemu", "matplotlib", "distributed"}  # of the extras `libvirt`, `plot`, `cluster`
     known = required | extras | {"numpy", "llvmlite", "pydantic_core", "vmdedup"} | sys.stdlib_module_names
     known |= {DISTRIBUTIONS.get(name, name) for name in required}
     for path in SOURCES:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vmdedup.result.sweep_directory import SweepDirectory
+    from vmdedup.sweep.cluster import Cluster
     from vmdedup.sweep.grid import Grid
+    from vmdedup.sweep.local import Local
 
 HELP = """Run a scenario with every combination of what varies, each with several seeds: a row a run, in one Parquet.
 
@@ -26,10 +28,14 @@ the means against too little memory of `vmdedup run --vary`. FROM..TO:STEP stand
 A run that fails is a row with its reason. Ctrl-C keeps the rows so far; the same command with --output on that
 directory goes on from there. A run takes the same row wherever it is made, beside whatever else (lockstep clock).
 
+With --scheduler runs are made by the workers of a Dask scheduler, on as many machines as it has; they need the same
+vmdedup, and the scenario's disks. With --cluster local Dask's workers are on this machine.
+
 \b
   vmdedup sweep mixed --vary pages_to_scan=100,1000,5000 --vary guests=8..64:8 --seeds 3
   vmdedup sweep mixed --vary policy=ksm,uksm --vary uksm.cpu_governor=0,3 -o runs/uksm
   vmdedup sweep mine.toml --vary pages_to_scan=100..10000:100 --sample 20 --plot sweep.svg
+  vmdedup sweep mixed --vary guests=8..64:8 --seeds 5 --scheduler tcp://head:8786
   vmdedup sweep oom --vary "means=as it was; as it was+ksm fast" --vary memory=64MiB,128MiB --jobs 4
 """
 FAILED = 1
@@ -43,6 +49,12 @@ def sweep(
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each combination, from the scenario's on.")] = None,
     sample: Annotated[
         int | None, typer.Option(min=1, help="Only so many combinations, chosen at random by the scenario's seed.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Make runs by the workers of this Dask scheduler: tcp://….")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="local", help="By Dask's workers on this machine, --jobs of them.")
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs at once [default: one a core; wall clock: one].")
@@ -64,15 +76,16 @@ def sweep(
     from vmdedup.sweep.axes import parse_axes
     from vmdedup.sweep.grid import Grid
 
+    where = _where(scheduler, cluster, jobs)
     grid = Grid(scenario, parse_axes(vary or ()), seeds, sample)
     about = grid.document()
     _check_plot(plot, show, force)
     with SweepDirectory(output, about, {axis.name: axis.kind for axis in grid.axes}) as directory:
         if retry:
             directory.forget_failed()
-        interrupted = _make(grid, directory, jobs, quiet)
+        stopped = _make(grid, directory, where, jobs, quiet)
         if not directory.rows:
-            return interrupted_status()
+            return _say_why(stopped)
         directory.finish()
         rows = [directory.rows[number] for number in sorted(directory.rows)]
         try:
@@ -82,8 +95,19 @@ def sweep(
                 plot_sweep(about, rows, show, plot, force)
             _show(about, rows, as_json, no_color)
         finally:
-            _say_where(directory, about, interrupted, quiet)
-    return interrupted_status() if interrupted else _status(rows)
+            _say_where(directory, about, stopped, quiet)
+    return _status(rows, stopped)
+
+
+def _where(scheduler: str | None, cluster: str | None, jobs: int | None) -> str | None:
+    """Dask's scheduler, or "local"; None: by processes of this machine. UsageError: no telling."""
+    from vmdedup.errors import UsageError
+
+    if scheduler is not None and (cluster is not None or jobs is not None):
+        raise UsageError("--scheduler has workers of its own; leave --cluster and --jobs out")
+    if cluster not in (None, "local"):
+        raise UsageError(f"--cluster {cluster}: there is `local`; another cluster is named by --scheduler tcp://…")
+    return scheduler or cluster
 
 
 def _check_plot(plot: Path | None, column: str, force: bool) -> None:
@@ -97,14 +121,15 @@ def _check_plot(plot: Path | None, column: str, force: bool) -> None:
     check_plot(plot, force)
 
 
-def _make(grid: Grid, directory: SweepDirectory, jobs: int | None, quiet: bool) -> bool:
-    """Make the runs that are missing. Returns whether Ctrl-C ended that."""
+def _make(
+    grid: Grid, directory: SweepDirectory, where: str | None, jobs: int | None, quiet: bool
+) -> BaseException | None:
+    """Make the runs that are missing. Returns what ended that before they were all made."""
+    from vmdedup.errors import VmdedupError
     from vmdedup.sweep.course import make_runs
-    from vmdedup.sweep.local import Local
 
     if len(directory.rows) == len(grid.tasks):
-        return False
-    most = jobs or (len(os.sched_getaffinity(0)) if grid.base.clock == "lockstep" else 1)
+        return None
     with Progress(quiet) as progress:
 
         def keep(row: Mapping[str, Any]) -> None:
@@ -114,12 +139,33 @@ def _make(grid: Grid, directory: SweepDirectory, jobs: int | None, quiet: bool) 
             progress.show(f"{len(directory.rows):,} of {len(grid.tasks):,} runs{said}")
 
         try:
-            with Local(min(most, len(grid.tasks))) as places:
-                progress.show(f"{len(directory.rows):,} of {len(grid.tasks):,} runs")
+            with _places(grid, where, jobs, quiet) as places:
                 make_runs(grid, directory.rows.keys(), places, keep)
-        except KeyboardInterrupt:
-            return True
-    return False
+        except (KeyboardInterrupt, VmdedupError) as stopped:
+            return stopped
+    return None
+
+
+def _places(grid: Grid, where: str | None, jobs: int | None, quiet: bool) -> Local | Cluster:
+    """Who makes the runs."""
+    from vmdedup.sweep.local import Local
+
+    cores = len(os.sched_getaffinity(0)) if grid.base.clock == "lockstep" else 1
+    jobs = min(jobs or cores, len(grid.tasks))
+    if where is None:
+        return Local(jobs)
+    from vmdedup.sweep.cluster import Cluster
+    from vmdedup.sweep.sameness import needs
+
+    cluster = Cluster(where, jobs)
+    try:
+        cluster.check(needs(grid.base, grid.policies()))
+    except BaseException:
+        cluster.close()
+        raise
+    if not quiet:
+        say(f"Dask's dashboard: {cluster.dashboard}", err=True)
+    return cluster
 
 
 def _show(about: Mapping[str, Any], rows: list[Mapping[str, Any]], as_json: bool, no_color: bool) -> None:
@@ -133,14 +179,31 @@ def _show(about: Mapping[str, Any], rows: list[Mapping[str, Any]], as_json: bool
     render(about, rows, console(no_color, to_stdout=True))
 
 
-def _say_where(directory: SweepDirectory, about: Mapping[str, Any], interrupted: bool, quiet: bool) -> None:
-    if interrupted:
+def _say_why(stopped: BaseException | None) -> int:
+    """Nothing was made at all. Returns the exit status."""
+    from vmdedup.errors import VmdedupError
+
+    if isinstance(stopped, VmdedupError):
+        raise stopped
+    warn("interrupted before there was anything to show")
+    return interrupted_status()
+
+
+def _say_where(directory: SweepDirectory, about: Mapping[str, Any], stopped: BaseException | None, quiet: bool) -> None:
+    if stopped is not None:
+        why = "interrupted" if isinstance(stopped, KeyboardInterrupt) else stopped
         count = f"{len(directory.rows):,} of {about['runs']:,} runs"
-        warn(f"interrupted; {count} are in {directory.path}; the same command with -o {directory.path} goes on")
+        warn(f"{why}; {count} are in {directory.path}; the same command with -o {directory.path} goes on")
     elif not quiet:
         say(f"results: {directory.path}", err=True)
 
 
-def _status(rows: list[Mapping[str, Any]]) -> int:
-    """The exit status of a sweep that was made: whether any run failed."""
+def _status(rows: list[Mapping[str, Any]], stopped: BaseException | None) -> int:
+    """The exit status of a sweep that has rows: why it was stopped, or whether any run failed."""
+    from vmdedup.errors import VmdedupError
+
+    if isinstance(stopped, VmdedupError):
+        return stopped.exit_status
+    if stopped is not None:
+        return interrupted_status()
     return FAILED if any(row["ended"] != "complete" for row in rows) else 0

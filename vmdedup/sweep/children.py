@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import signal
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -64,13 +65,14 @@ class Children(Closing):
     def __init__(self) -> None:
         self._own = threading.local()
         self._lock = threading.Lock()
-        self._all: set[Child] = set()
+        self._all: dict[Child, str] = {}  # and the sweep that each works for
         self._stopped = False
+        self._ended: set[str] = set()
 
-    def run(self, scenario: bytes) -> dict[str, Any]:
-        """Have this thread's child make a run; another one, if that dies, makes it once more."""
+    def run(self, scenario: bytes, sweep: str = "") -> dict[str, Any]:
+        """Have this thread's child make a run; another one, if that dies, makes it once more. sweep: see end()."""
         for left in reversed(range(TRIES)):
-            one = self._mine()
+            one = self._mine(sweep)
             try:
                 return one.run(scenario)
             except WorkerDiedError as error:
@@ -79,22 +81,30 @@ class Children(Closing):
                     return {"ended": DIED, "reason": f"{error}, {TRIES} times; is there memory enough?"}
         raise AssertionError("unreachable: tries end")
 
-    def _mine(self) -> Child:
+    def _mine(self, sweep: str) -> Child:
         with self._lock:
-            if self._stopped:
+            if self._stopped or sweep in self._ended:
                 raise WorkerDiedError("no more runs are made")
-            if getattr(self._own, "child", None) is None:
+            if getattr(self._own, "child", None) not in self._all:
                 self._own.child = Child()
-                self._all.add(self._own.child)
             found: Child = self._own.child
+            self._all[found] = sweep
             return found
 
     def _forget(self, one: Child) -> None:
         with self._lock:
-            self._all.discard(one)
-            self._own.child = None
+            self._all.pop(one, None)
         one.close()
         one.wait()
+
+    def end(self, sweep: str) -> None:
+        """End the runs of one sweep, which wants no more of them."""
+        with self._lock:
+            self._ended.add(sweep)
+            ending = [one for one, its in self._all.items() if its == sweep]
+            for one in ending:
+                del self._all[one]
+        _end_all(ending)
 
     def begin(self) -> None:
         """Let runs be made, again."""
@@ -107,10 +117,15 @@ class Children(Closing):
             ending = list(self._all)
             self._all.clear()
             self._own = threading.local()
-        for one in ending:
-            one.close()
-        for one in ending:
-            one.wait()
+        _end_all(ending)
+
+
+def _end_all(ending: Sequence[Child]) -> None:
+    """Have them end beside each other."""
+    for one in ending:
+        one.close()
+    for one in ending:
+        one.wait()
 
 
 CHILDREN: Final = Children()

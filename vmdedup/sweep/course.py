@@ -27,6 +27,9 @@ class Places(Protocol):
     def submit(self, scenario: bytes) -> Future[dict[str, Any]]:
         """Have a run made of a pickled scenario; what children.perform returns."""
 
+    def answer(self, future: Future[dict[str, Any]]) -> dict[str, Any]:
+        """What came of a run that has ended. VmdedupError: no more runs can be made."""
+
     def look(self) -> None:
         """Called now and then. VmdedupError: no run can be made any more."""
 
@@ -38,7 +41,7 @@ def make_runs(grid: Grid, done: Collection[int], places: Places, keep: Callable[
     while _hand_out(grid, left, going, places, keep) or going:
         finished, _ = wait(going, _LOOK, FIRST_COMPLETED)
         for future in finished:
-            keep(_row(grid, going.pop(future), future.result()))
+            keep(_row(grid, going.pop(future), places.answer(future)))
         places.look()
 
 

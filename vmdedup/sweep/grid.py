@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from vmdedup.errors import UsageError
 from vmdedup.scenario.load import find_source, load_scenario
 from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.overrides import Overrides
+from vmdedup.scenario.policy import is_own_file
 from vmdedup.sweep.axes import Axis, Values, is_of, overrides
 
 MOST_RUNS: Final = 50_000
@@ -40,7 +42,10 @@ class Grid:
 
         UsageError: too many runs, or a value that will not do beside the first of all other axes.
         """
-        self.scenario, self.axes, self.sample = scenario, list(axes), sample
+        # What it names beside itself is found from any folder, also by others.
+        is_file = scenario.endswith(".toml") or "/" in scenario
+        self.scenario = os.path.abspath(scenario) if is_file else scenario
+        self.axes, self.sample = list(axes), sample
         self.base = load_scenario(scenario)
         self.seeds = self._seeds(seeds)
         if sample is None and self._size * len(self.seeds) > MOST_RUNS:
@@ -105,14 +110,15 @@ class Grid:
         return {axis.name: values[axis.name] if is_of(axis, policy) else None for axis in self.axes}
 
     def _policy(self, values: Values) -> str:
-        return values.get("policy") or self.base.policy.name
+        name = values.get("policy") or self.base.policy.name
+        return os.path.abspath(name) if is_own_file(name) else name
 
     def _try_values(self) -> None:
         """Load the scenario with each value once, so that most of what is wrong is found before anything runs."""
         first: dict[str, str | None] = {axis.name: axis.values[0] for axis in self.axes}
         self._try(first, first)
         for axis in self.axes:
-            its = next((name for name in self._policies() if is_of(axis, name)), None)
+            its = next((name for name in self.policies() if is_of(axis, name)), None)
             if its is None:
                 raise UsageError(f"--vary {axis.name}: no run has the policy {axis.label!r}; add --vary policy=…")
             if axis.label and "policy" in first:
@@ -130,7 +136,8 @@ class Grid:
             flags = " ".join(f"--vary {name}={value}" for name, value in said.items())
             raise UsageError(f"{flags}: {reason}" if flags else str(error)) from None
 
-    def _policies(self) -> Sequence[str]:
+    def policies(self) -> Sequence[str]:
+        """Who scans in some run."""
         return next((axis.values for axis in self.axes if axis.name == "policy"), (self.base.policy.name,))
 
     def _heard(self, values: Values) -> Values:
@@ -142,6 +149,8 @@ class Grid:
         changed = overrides(task.values, task.seed, self._policy(task.values), self._like)
         if "prices" in task.values:
             changed = replace(changed, prices=task.values["prices"])
+        if changed.policy is not None:
+            changed = replace(changed, policy=self._policy(task.values))
         return load_scenario(self.scenario, changed)
 
     def document(self) -> dict[str, Any]:

@@ -21,6 +21,10 @@ class Local(Closing):
         """Have a run made of a pickled scenario."""
         return self._pool.submit(perform, scenario)
 
+    def answer(self, future: Future[dict[str, Any]]) -> dict[str, Any]:
+        """What came of a run."""
+        return future.result()
+
     def look(self) -> None:
         """Whether runs can still be made: here, always."""
 
