@@ -91,10 +91,10 @@ def test_classes_of_pages() -> None:
     pages[1] = np.random.default_rng(1).integers(0, 1 << 63, 512, np.uint64) * 2
     pages[1][pages[1] >> np.uint64(48) == 0xFFFF] = 1
     pages[2, 100] = 0xFFFF_8881_2345_6000  # a kernel's memory
-    pages[3, 7] = 0x7FFE_1234_5678  # a stack
+    pages[3, 7:9] = 0x7FFE_1234_5678, 0x7FFE_1234_9000  # a stack
     pages[4, 3:5] = 0xFF27_BA4F_C190_0000  # with five levels of page tables
     pages[5] = ~np.arange(512, dtype=np.uint64)  # small negative numbers
-    pages[6, 9] = 0xFF27_BA4F_C190_0000
+    pages[6, 9:12] = 0xFF27_BA4F_C190_0000, 0x7FFE_1234_5678, 0xFFFF_1234_E8C3_9055  # one of each may be chance
     assert with_addresses(pages.view(np.uint8)).tolist() == [False, False, True, True, True, False, False]
     assert levels(pages[:2].view(np.uint8)).tolist() == [0, 16]
 

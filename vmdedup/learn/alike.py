@@ -2,7 +2,7 @@
 
 Of boots of a kind, two things hold whatever their contents are (learn.sharing): what is new in one more boot is no more
 than what was new in the last one seen; and of what all boots share it has at least as large a share as the last one
-seen had, where pages with addresses that all share are in each.
+seen had, pages left out that are one boot's own for ever.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vmdedup.learn.boot import Boot
 from vmdedup.learn.classes import CLASSES
-from vmdedup.learn.sharing import OPEN, Sharing, sharing_of, times_seen
+from vmdedup.learn.sharing import Sharing, by_boots, sharing_of, times_seen
 
 SLACK: Final = 0.05  # share of contents by which boots of one kind may differ at random
 
@@ -61,7 +61,9 @@ def likeness(boot: Boot, others: Sequence[Boot], classes: NDArray[np.uint8]) -> 
     new = float((times[held] == 0).mean()) if len(held) else 0.0
     common = float(np.isin(core, held).mean()) if len(core) else 1.0
     same_size = all(boot.pages == other.pages for other in others)
-    return Likeness(boot.name, new, _most_new(sharing), common, _least_common(sharing, classes[core]), same_size)
+    return Likeness(
+        boot.name, new, _most_new(sharing), common, _least_common(sharing, by_boots(classes, times)[core]), same_size
+    )
 
 
 def _most_new(sharing: Sharing) -> float:
@@ -78,7 +80,7 @@ def _least_common(sharing: Sharing, core: NDArray[np.uint8]) -> float:
     for number in range(len(CLASSES)):
         shared = sharing.in_all(number)
         chance = float(shared[-1] / shared[-2]) if shared[-2] else 0.0
-        least += float((core == number).sum()) * (1.0 - OPEN[number] * (1.0 - chance))
+        least += float((core == number).sum()) * chance
     return least / len(core)
 
 

@@ -27,7 +27,9 @@ _WORDS: Final = PAGE_SIZE // 8
 # Bits 40 to 47 of addresses of programs, their heaps, libraries and stacks; above them are zeros.
 # Source: Linux, arch/x86/include/asm/elf.h, processor.h; arch/arm64/include/asm/elf.h (48 bits of address).
 _PROGRAM: Final = np.isin(np.arange(256), (0x55, 0x56, 0x7E, 0x7F, 0xAA, 0xAB, 0xFF))
-_LAST_NUMBER: Final = np.uint64(0xFFFF_FFFF_FFF0_0000)  # from here on words are small negative numbers
+_NUMBERS: Final = np.uint64(0xFFFF_FFFF_0000_0000)  # from here on words are negative numbers, but for a kernel's text
+_TEXT, _TEXT_END = np.uint64(0xFFFF_FFFF_8000_0000), np.uint64(0xFFFF_FFFF_F000_0000)
+_MAPPED: Final = 0x88  # of bits 40 to 47, from here on: all memory, as a kernel maps it
 _LIKE_SEED: Final = 0
 
 
@@ -41,15 +43,16 @@ def with_addresses(pages: Pages) -> NDArray[np.bool_]:
 
 
 def _has_addresses(pages: Pages) -> NDArray[np.bool_]:
-    top, next_byte = pages.view("<u2")[:, 3::4], pages[:, 5::8]
-    words = pages.view("<u8")
-    found: NDArray[np.bool_] = ((top == 0) & _PROGRAM[next_byte]).any(axis=1)
-    found |= ((top == 0xFFFF) & (words < _LAST_NUMBER)).any(axis=1)
-    # With five levels of page tables only the uppermost byte is fixed: then two words must agree in the next two, too.
-    high = (pages[:, 7::8] == 0xFF) & (top != 0xFFFF)
-    for row in np.flatnonzero(~found & (high.sum(axis=1) > 1)):
-        prefixes = words[row, high[row]] >> np.uint64(40)
-        found[row] = len(np.unique(prefixes)) < len(prefixes)
+    """A page has two words that agree in their upper half and look like addresses; one, if it can be nothing else."""
+    words, top, next_byte = pages.view("<u8"), pages.view("<u2")[:, 3::4], pages[:, 5::8]
+    kernel = (pages[:, 7::8] == 0xFF) & ((words < _NUMBERS) | ((words >= _TEXT) & (words < _TEXT_END)))
+    looks_so = kernel | ((top == 0) & _PROGRAM[next_byte])
+    rows = np.flatnonzero(looks_so.sum(axis=1) > 1)
+    halves = np.where(looks_so[rows], words[rows] >> np.uint64(32), np.uint64(0)).astype(np.uint32)
+    halves.sort(axis=1)
+    mapped = (top == 0xFFFF) & (next_byte >= _MAPPED) & (next_byte < 0xFF) & (pages[:, 0::8] & 7 == 0)
+    found: NDArray[np.bool_] = mapped.any(axis=1)
+    found[rows] |= ((halves[:, 1:] == halves[:, :-1]) & (halves[:, 1:] > 0)).any(axis=1)
     return found
 
 

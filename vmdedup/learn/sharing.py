@@ -11,10 +11,10 @@ this: u[j] never grows, and u[j] u[j-2] >= u[j-1]^2, since it is a sequence of m
     most sharing    all contents have the same p                      u[j] = u[j-1]^2 / u[j-2]
     least sharing   what is not in all boots is one guest's own       u[j] = u[k-1]
 
-Between the two nothing but the class of a page can tell: one that holds addresses is found in no other boot but by
-being the same in all (learn.classes), so for those least sharing holds. Of pages without addresses both extremes are
-possible (files that each guest reads at random; data that each makes), so the middle is foretold, and the interval
-covers both. Of fingerprints alone the class is not known: then it is taken to be as in real guests.
+Between the two nothing but the class of a page can tell: one that holds addresses and is in one boot only is in no
+other ever (learn.classes). Of all others both extremes are possible (files that each guest reads at random; data that
+each makes), so the middle is foretold, and the interval covers both. Of fingerprints alone the class is not known: then
+it is taken to be as in real guests.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.learn.boot import ZERO, Boot
-from vmdedup.learn.classes import CLASSES
+from vmdedup.learn.classes import ADDRESSES, CLASSES, PLAIN
 
 Series = NDArray[np.float64]
 
 # Share of contents that more guests may be found to have, by class. Of the last: of contents that one of two boots of
-# a real guest has alone, 6 in 100 hold no addresses (docs/learning.md).
-OPEN: Final = (0.0, 1.0, 0.06)
+# real guests has alone, 11 to 25 in 100 hold no addresses.
+OPEN: Final = (0.0, 1.0, 0.15)
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,14 @@ def _least_sharing(known: Series, guests: int) -> Series:
 def sharing_of(boots: Sequence[Boot], classes: NDArray[np.uint8]) -> Sharing:
     """Count in how many boots each content is. classes: by content."""
     times = times_seen(boots, len(classes))
+    classes = by_boots(classes, times)
     counts = [np.bincount(times[classes == each], minlength=len(boots) + 1)[1:] for each in range(len(CLASSES))]
     return Sharing(tuple(tuple(int(count) for count in row) for row in counts))
+
+
+def by_boots(classes: NDArray[np.uint8], times: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Classes of contents that are in so many boots: what looks like an address, and is in two, is none of a boot."""
+    return np.where((classes == ADDRESSES) & (times > 1), PLAIN, classes).astype(np.uint8)
 
 
 def times_seen(boots: Sequence[Boot], contents: int) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vmdedup.learn.boot import Boot
 from vmdedup.learn.classes import CLASSES
-from vmdedup.learn.sharing import Series, Sharing, times_seen
+from vmdedup.learn.sharing import Series, Sharing, by_boots, times_seen
 
 OWN: Final = 0  # as a number of variants: without end
 VARIANTS: Final = (1, 2, 4, 16, OWN)
@@ -58,6 +58,7 @@ def variants(
     Contents of one slot are drawn together: of those that one boot has alone, the n-th of a class in each boot.
     """
     times = times_seen(boots, len(classes))
+    classes = by_boots(classes, times)
     slots = _slots(boots, classes, times)
     of: NDArray[np.uint8] = np.zeros(len(classes), np.uint8)
     for number in range(len(CLASSES)):
