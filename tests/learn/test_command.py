@@ -60,6 +60,21 @@ def test_one_boot_says_what_cannot_be_known(tmp_path: Path, capsys: pytest.Captu
     assert "?" in text
 
 
+def test_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmdedup.cli.learn.Interrupt.__call__", lambda self: True)
+    assert run_command(["learn", *KIND.write(tmp_path, 1, 2), "-o", str(tmp_path / "web.guest")]) == 130
+    assert capsys.readouterr().err == "vmdedup: interrupted; nothing is written\n"
+    assert not (tmp_path / "web.guest").exists()
+
+
+def test_many_guests_of_many_boots_take_no_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = KnownKind(common=6, own=3, drawn=2, files=4, zero=1, repeated=2)
+    said = answer(capsys, *small.write(tmp_path, *range(40)), "--guests", "512")
+    assert len(said["forecast"]) == 512
+    saved = [row["saved_percent"] for row in said["forecast"]]
+    assert saved == sorted(saved)
+
+
 def test_exported_hashes_are_learnt_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dumps = KIND.write(tmp_path, 1, 2)
     exports = []

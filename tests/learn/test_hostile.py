@@ -94,6 +94,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "another kind": (model(_said(kind="x")), "of another kind"),
     "another version": (model(_said(schema_version=2)), "another version"),
     "no boots": (model(_said(boots=[])), "no boots"),
+    "257 boots": (model(_said(boots=[header()["boots"][0]] * 257)), "no boots"),
     "a boot of text": (model(_said(boots=["a", "b"])), "damaged"),
     "a seed of 2^64": (model(_said(seed=1 << 63 << 1)), "damaged|too large"),
     "a negative count": (model(_said(seen=SEEN | {"unseen": [-1, 0]})), "no number|is none"),

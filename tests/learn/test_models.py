@@ -191,6 +191,8 @@ def test_boots_of_one_kind_are_of_one_size() -> None:
     boots = [Boot(str(size), "raw", np.ones(size, np.int32)) for size in (3, 4)]
     with pytest.raises(UsageError, match="3 has 3, 4 has 4; learn them apart"):
         learn(boots, contents)
+    with pytest.raises(UsageError, match="257 boots are more than"):
+        learn([boots[0]] * 257, contents)
     with pytest.raises(UsageError, match="nothing but zeros"):
         learn([Boot("0", "raw", np.zeros(4, np.int32))], contents)
 

@@ -9,14 +9,13 @@ import vmdedup
 from vmdedup.learn.classes import CLASSES
 from vmdedup.learn.forecast import Kind, Spread
 from vmdedup.learn.life import TO
-from vmdedup.learn.sharing import Sharing
+from vmdedup.learn.sharing import MOST_BOOTS, Sharing
 
 if TYPE_CHECKING:
     from vmdedup.learn.model import Model
 
 SCHEMA_VERSION: Final = 1
 KIND: Final = "model of guests"
-MOST_BOOTS: Final = 4096
 MOST_NUMBER: Final = 1 << 40
 MOST_NAME: Final = 4096
 MOST_NS: Final = 1 << 62
@@ -66,7 +65,7 @@ def read_header(said: dict[str, Any]) -> Said:
         raise ValueError("another version of vmdedup wrote it")
     listed = said["boots"]
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_BOOTS:
-        raise ValueError("it has no boots")
+        raise ValueError(f"it has no boots, or more than {MOST_BOOTS}")
     boots = tuple(_boot(each) for each in listed)
     seen = tuple(_counts(said["seen"][name], len(boots)) for name in CLASSES)
     present, zero = _share(said["present"], MOST_NUMBER), _share(said["zero"], MOST_NUMBER)

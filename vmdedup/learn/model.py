@@ -16,7 +16,7 @@ from vmdedup.learn.boot import ZERO, Boot, Contents
 from vmdedup.learn.classes import CLASSES, LEVELS, without_single
 from vmdedup.learn.forecast import Kind, kind_of
 from vmdedup.learn.life import Life, common_life
-from vmdedup.learn.sharing import sharing_of
+from vmdedup.learn.sharing import MOST_BOOTS, sharing_of
 from vmdedup.learn.variants import variants
 
 
@@ -78,6 +78,8 @@ class Model:
 
 def learn(boots: Sequence[Boot], contents: Contents) -> Model:
     """The model of boots of one kind. UsageError: they are not of one size, or hold nothing."""
+    if len(boots) > MOST_BOOTS:
+        raise UsageError(f"{len(boots)} boots are more than can be learnt from; name at most {MOST_BOOTS}")
     pages = {boot.pages for boot in boots}
     if len(pages) > 1:
         sizes = ", ".join(f"{boot.name} has {boot.pages}" for boot in boots)

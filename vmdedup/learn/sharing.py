@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import comb
 from typing import Final
 
@@ -34,6 +35,7 @@ Series = NDArray[np.float64]
 
 # Share of contents that more guests may be found to have, by class. Of the last: of contents that one of two boots of
 # real guests has alone, 11 to 25 in 100 hold no addresses.
+MOST_BOOTS: Final = 256  # what they share is counted by all choices of some of them
 OPEN: Final = (0.0, 1.0, 0.15)
 
 
@@ -59,11 +61,11 @@ class Sharing:
 
     def unshared(self, number: int) -> Series:
         """u[0] … u[k-1] of a class."""
-        return _mean_of(self.seen[number], lambda n, j: comb(self.boots - n, j) / comb(self.boots - 1, j))
+        return _unshared(self.seen[number])
 
     def in_all(self, number: int) -> Series:
         """By j < k: the chance that a content of a boot is in all of j others."""
-        return _mean_of(self.seen[number], lambda n, j: comb(n - 1, j) / comb(self.boots - 1, j))
+        return _in_all(self.seen[number])
 
     def extremes(self, number: int, guests: int) -> tuple[Series, Series]:
         """u[0] … u[guests-1] of a class as small, and as large, as they can be."""
@@ -81,18 +83,28 @@ class Sharing:
         return large + (small - large) * (OPEN[number] / 2)
 
 
-def _mean_of(seen: Sequence[int], chance: Callable[[int, int], float]) -> Series:
+@cache
+def _unshared(seen: tuple[int, ...]) -> Series:
+    return _mean_of(seen, lambda n, j: comb(len(seen) - n, j))
+
+
+@cache
+def _in_all(seen: tuple[int, ...]) -> Series:
+    return _mean_of(seen, lambda n, j: comb(n - 1, j))
+
+
+def _mean_of(seen: Sequence[int], ways: Callable[[int, int], int]) -> Series:
+    """By j: the mean over contents of the share of all choices of j other boots that are so. ways: how many are."""
     boots, total = len(seen), sum(n * count for n, count in enumerate(seen, 1))
-    sums = [sum(n * count * chance(n, j) for n, count in enumerate(seen, 1)) for j in range(boots)]
-    return np.array(sums, np.float64) / total if total else np.ones(boots)
+    if not total:
+        return np.ones(boots)
+    sums = [sum(n * count * ways(n, j) for n, count in enumerate(seen, 1)) for j in range(boots)]
+    return np.array([each / (total * comb(boots - 1, j)) for j, each in enumerate(sums)], np.float64)
 
 
 def _most_sharing(known: Series, guests: int) -> Series:
-    found = list(known)
-    while len(found) < guests:
-        ratio = found[-1] / found[-2] if len(found) > 1 and found[-2] else 0.0
-        found.append(found[-1] * ratio)
-    return np.array(found)
+    ratio = known[-1] / known[-2] if len(known) > 1 and known[-2] else 0.0
+    return np.concatenate((known, known[-1] * ratio ** np.arange(1, guests - len(known) + 1)))
 
 
 def _least_sharing(known: Series, guests: int) -> Series:
