@@ -29,8 +29,9 @@ replay = "FILE" lives that life again. Ctrl-C ends a recording early and keeps i
   vmdedup record --show life.rec
 
 \b
-Sources: pid:N (memory that KSM may merge, or a QEMU guest's RAM), pid:N:all (whatever it has), domain:NAME
-(libvirt), a dump, or NAME=DUMP1,DUMP2,… (one a step). NAME=SOURCE gives a guest a name.
+Sources: pid:N (memory that KSM may merge, or a QEMU guest's RAM), pid:N:all (whatever it has), pid:N:tree (it and its
+descendants as one system, each frame once), domain:NAME (libvirt), a dump, or NAME=DUMP1,DUMP2,… (one a step).
+NAME=SOURCE gives a guest a name.
 """
 
 
