@@ -13,7 +13,7 @@ from benchmarks.zygote_composition import Class, of_recording, of_scenario
 
 OURS = "background"
 POLICIES = (OURS, "similar_page", "zram", "ksm", "uksm", "n_chance", "exclusion", "group_limited")
-RATES = (500,)  # pages every 20 ms
+RATES = (50, 500)  # pages every 20 ms
 EMULATED = "phone-day"
 HELD, RECORDING, SCENARIO = "held.json", "phone-real.rec", "phone-real.toml"
 
