@@ -100,7 +100,7 @@ def _fill(out: Pages, page_keys: Words, heap: HeapMix) -> None:
     seeds = draws[live, :_PIECES].ravel()
     pieces = _pieces(seeds, _kinds(seeds, heap))
     tails = _tail_words(draws[live, _PIECES + 1], heap.zero_tail)
-    words = pieces.reshape(len(live), PAGE_SIZE // 8)
+    words = _repeated(pieces, seeds, heap.repeated).reshape(len(live), PAGE_SIZE // 8)
     words[np.arange(PAGE_SIZE // 8) >= (PAGE_SIZE // 8 - tails)[:, None]] = 0
     out[live] = words.view(np.uint8)
 
@@ -137,6 +137,15 @@ def _pieces(seeds: Words, kinds: NDArray[np.int64]) -> Words:
         chosen = np.flatnonzero(kinds == kind)
         out[chosen] = make(mix(seeds[chosen]))
     return out
+
+
+def _repeated(pieces: Words, seeds: Words, share: float) -> Words:
+    """The pieces, but for a share of them the first one of their page."""
+    if not share:
+        return pieces
+    pages = pieces.reshape(-1, _PIECES, _PIECE_WORDS)
+    again = below(mix(seeds ^ _STEP), share).reshape(-1, _PIECES, 1)
+    return np.where(again, pages[:, :1], pages)
 
 
 def _random(seeds: Words) -> Words:

@@ -20,7 +20,7 @@ from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmdedup.guest.content import Pages
-
+    from vmdedup.guest.linux.image import KernelImage
 
 Progress = Callable[[int], None]  # told the number of files found so far
 
@@ -28,11 +28,15 @@ Progress = Callable[[int], None]  # told the number of files found so far
 class Disk(ABC):
     """index: the list of files. identity: 64 bits that stand for the disk's content in seeds.
 
+    kernel: what boots from it; booted: disk pages that are cached then. None: not known.
+
     Picklable into a child process that multiprocessing starts, where reading opens what it needs afresh.
     """
 
     index: FileIndex
     identity: int
+    kernel: KernelImage | None = None
+    booted: Numbers | None = None
 
     @abstractmethod
     def fill(self, file: int, offset: int, out: Pages) -> None:

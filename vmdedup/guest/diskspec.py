@@ -88,16 +88,20 @@ def _class(kind: str) -> Any:
 
 _OPENERS: Mapping[str, Callable[[DiskSpec, Progress | None], Disk]] = {
     "generated": lambda spec, _: _class("generated").make(spec.seed, spec.mib),
-    "image": lambda spec, progress: _class("tree").scan(_image_root(spec.image), progress),
+    "image": lambda spec, progress: _of_image(spec.image, progress),
     "tree": lambda spec, progress: _class("tree").scan(spec.path, progress),
     "ext4": lambda spec, _: _class("ext4").open(spec.path),
     "raw": lambda spec, _: _class("raw").open(spec.path),
 }
 
 
-def _image_root(name: str) -> str:
-    """The folder of a built image's files. Raises UsageError: it is not built."""
-    return str(load("vmdedup.image.store:built")(name).tree)
+def _of_image(name: str, progress: Progress | None) -> Disk:
+    """A built image's files, and its kernel. Raises UsageError: it is not built."""
+    image = load("vmdedup.image.store:built")(name)
+    disk: Disk = _class("tree").scan(str(image.tree), progress)
+    disk.booted = load("vmdedup.guest.linux.cache:booted_pages")(disk.index, name, image.disk is None)
+    disk.kernel = load("vmdedup.guest.linux.built:BuiltKernel").open(image.kernel)
+    return disk
 
 
 def _kind_of(path: str, kind: str) -> str:

@@ -6,7 +6,7 @@ guest pages = firmware + kernel image + kernel data + page cache + anonymous mem
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from vmdedup.guest.anonymous import Anonymous, Make
 from vmdedup.guest.content import Pages, heap_pages, rolled
 from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.index import Numbers
-from vmdedup.guest.kernelimage import image_blocks
+from vmdedup.guest.linux.memory import LinuxMemory, image_of
+from vmdedup.guest.linux.place import FULL_MEMORY, place_linux
+from vmdedup.guest.linux.plain import PlainKernel
 from vmdedup.guest.pagecache import PageCache
 from vmdedup.guest.physical import PhysicalMemory
-from vmdedup.guest.placement import place
+from vmdedup.guest.placement import Placement, place
 from vmdedup.guest.process import Process
-from vmdedup.guest.seeds import Words, below, keys, split_seed
+from vmdedup.guest.seeds import Words, keys, split_seed
 from vmdedup.guest.spec import GuestSpec
 
 if TYPE_CHECKING:
@@ -29,11 +31,19 @@ if TYPE_CHECKING:
     from vmdedup.guest.memory import Memory
 
 _CHUNK = 512
-_OBJECT_BYTES = 3072
-_KERNEL_DATA_SHARE = 32
 _KERNEL_STACK_PAGES = 8
 _FIRMWARE_SEED = 0xF1
 _NONE: Numbers = np.empty(0, dtype=np.int64)
+
+
+class KernelMemory(Protocol):
+    """What a kernel holds of a guest's memory for itself."""
+
+    def settle(self) -> None:
+        """Be there, when the guest is powered on."""
+
+    def objects(self, count: int, label: str | int) -> Numbers:
+        """Pages for more objects. label: names them in seeds. Returns the pages."""
 
 
 class GuestKernel:
@@ -48,7 +58,7 @@ class GuestKernel:
         self.memory = memory
         self.disk = files.disk
         self.seed = split_seed(spec.seed, "boot", boots)
-        self.placement = place(memory.pages, spec.image_pages, spec.aslr, spec.jitter, self.seed)
+        self.own, self.placement = self._kernel_memory()
         self.physical = PhysicalMemory(memory, self.placement.order, spec.free_pages)
         self.files = files
         self.cache = PageCache(memory.pages, files.pages)
@@ -61,13 +71,24 @@ class GuestKernel:
         self.pages_written = 0
         self._started = 0
 
+    def _kernel_memory(self) -> tuple[KernelMemory, Placement]:
+        spec, pages = self.spec, self.memory.pages
+        if spec.plain_pages:
+            return PlainKernel(self), place(pages, spec.plain_pages, spec.aslr, spec.jitter, self.seed)
+        image = image_of(self.disk, pages)
+        where = place_linux(pages, image.pages, image.packed_pages, spec.aslr, spec.jitter, self.seed)
+        return LinuxMemory(self, image, where), where
+
     def start(self) -> None:
         """Place firmware, kernel image and kernel data."""
         firmware = self.placement.firmware
         self.memory.write_pages(firmware, heap_pages(keys(_FIRMWARE_SEED, firmware), self.spec.heap))
-        for pages, content in image_blocks(self.disk, self.placement):
-            self.memory.write_pages(pages, content)
-        self.kernel_pages(self.memory.pages // _KERNEL_DATA_SHARE, "data")
+        self.own.settle()
+
+    @property
+    def base_pages(self) -> int:
+        """Pages of memory, but no more than a Linux fills whatever it has."""
+        return min(self.memory.pages, FULL_MEMORY)
 
     # Files
 
@@ -148,20 +169,6 @@ class GuestKernel:
         """Append filled pages to anonymous memory."""
         memory.grow(self.allocate(len(content_keys), overwritten=True), content_keys)
 
-    def kernel_pages(self, count: int, label: str | int) -> Numbers:
-        """Pages for the kernel's objects, which fill three quarters of each and leave the rest as it was."""
-        frames = self.allocate(count, overwritten=False)
-        numbers = np.arange(count)
-        common = below(keys(split_seed(self.disk.identity, "slab?"), numbers), self.spec.heap.common)
-        own = keys(split_seed(self.seed, "slab", label), numbers)
-        content_keys = np.where(common, keys(split_seed(self.disk.identity, "slab"), numbers), own)
-        for start in range(0, count, self._chunk):
-            some = slice(start, start + self._chunk)
-            content = self.memory.read_pages(frames[some])
-            content[:, :_OBJECT_BYTES] = self.heap_content(content_keys[some])[:, :_OBJECT_BYTES]
-            self.memory.write_pages(frames[some], content)
-        return frames
-
     def heap_content(self, content_keys: Words) -> Pages:
         """Heap pages as this guest's processes see them."""
         return rolled(heap_pages(content_keys, self.spec.heap), self.placement.shift)
@@ -190,7 +197,7 @@ class GuestKernel:
         self._started += 1
         own = split_seed(self.seed, "process", self._started)
         self.map_file(text)
-        slabs = self.kernel_pages(_KERNEL_STACK_PAGES, self._started)
+        slabs = self.own.objects(_KERNEL_STACK_PAGES, self._started)
         process = Process(program, own, text, slabs, self.anonymous())
         self.processes.append(process)
         self.grow(process.heap, process.initial_keys(heap_pages_wanted, self.spec.heap))

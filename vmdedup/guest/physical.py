@@ -33,7 +33,8 @@ class PhysicalMemory:
     def __init__(self, memory: Memory, order: Numbers, policy: FreePages) -> None:
         self.memory = memory
         self.policy = policy
-        self._stack = order[::-1].astype(np.int32)
+        self._stack: NDArray[np.int32] = np.zeros(memory.pages, dtype=np.int32)
+        self._stack[: len(order)] = order[::-1]
         self.free = len(order)
         self.blocks_reported: NDArray[np.bool_] | None = None  # by guest.reporting, if there is that
 
@@ -52,14 +53,19 @@ class PhysicalMemory:
             self.clear(pages)
         return pages
 
+    def take(self, pages: Numbers) -> None:
+        """Take these free pages, for good."""
+        stack = self._stack[: self.free]
+        kept = stack[~np.isin(stack, pages)]
+        self.free = len(kept)
+        self._stack[: self.free] = kept
+
     def reserve(self, most: int) -> tuple[int, int]:
         """Take a run of free pages that follow each other, of at most so many, for good: its first and its length."""
         free = np.sort(self.free_pages())
         runs = np.split(free, np.flatnonzero(np.diff(free) != 1) + 1)
         longest = max(runs, key=len)[:most]
-        kept = self._stack[: self.free][~np.isin(self._stack[: self.free], longest)]
-        self.free = len(kept)
-        self._stack[: self.free] = kept
+        self.take(longest)
         return (int(longest[0]), len(longest)) if len(longest) else (0, 0)
 
     def release(self, pages: Numbers) -> None:

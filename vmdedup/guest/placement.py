@@ -23,10 +23,10 @@ LOW_PAGES = 256
 FIRMWARE_PAGES = 16
 _KERNEL_AT = 4096
 _KERNEL_ALIGN = 512
-_CHUNK = 16
+CHUNK = 16
 _BLOCK = 1024
-_WANDER = 32
-_SHIFT_UNIT = 16
+WANDER = 32
+SHIFT_UNIT = 16
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ def place(pages: int, image_pages: int, aslr: Aslr, jitter: float, seed: int) ->
     taken[:low] = True
     taken[image] = True
     order = _order(pages, aslr, jitter, stream)
-    shift = _SHIFT_UNIT * (1 + stream.integer(PAGE_SIZE // _SHIFT_UNIT - 1)) if aslr == "bytes" else 0
+    shift = SHIFT_UNIT * (1 + stream.integer(PAGE_SIZE // SHIFT_UNIT - 1)) if aslr == "bytes" else 0
     return Placement(np.arange(min(FIRMWARE_PAGES, low), dtype=np.int64), image, order[~taken[order]], shift)
 
 
 def _kernel_base(pages: int, image_pages: int, low: int, aslr: Aslr, stream: Stream) -> int:
     last = pages - image_pages
-    if aslr == "off":
+    if aslr in ("off", "linux"):
         return max(low, min(_KERNEL_AT, last // 2))
     slots = max(1, (last - low) // _KERNEL_ALIGN)
     return min(last, low + _KERNEL_ALIGN * stream.integer(slots))
@@ -67,11 +67,11 @@ def _kernel_base(pages: int, image_pages: int, low: int, aslr: Aslr, stream: Str
 def _order(pages: int, aslr: Aslr, jitter: float, stream: Stream) -> Numbers:
     """All pages: 4 MiB blocks from the top down, ascending inside a block, chunks astray as jitter says."""
     blocks = np.arange(-(-pages // _BLOCK))[::-1]
-    if aslr != "off":
+    if aslr in ("pages", "bytes"):
         blocks = blocks[stream.permutation(len(blocks))]
-    chunks = (blocks[:, None] * (_BLOCK // _CHUNK) + np.arange(_BLOCK // _CHUNK)).reshape(-1)
+    chunks = (blocks[:, None] * (_BLOCK // CHUNK) + np.arange(_BLOCK // CHUNK)).reshape(-1)
     astray = stream.uniform(len(chunks)) < jitter
-    turns = np.arange(len(chunks)) + astray * stream.uniform(len(chunks)) * _WANDER
+    turns = np.arange(len(chunks)) + astray * stream.uniform(len(chunks)) * WANDER
     chunks = chunks[np.argsort(turns, kind="stable")]
-    order = (chunks[:, None] * _CHUNK + np.arange(_CHUNK)).reshape(-1)
+    order = (chunks[:, None] * CHUNK + np.arange(CHUNK)).reshape(-1)
     return order[order < pages].astype(np.int64)

@@ -16,8 +16,8 @@ _PAGES_PER_MIB = 256
 
 FreePages = Literal["left", "zero_on_free", "zero_on_alloc"]
 FREE_POLICIES: tuple[FreePages, ...] = ("left", "zero_on_free", "zero_on_alloc")
-Aslr = Literal["off", "pages", "bytes"]
-ASLR_MODES: tuple[Aslr, ...] = ("off", "pages", "bytes")
+Aslr = Literal["linux", "off", "pages", "bytes"]
+ASLR_MODES: tuple[Aslr, ...] = ("linux", "off", "pages", "bytes")
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,16 @@ class GuestSpec:
         "left", "", "what a freed page holds", choices=FREE_POLICIES
     )
     aslr: Aslr = parameter(  # noqa: RUF009 - gives a field
-        "off",
+        "linux",
         "",
-        "off: everything in its place; pages: the same pages elsewhere; "
-        "bytes: kernel image and heaps also at other alignments inside pages",
+        "linux: the kernel at other addresses at each boot; off: everything in its place; pages: the same pages "
+        "elsewhere; bytes: kernel image and heaps also at other alignments inside pages",
         choices=ASLR_MODES,
     )
     jitter: float = share(0.1, "chunks of 64 KiB that a guest hands out out of turn, unlike its twins")
-    kernel_mib: int = parameter(16, "MiB", "size of the kernel image, but at most an eighth of memory", low=1)
+    kernel_mib: int = parameter(
+        0, "MiB", "size of a plain kernel, alike in all guests, but at most an eighth of memory; 0: as Linux's", low=0
+    )
     free_page_reporting: bool = parameter(False, "", "free blocks of 2 MiB go back to the host")
     balloon: BalloonSpec = field(default_factory=BalloonSpec)
     node: int = 0
@@ -109,6 +111,6 @@ class GuestSpec:
                 raise UsageError(f"guest {self.name!r}: {refused}") from None
 
     @property
-    def image_pages(self) -> int:
-        """Pages of the kernel image."""
+    def plain_pages(self) -> int:
+        """Pages of a plain kernel's image; 0: it is Linux."""
         return min(self.kernel_mib * _PAGES_PER_MIB, self.memory_pages // 8)

@@ -27,9 +27,9 @@ class BootParameters:
     """Parameters of boot."""
 
     read_mib_s: float = parameter(150.0, "MiB/s", "how fast files are read and memory is filled", low=0.001)
-    cache_share: float = share(0.35, "of memory filled with files by the end of the boot")
-    heap_share: float = share(0.18, "of memory taken by the heaps of all started processes together")
-    processes: int = parameter(24, "", "processes started; at most one for each MiB of memory", high=10_000)
+    cache_share: float = share(0.16, "of memory, of Linux of at most 128 MiB, filled with files by the end of the boot")
+    heap_share: float = share(0.028, "of as much memory, taken by the heaps of all started processes together")
+    processes: int = parameter(6, "", "processes started; at most one for each MiB of memory", high=10_000)
     scrubbed: bool = parameter(False, "", "whether all memory is there from power-on, as zeros, as Xen gives it")
     again_s: float = parameter(0.0, "s", "reboot after so long, measured from power-on; 0: never")
 
@@ -63,6 +63,9 @@ class Boot(Workload[BootParameters]):
     def _sequence(self) -> Iterator[int]:
         """Each step of the boot, giving the pages that it cost."""
         index = self.kernel.disk.index
+        if not self.kernel.spec.plain_pages and self.kernel.disk.booted is not None:
+            yield from self._as_booted(self.kernel.disk.booted)
+            return
         for file in index.of_kind(FileKind.EARLY)[:_EARLY_FILES].tolist():
             yield self._read(index.pages_of(file, _FILE_PAGES))
         services = iter(index.of_kind(FileKind.SERVICE).tolist())
@@ -72,9 +75,18 @@ class Boot(Workload[BootParameters]):
                 yield self._read(index.pages_of(service, _FILE_PAGES))
         yield from self._fill_cache()
 
+    def _as_booted(self, pages: Numbers) -> Iterator[int]:
+        """What is known to be cached after a boot, and as many processes, whose programs are some of it."""
+        for start in range(0, len(pages), _FILE_PAGES):
+            yield self._read(pages[start : start + _FILE_PAGES])
+        for number, (program, heap) in enumerate(self._programs()):
+            name = int(self.kernel.disk.content_keys(np.array([program]))[0])
+            self.kernel.spawn(pages[number :: self._processes], name, heap)
+            yield heap
+
     def _fill_cache(self) -> Iterator[int]:
         index = self.kernel.disk.index
-        wanted = min(self.pages(self.parameters.cache_share), index.pages)
+        wanted = min(self._of_first(self.parameters.cache_share), index.pages)
         for file in index.of_kind(FileKind.LIBRARY, FileKind.SERVICE, FileKind.DATA).tolist():
             room = wanted - self.kernel.cache.size
             if room <= 0:
@@ -87,9 +99,13 @@ class Boot(Workload[BootParameters]):
         count = self._processes
         chosen = np.resize(files, count)
         weights = 0.2 + Stream(self.shared).uniform(count)
-        heaps = (weights / (weights.sum() or 1.0) * self.pages(self.parameters.heap_share)).astype(np.int64)
+        heaps = (weights / (weights.sum() or 1.0) * self._of_first(self.parameters.heap_share)).astype(np.int64)
         order = np.argsort(np.arange(count) + _WINDOW * self.stream.uniform(count), kind="stable")
         return list(zip(chosen[order].tolist(), heaps[order].tolist(), strict=True))
+
+    def _of_first(self, share: float) -> int:
+        """Pages in a share of memory; a Linux of more than 128 MiB needs no more to boot than that."""
+        return self.pages(share) if self.kernel.spec.plain_pages else int(share * self.kernel.base_pages)
 
     def _start(self, program: int, heap: int) -> int:
         libraries = self._libraries_of(program)
