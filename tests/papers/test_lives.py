@@ -63,7 +63,7 @@ def test_nobody_cut_short_is_the_plain_share() -> None:
 
 
 def test_rates_are_scaled_and_shares_are_not() -> None:
-    scaled = scaled_rates("webdb", 0.5)
+    scaled = scaled_rates("database", 0.5)
     assert scaled == {"read_mib_s": 4.0, "heap_growth_mib_s": 0.1, "hot_mib_s": 2.0, "rows_s": 1000.0}
     assert [group["parameters"].get("starts_s") for group in unlike(slow=0.25)] == [None, 2.0, None]
 

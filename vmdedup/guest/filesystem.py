@@ -59,6 +59,10 @@ class Filesystem:
         self._scratch[numbers] = content_keys[:count]
         return numbers.astype(np.int64) + len(self._versions)
 
+    def replace(self, pages: Numbers, content_keys: Words) -> None:
+        """Pages of new files hold what the keys make from now on."""
+        self._scratch[pages - len(self._versions)] = content_keys
+
     def _written_keys(self, pages: Numbers) -> Words:
         on_disk = pages < len(self._versions)
         out = np.empty(len(pages), dtype=np.uint64)

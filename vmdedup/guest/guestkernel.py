@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _CHUNK = 512
 _KERNEL_STACK_PAGES = 8
 _FIRMWARE_SEED = 0xF1
+_PAGES_PER_FILE = 0.5  # of slab: two guests that looked up 2,464 and 5,000 files had 0.5 and 0.46 more
+_FILES_SHARE = 14
 _NONE: Numbers = np.empty(0, dtype=np.int64)
 
 
@@ -101,6 +103,16 @@ class GuestKernel:
         """Write other bytes into whole pages of the disk's files, all different, through the page cache."""
         self.files.rewrite(file_pages)
         self._write(file_pages)
+
+    def overwrite(self, file_pages: Numbers, content_keys: Words) -> None:
+        """Write other content into pages of new files, all different, through the page cache."""
+        self.files.replace(file_pages, content_keys)
+        self._write(file_pages)
+
+    def look_up(self, files: int) -> None:
+        """Keep what the kernel knows of so many files more: names, places, sizes; no more than there is room for."""
+        most = self.memory.pages // _FILES_SHARE
+        self.own.objects(min(int(files * _PAGES_PER_FILE), most), "files")
 
     def write_new(self, content_keys: Words) -> Numbers:
         """Write a new file, one page for each key, through the page cache. Returns its file pages."""

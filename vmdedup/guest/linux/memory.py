@@ -95,10 +95,10 @@ class LinuxMemory:
     def _unpack(self) -> None:
         """Leave the packed kernel in both of its places; they are free pages for whoever comes."""
         content = self._image.packed()
-        for first in self._place.packed:
-            fits = min(len(content), max(0, int(self._place.image[0]) - first))
-            for start in range(0, fits, _CHUNK):
-                some = content[start : min(start + _CHUNK, fits)]
+        for first, skipped in self._place.packed:
+            left = content[skipped : skipped + max(0, int(self._place.image[0]) - first)]
+            for start in range(0, len(left), _CHUNK):
+                some = left[start : start + _CHUNK]
                 self._kernel.memory.write_pages(first + start + np.arange(len(some)), some)
 
     def _load(self) -> None:

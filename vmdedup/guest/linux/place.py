@@ -31,18 +31,19 @@ _ALIGN = 512
 _UNPACK_AT = 4_096
 _UNPACKING = 8  # an eighth of the image more is needed where it unpacks itself
 _TOP = 2_048
+_LEFT = 0.70  # of the second copy
 _RESERVED_AT_TOP = 32  # of memory, a thirty-second that is taken before the kernel looks for a place
 
 
 @dataclass(frozen=True)
 class LinuxPlacement(Placement):
     """own: free pages from which the kernel's objects are taken, ascending. distance: bytes by which the kernel's
-    addresses are higher. packed: first page of each place where the packed kernel has lain.
+    addresses are higher. packed: (first page, first page of the packed kernel there) for each place that still has it.
     """
 
     own: Numbers
     distance: int
-    packed: tuple[int, int]
+    packed: tuple[tuple[int, int], ...]
 
 
 def scaled(pages: int, memory_pages: int) -> int:
@@ -63,7 +64,8 @@ def place_linux(
     free[:low] = False
     free[image] = False
     own = np.flatnonzero(free[at:])[: scaled(OWN_PAGES, pages)] + at
-    order = _order(pages, own, end - packed_pages, end, aslr, jitter, stream)
+    kept = round(_LEFT * packed_pages)  # what is unpacked grows over the rest
+    order = _order(pages, own, end - kept, end, aslr, jitter, stream)
     shift = SHIFT_UNIT * (1 + stream.integer(PAGE_SIZE // SHIFT_UNIT - 1)) if aslr == "bytes" else 0
     return LinuxPlacement(
         firmware=np.arange(min(FIRMWARE_PAGES, low), dtype=np.int64),
@@ -72,7 +74,7 @@ def place_linux(
         shift=shift,
         own=own,
         distance=KASLR_ALIGN * stream.integer(_KASLR_SLOTS) if aslr != "off" else 0,
-        packed=(low, end - packed_pages),
+        packed=((low, 0), (end - kept, packed_pages - kept)),
     )
 
 

@@ -84,6 +84,11 @@ class Workload(ABC, Generic[P]):
         """Pages in a share of the guest's memory."""
         return int(share * self.kernel.memory.pages)
 
+    @staticmethod
+    def mib(mib: float) -> int:
+        """Pages in so many MiB."""
+        return int(mib * PAGES_PER_MIB)
+
 
 def program_text(kernel: GuestKernel, files: Numbers, limit: int) -> Numbers:
     """The file pages that a program and its libraries map: the first limit pages of each of the files."""

@@ -20,6 +20,7 @@ _TEXT_SHARE = 0.25
 _LIBRARIES_EACH = 4
 _EVERYWHERE = 6
 _WINDOW = 4
+_MAPPED = 4  # one page of so many is mapped by a process that goes on
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Boot(Workload[BootParameters]):
             yield self._read(pages[start : start + _FILE_PAGES])
         for number, (program, heap) in enumerate(self._programs()):
             name = int(self.kernel.disk.content_keys(np.array([program]))[0])
-            self.kernel.spawn(pages[number :: self._processes], name, heap)
+            self.kernel.spawn(pages[number :: _MAPPED * self._processes], name, heap)
             yield heap
 
     def _fill_cache(self) -> Iterator[int]:

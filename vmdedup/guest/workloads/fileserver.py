@@ -1,4 +1,4 @@
-"""fileserver: reads and rewrites files under a Zipf law; a few files take most of the traffic."""
+"""fileserver: reads files under a Zipf law, and rewrites pages of a file of its own: laws.py, as in a real guest."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vmdedup.guest.kinds import FileKind
-from vmdedup.guest.parameters import parameter, share
-from vmdedup.guest.seeds import Zipf, split_seed
-from vmdedup.guest.workloads.base import PAGES_PER_MIB, Budget, Workload, rank, start_program
+from vmdedup.guest.parameters import parameter
+from vmdedup.guest.workloads.base import PAGES_PER_MIB, Budget, Workload
+from vmdedup.guest.workloads.laws import OWN_PAGES
+from vmdedup.guest.workloads.laws import FileServer as Law
+from vmdedup.guest.workloads.programs import file_paths, numbers_of, run_program
 
-_TEXT_PAGES = 64
-_WRITE_PAGES = 16
 _PAGES_PER_KIB = 0.25
 
 
@@ -20,13 +19,13 @@ _PAGES_PER_KIB = 0.25
 class FileServerParameters:
     """Parameters of fileserver."""
 
-    files: int = parameter(2000, "", "files served", low=1)
+    files: int = parameter(2000, "", "files served, of those below /usr", low=1)
     zipf: float = parameter(1.0, "", "the file of rank r is asked for in proportion to 1 / r**zipf", high=5)
     own_ranking: bool = parameter(False, "", "whether each guest serves other files most often", low=None)
     file_kib: int = parameter(1024, "KiB", "at most so much is read of one file", low=4)
-    read_mib_s: float = parameter(20.0, "MiB/s", "read through the page cache")
-    write_mib_s: float = parameter(1.0, "MiB/s", "rewritten, in runs of up to 16 pages of one file")
-    heap_share: float = share(0.05, "of memory taken by the server's heap")
+    read_mib_s: float = parameter(4.0, "MiB/s", "read through the page cache")
+    write_mib_s: float = parameter(0.5, "MiB/s", "rewritten, in pages of a file of 4 MiB")
+    program_mib: float = parameter(5.0, "MiB", "heap of the server, at most a tenth of memory")
 
 
 class FileServer(Workload[FileServerParameters]):
@@ -36,35 +35,27 @@ class FileServer(Workload[FileServerParameters]):
     Parameters = FileServerParameters
 
     def setup(self) -> None:
-        """Choose and rank the files; start the server."""
-        index = self.kernel.disk.index
-        data = index.of_kind(FileKind.DATA)[: self.parameters.files]
-        seed = self.stream.seed if self.parameters.own_ranking else self.shared
-        self._files = rank(split_seed(seed, "ranks"), data)
-        self._zipf = Zipf(len(self._files), self.parameters.zipf)
-        self._limit = max(1, int(self.parameters.file_kib * _PAGES_PER_KIB))
-        self._reads = Budget(self.parameters.read_mib_s * PAGES_PER_MIB)
-        self._writes = Budget(self.parameters.write_mib_s * PAGES_PER_MIB)
-        self._left_to_read = self._left_to_write = 0
-        program = int(index.of_kind(FileKind.PROGRAM)[0])
-        libraries = index.of_kind(FileKind.LIBRARY)[:4]
-        start_program(self.kernel, program, libraries, _TEXT_PAGES, self.pages(self.parameters.heap_share))
+        """Rank the files; start the server."""
+        given = self.parameters
+        paths = file_paths(self.kernel)
+        ranking = self.stream.seed if given.own_ranking else 0
+        self._law = Law(paths, 1, given.files, given.zipf, ranking)
+        self._files = dict(zip(self._law.files, numbers_of(paths, self._law.files).tolist(), strict=True))
+        self.kernel.look_up(len(paths))
+        run_program(self.kernel, paths, ("python3",), min(self.mib(given.program_mib), self.pages(0.1)))
+        self._limit = max(1, int(given.file_kib * _PAGES_PER_KIB))
+        self._reads = Budget(given.read_mib_s * PAGES_PER_MIB)
+        self._writes = Budget(given.write_mib_s * PAGES_PER_MIB)
+        self._left_to_read = 0
+        self._own = self.kernel.write_new(self.fresh_keys(min(OWN_PAGES, self.pages(0.25))))
 
     def step(self, ms: float) -> None:
-        """Serve requests: whole files are read, runs of pages written."""
+        """Serve requests: whole files are read, single pages written."""
         self._left_to_read += self._reads.due(ms)
         while self._left_to_read > 0:
-            pages = self._draw()
+            pages = self.kernel.disk.index.pages_of(self._files[self._law.request()], self._limit)
             self.kernel.read(pages)
             self._left_to_read -= len(pages)
-        self._left_to_write += self._writes.due(ms)
-        while self._left_to_write > 0:
-            pages = self._draw()
-            start = self.stream.integer(len(pages))
-            run = pages[start : start + _WRITE_PAGES]
-            self.kernel.rewrite(run)
-            self._left_to_write -= len(run)
-
-    def _draw(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        file = int(self._files[self._zipf.draw(self.stream, 1)[0]])
-        return self.kernel.disk.index.pages_of(file, self._limit)
+        if count := self._writes.due(ms):
+            which = np.unique([self._law.page() % len(self._own) for _ in range(count)])
+            self.kernel.overwrite(self._own[which], self.fresh_keys(len(which)))

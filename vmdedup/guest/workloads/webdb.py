@@ -1,4 +1,4 @@
-"""webdb: a web server and a database. Steady page cache, growing heap, a hot set rewritten all the time."""
+"""webdb: a web server and a database in a file. What is asked for and changed: laws.py, as in a real guest."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vmdedup.guest.index import Numbers
-from vmdedup.guest.kinds import FileKind
-from vmdedup.guest.parameters import parameter, share
-from vmdedup.guest.seeds import Zipf, split_seed
-from vmdedup.guest.workloads.base import PAGES_PER_MIB, Budget, Workload, rank, start_program
+from vmdedup.guest.parameters import parameter
+from vmdedup.guest.workloads.base import PAGES_PER_MIB, Budget, Workload
+from vmdedup.guest.workloads.laws import PAGE, ROW_BYTES, ROWS_PAGE
+from vmdedup.guest.workloads.laws import WebDb as Law
+from vmdedup.guest.workloads.programs import file_paths, numbers_of, run_program
 
-_TEXT_PAGES = 128
-_ROW_BYTES = 64
+_WEB = ("nginx", "libssl.so.3", "libexpat.so")
+_DATABASE = ("python3", "libsqlite3.so", "_sqlite3.cpython")
+_ANSWER_BYTES = 250  # of a web server's answer, before the file
 
 
 @dataclass(frozen=True)
@@ -21,77 +22,48 @@ class WebDbParameters:
     """Parameters of webdb."""
 
     workers: int = parameter(4, "", "processes of the web server, all of one program", low=1, high=1000)
-    worker_share: float = share(0.015, "of memory taken by the heap of one worker")
-    cache_share: float = share(0.20, "of memory that the files served by the web server would fill")
-    read_mib_s: float = parameter(8.0, "MiB/s", "files read through the page cache, under a Zipf law")
-    heap_share: float = share(0.08, "of memory taken by the database's heap at its start")
-    heap_limit_share: float = share(0.25, "of memory at which the database's heap stops growing")
-    heap_growth_mib_s: float = parameter(0.2, "MiB/s", "growth of the database's heap")
-    hot_share: float = share(0.02, "of memory that is the database's hot set, at the start of its heap")
-    hot_mib_s: float = parameter(4.0, "MiB/s", "hot pages rewritten whole, in turn; each at most once a tick")
-    rows_s: float = parameter(2000.0, "1/s", "stores of 64 bytes into hot pages")
+    worker_mib: float = parameter(0.6, "MiB", "heap of each")
+    program_mib: float = parameter(7.5, "MiB", "heap of the program that asks and writes, at most a tenth of memory")
+    read_mib_s: float = parameter(0.2, "MiB/s", "served, each file of /usr/share as often as the others")
+    growth_mib_s: float = parameter(0.1, "MiB/s", "rows added to the database, of 1 KiB each")
+    rows_s: float = parameter(20.0, "1/s", "rows changed, each as often as the others")
 
 
 class WebDb(Workload[WebDbParameters]):
-    """Workers of one program read files; one database process owns the large heap."""
+    """Workers of one program serve files; a database grows in a file, and its pages are rewritten."""
 
     name = "webdb"
     Parameters = WebDbParameters
 
     def setup(self) -> None:
-        """Start the processes and choose the files."""
+        """Start the processes; look up the files."""
         given = self.parameters
-        index = self.kernel.disk.index
-        programs, libraries = index.of_kind(FileKind.PROGRAM), index.of_kind(FileKind.LIBRARY)
+        paths = file_paths(self.kernel)
+        self._law = Law(paths, 1)
+        self._files = dict(zip(self._law.files, numbers_of(paths, self._law.files).tolist(), strict=True))
+        self.kernel.look_up(len(self._files))
         for _ in range(given.workers):
-            heap = self.pages(given.worker_share)
-            start_program(self.kernel, int(programs[0]), libraries[:6], _TEXT_PAGES, heap)
-        heap = self.pages(given.heap_share)
-        self._database = start_program(self.kernel, int(programs[-1]), libraries[:3], _TEXT_PAGES, heap)
-        self._files = rank(split_seed(self.shared, "ranks"), self._served(self.pages(given.cache_share)))
-        self._zipf = Zipf(len(self._files), 0.8)
-        self._reads = Budget(given.read_mib_s * PAGES_PER_MIB)
-        self._growth = Budget(given.heap_growth_mib_s * PAGES_PER_MIB)
-        self._hot = Budget(given.hot_mib_s * PAGES_PER_MIB)
+            run_program(self.kernel, paths, _WEB, self.mib(given.worker_mib))
+        run_program(self.kernel, paths, _DATABASE, min(self.mib(given.program_mib), self.pages(0.1)))
+        self._reads = Budget(given.read_mib_s * PAGES_PER_MIB * PAGE)
         self._rows = Budget(given.rows_s)
-        self._left_to_read = 0
-        self._next_hot = 0
-
-    def _served(self, pages: int) -> Numbers:
-        """As many data files as fit into so many pages, one at least."""
-        index = self.kernel.disk.index
-        files = index.of_kind(FileKind.DATA)
-        sizes = np.diff(index.first_pages)[files]
-        small = files[sizes <= max(1, pages // 8)]
-        fit = int(np.searchsorted(np.cumsum(np.diff(index.first_pages)[small]), pages, side="right"))
-        return small[: max(1, fit)] if len(small) else files[:1]
+        self._growth = Budget(given.growth_mib_s * PAGES_PER_MIB * PAGE / ROW_BYTES)
+        self._left_to_read = self._added = 0
+        self._table = np.empty(0, dtype=np.int64)
 
     def step(self, ms: float) -> None:
-        """Serve, grow, rewrite."""
-        self._serve(ms)
-        heap = self._database.heap
-        room = self.pages(self.parameters.heap_limit_share) - len(heap)
-        grown = min(self._growth.due(ms), max(0, room))
-        self.kernel.grow(heap, self._database.own_keys(grown))
-        hot = min(len(heap), self.pages(self.parameters.hot_share))
-        if hot:
-            self._rewrite(hot, ms)
-
-    def _serve(self, ms: float) -> None:
+        """Serve, then add and change rows."""
         self._left_to_read += self._reads.due(ms)
         while self._left_to_read > 0:
-            file = int(self._files[self._zipf.draw(self.stream, 1)[0]])
-            pages = self.kernel.disk.index.pages_of(file, self.pages(0.1))
-            self.kernel.read(pages)
-            self._left_to_read -= len(pages)
+            self._serve(self._files[self._law.request()])
+        self._added += self._growth.due(ms)
+        if (more := -(-self._added // ROWS_PAGE) - len(self._table)) > 0:
+            self._table = np.concatenate((self._table, self.kernel.write_new(self.fresh_keys(more))))
+        if self._added and (changes := self._rows.due(ms)):
+            which = np.unique([self._law.row(self._added) // ROWS_PAGE for _ in range(changes)])
+            self.kernel.overwrite(self._table[which], self.fresh_keys(len(which)))
 
-    def _rewrite(self, hot: int, ms: float) -> None:
-        heap = self._database.heap
-        count = min(hot, self._hot.due(ms))
-        which = (self._next_hot + np.arange(count)) % hot
-        self._next_hot = (self._next_hot + count) % hot
-        heap.rewrite(which, self._database.own_keys(len(which)))
-        rows = self._rows.due(ms)
-        places = _ROW_BYTES * self.stream.integers(rows, 4096 // _ROW_BYTES)
-        data = np.repeat(self.stream.words(rows)[:, None], _ROW_BYTES // 8, axis=1).view(np.uint8)
-        heap.poke(self.stream.integers(rows, hot), places, data)
+    def _serve(self, file: int) -> None:
+        index = self.kernel.disk.index
+        self.kernel.read(index.pages_of(file, self.pages(0.1)))
+        self._left_to_read -= int(index.sizes[file]) + _ANSWER_BYTES

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vmdedup.guest.workloads import laws
 from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.ours import child, file
 
@@ -70,4 +71,5 @@ def _guest(guest: GuestPlan, images: Path) -> dict[str, Any]:
         "guests_mergeable": guest.sharing,
         "workload_name": guest.workload,
         "workload_parameters": dict(guest.parameters),
+        "workload_laws": laws.__file__,
     }

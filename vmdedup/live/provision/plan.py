@@ -20,11 +20,11 @@ STOP = "stop"  # a file of this name beside the plan ends the measuring early
 # Workloads that a real guest can run, and the parameters of the emulated one that its program takes too.
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "boot": (),
-    "build": ("jobs",),
+    "build": ("jobs", "starts_s"),
     "fileserver": ("files", "zipf", "file_kib", "read_mib_s", "write_mib_s"),
     "idle": (),
     "phases": ("kind", "fill_share", "same_share", "between_guests", "mib_s", "pause_s"),
-    "webdb": ("workers", "read_mib_s", "rows_s", "heap_growth_mib_s"),
+    "webdb": ("workers", "read_mib_s", "rows_s", "growth_mib_s"),
 }
 
 

@@ -14,6 +14,7 @@ from vmdedup.guest.machine import Guest
 from vmdedup.guest.spec import GuestSpec, Variant
 from vmdedup.host.memory import Host
 from vmdedup.host.space import Memory
+from vmdedup.papers.bench.guests import options_of_the_time
 
 TICK_MS = 100
 
@@ -37,5 +38,7 @@ def lived(spec: GuestSpec, seconds: int) -> Iterator[Memory]:
 
 def guest_memory(name: str, mib: int, disk: DiskSpec, variant: Variant, seconds: int, **options: Any) -> NDArray[Any]:
     """All pages of a guest after so many seconds of its life, uint8[n, 4096]. options: of GuestSpec."""
-    with lived(GuestSpec(name, mib * 256, disk=disk, variant=variant, **options), seconds) as memory:
+    with lived(
+        GuestSpec(name, mib * 256, disk=disk, variant=variant, **options_of_the_time(options)), seconds
+    ) as memory:
         return np.array(memory.read_pages(np.arange(memory.pages)))

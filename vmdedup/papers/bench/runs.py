@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vmdedup.papers.bench.guests import of_the_time
 from vmdedup.result.run import Result
 from vmdedup.result.tables import records
 
@@ -28,7 +29,7 @@ def scenario(name: str, seconds: int, policy: Mapping[str, Any], groups: Sequenc
             "prices": "built-in",
         },
         "policy": dict(policy),
-        "guests": [dict(group) for group in groups],
+        "guests": [of_the_time(group) for group in groups],
     }
 
 

@@ -24,9 +24,9 @@ def rubis(bench: Bench, published: Published) -> Finding:
     curves: list[Curve] = []
     means: dict[int, dict[str, float]] = {}
     for count in (1, 2) if bench.quick else (1, 2, 4, 6):
-        _, times, found = _run(bench, "webdb", count)
+        _, times, found = _run(bench, "database", count)
         means[count] = means_between(times, found, 0, RUN_S)
-        by_esx = _esx(bench, "webdb", count, [PAPERS_RATE])
+        by_esx = _esx(bench, "database", count, [PAPERS_RATE])
         esx = _means(times, by_esx)
         claims = _claims(means, count, esx[PAPERS_RATE])
         who = f"{count} guests" if count > 1 else "1 guest"
@@ -45,8 +45,8 @@ def rubis(bench: Bench, published: Published) -> Finding:
 def compile_kernel(bench: Bench, published: Published) -> Finding:
     """What is saved, how much of it by sharing, and what guests pay for it, of their time."""
     count = 2 if bench.quick else 4
-    result, times, found = _run(bench, "build", count)
-    by_esx = _esx(bench, "build", count, list(esx_rates(PAPER_MIB)))
+    result, times, found = _run(bench, "compile", count)
+    by_esx = _esx(bench, "compile", count, list(esx_rates(PAPER_MIB)))
     means, esx = means_between(times, found, 0, RUN_S), _means(times, by_esx)
     sharing = 100 * means["shared"] / means["saved"]
     slowdown = 100 * last(result, "guests_cost_s") / (count * column(result, "time_s")[-1])

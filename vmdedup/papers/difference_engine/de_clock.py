@@ -34,7 +34,7 @@ def clock_quality(bench: Bench, published: Published) -> Finding:
     points = [10 ** (2 + step / _STEPS) for step in range(4 * _STEPS) if 10 ** (2 + step / _STEPS) <= 1000 * seconds]
     one, other = (1.0, 1.0) if bench.quick else (ALIKE_SCALE, UNLIKE_SCALE)
     guests = {
-        "homogeneous": (alike(2 if bench.quick else 4, "build", slow=one), one),
+        "homogeneous": (alike(2 if bench.quick else 4, "compile", slow=one), one),
         "mixed": (unlike(slow=other), other),
     }
     for kind, (groups, scale) in guests.items():

@@ -60,7 +60,7 @@ def _pages(bench: Bench) -> Pages:
     disk = DiskSpec(kind="generated", mib=24) if bench.quick else DiskSpec()
     mib = 12 if bench.quick else 48
     pages = np.unique(
-        guest_memory("costs", mib, disk, Variant(), 8, workload="build", kernel_mib=2, seed=bench.seed), axis=0
+        guest_memory("costs", mib, disk, Variant(), 8, workload="compile", kernel_mib=2, seed=bench.seed), axis=0
     )
     pages = pages[pages.any(axis=1)]
     return np.ascontiguousarray(

@@ -60,7 +60,7 @@ def _rows(phase: str, published: Published, ours: dict[str, float], esx: dict[st
 def _run(bench: Bench, name: str, policy: Data, mib: int) -> tuple[list[float], dict[str, list[float]]]:
     """The paper's times of its rows, and what a run saves at them by technique."""
     scale = mib / PAPER_MIB
-    groups = unlike(("fileserver", "webdb", "dbench"), mib)
+    groups = unlike(("files", "database", "dbench"), mib)
     options: tuple[Data, ...] = (
         {"files": round(_PAGES_SERVED * scale), "file_kib": 64, "write_mib_s": 0.0},
         {"workers": 1, "read_mib_s": 1.0, "heap_share": 0.2},

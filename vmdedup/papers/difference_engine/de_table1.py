@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from vmdedup.guest.diskspec import DiskSpec
-from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.spec import Variant
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Dumped, Experiment, Finding
+from vmdedup.papers.bench.guests import MIX
 from vmdedup.papers.bench.memories import guest_memory
 from vmdedup.papers.bench.verdict import Row
 from vmdedup.papers.difference_engine.loads import HEAP
 from vmdedup.policy.difference_engine.static import StaticMemory
 from vmdedup.result.published import Published
 
-WORKLOADS = ("webdb", "build", "build")
+WORKLOADS = ("database", "compile", "compile")
 PARAMETERS: tuple[Mapping[str, float], ...] = (
     {"cache_share": 0.12, "heap_limit_share": 0.15, "worker_share": 0.01},
     {"starts_s": 2.0, "jobs": 2, "object_pages": 4},
@@ -64,7 +65,7 @@ def mixed_memory(quick: bool, seed: int) -> StaticMemory:
             "seed": len(WORKLOADS) * (seed - 1) + number,
             "kernel_mib": 2,
         }
-        options |= {"free_pages": FREE_PAGES[number], "boot": BOOT, "heap": HeapMix(**HEAP)}
+        options |= {"free_pages": FREE_PAGES[number], "boot": BOOT, "heap": replace(MIX, **HEAP)}
         parts.append(guest_memory(f"mixed{number}", mib, disk, variant, seconds, **options))
     return StaticMemory(np.concatenate(parts))
 

@@ -140,9 +140,9 @@ def _unlike(mib: int) -> Load:
     web = {"cache_share": 0.15, "heap_limit_share": 0.15, "worker_share": 0.01}
     build = {"starts_s": 2.0, "jobs": 2, "object_pages": 4}
     groups = [
-        _group("mixed0", mib, "webdb", generated(64, 0), parameters=web, free_pages="zero_on_free"),
-        _group("mixed1", mib, "build", generated(64, 1), parameters=build),
-        _group("mixed2", mib, "build", generated(64, 2), parameters=build),
+        _group("mixed0", mib, "database", generated(64, 0), parameters=web, free_pages="zero_on_free"),
+        _group("mixed1", mib, "compile", generated(64, 1), parameters=build),
+        _group("mixed2", mib, "compile", generated(64, 2), parameters=build),
     ]
     return Load("mixed", groups, 1500, 1080, (750, 1080))
 

@@ -34,7 +34,7 @@ PAPERS_RATE: Final = "450 a guest"
 # which the paper left ESX one processor with 2.33, and Mem.ShareRateMax = 1,024 pages/s of a guest.
 DEFAULT_RATE: Final = "VMware's defaults"
 _SCAN_S, _MIB_PER_GHZ, _GHZ, _MOST = 3600, 4, 2.33, 1024
-MIXED: Final = ("webdb", "build", "fileserver")
+MIXED: Final = ("database", "compile", "files")
 _A_SECOND: Final = ("MiB/s", "1/s")
 
 
@@ -96,7 +96,7 @@ def scaled_rates(workload: str, scale: float) -> dict[str, float]:
     return {name: float(each.default) * scale for name, each in declared if each.unit in _A_SECOND}
 
 
-def alike(count: int, workload: str = "webdb", mib: int = MIB, slow: float = 1.0) -> list[Data]:
+def alike(count: int, workload: str = "database", mib: int = MIB, slow: float = 1.0) -> list[Data]:
     """Guests that do the same from one disk."""
     return [group("alike", workload, generated(64), mib, slow, count=count, boot=ALIKE_BOOT)]
 

@@ -42,7 +42,13 @@ def identical(bench: Bench, published: Published) -> Finding:
 
 def _reclaimed(bench: Bench, count: int, policy: dict[str, Any]) -> float:
     """Per cent of the guests' memory at the end."""
-    group = {"count": count, "memory": f"{MIB}MiB", "workload": "webdb", "disk": generated(DISK_MIB), "kernel_mib": 2}
+    group = {
+        "count": count,
+        "memory": f"{MIB}MiB",
+        "workload": "database",
+        "disk": generated(DISK_MIB),
+        "kernel_mib": 2,
+    }
     seconds = 8 if bench.quick else 20
     result = bench.run(scenario(f"identical-{count}", seconds, policy, [group], pages=100 * count))
     return percent_of(result, "saved_pages", count * MIB * PAGES_PER_MIB)

@@ -82,7 +82,7 @@ def _order_rows(lost: dict[tuple[str, str], float]) -> list[Row]:
 
 def _vusion_rows(bench: Bench, lost: dict[tuple[str, str], float]) -> list[Row]:
     """What is left of savings on idle guests; on busy ones what it costs them, beside KSM."""
-    busy = {label: bench.run(_scenario(bench, "alike", "webdb", POLICIES[label])) for label in (GLOBAL, VUSION)}
+    busy = {label: bench.run(_scenario(bench, "alike", "database", POLICIES[label])) for label in (GLOBAL, VUSION)}
     kept = 100 - lost["alike", VUSION]
     saved = 100 * last(busy[VUSION], "saved_pages") / max(1.0, last(busy[GLOBAL], "saved_pages"))
     cost, ksm = _cost(busy[VUSION]), _cost(busy[GLOBAL])

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.workloads.desktop import DesktopParameters
 from vmdedup.papers.bench.base import PAPER, Bench, Curve, Experiment, Finding
+from vmdedup.papers.bench.guests import MIX
 from vmdedup.papers.bench.runs import PAGES_PER_MIB, Data, column, generated, last, scenario
 from vmdedup.papers.bench.verdict import Row
 from vmdedup.result.published import Level, Published
@@ -93,7 +93,7 @@ def _variants(found: dict[tuple[str, bool], Sharing], levels: Mapping[str, Level
 
 def _note(found: dict[tuple[str, bool], Sharing]) -> str:
     real = found["bytes", False]
-    made, mix = DesktopParameters(), HeapMix()
+    made, mix = DesktopParameters(), MIX
     return (
         f"How much is shared within a machine was put in: heaps take {100 * made.heap_share:g} % of memory, and "
         f"{100 * mix.common:g} % of what a process begins with is alike in its program's {made.processes} processes; "

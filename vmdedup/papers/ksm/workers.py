@@ -16,7 +16,7 @@ _SLEEP_MS: Final = 20
 # Of each guest's memory 55 % is a heap that is stored to all over several times in each full scan.
 WORKERS: Final[Data] = {
     "memory": f"{MIB}MiB",
-    "workload": "webdb",
+    "workload": "database",
     "parameters": {
         "workers": 1,
         "worker_share": 0.02,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.host.layout import ANONYMOUS, PRESENT, UNKNOWN
+from vmdedup.papers.bench.guests import options_of_the_time
 from vmdedup.papers.bench.memories import lived
 from vmdedup.units import PAGE_SIZE
 
@@ -37,7 +38,8 @@ class Shares:
 
 def phone_shares(mib: int, seconds: int, disk: DiskSpec, parameters: Mapping[str, Any], seed: int = 1) -> Shares:
     """Shares in the memory of a phone after so many seconds of use."""
-    spec = GuestSpec("phone", mib * 256, disk=disk, workload="phone", parameters=parameters, kernel_mib=2, seed=seed)
+    options = {"workload": "phone", "parameters": parameters, "kernel_mib": 2, "seed": seed}
+    spec = GuestSpec("phone", mib * 256, disk=disk, **options_of_the_time(options))
     with lived(spec, seconds) as memory:
         touched = np.flatnonzero(memory.entries & PRESENT)
         pages = np.zeros((memory.pages, PAGE_SIZE), np.uint8)

@@ -13,6 +13,7 @@ from vmdedup.guest.diskspec import DiskSpec, open_disk
 from vmdedup.guest.machine import Guest
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.host.memory import Host
+from vmdedup.papers.bench.guests import options_of_the_time
 from vmdedup.policy.base import Policy
 from vmdedup.policy.table import load_policy
 from vmdedup.policy.work import GUEST_PRICES_NS
@@ -41,7 +42,8 @@ class Phone:
         """The phone on a host, powered on, and the number of its address space."""
         disk = DiskSpec(kind="generated", mib=self.disk_mib)
         pages, parameters = self.mib * PAGES_PER_MIB, self.parameters
-        given = GuestSpec("phone", pages, disk, workload="phone", parameters=parameters, kernel_mib=2, seed=self.seed)
+        options = {"workload": "phone", "parameters": parameters, "kernel_mib": 2, "seed": self.seed}
+        given = GuestSpec("phone", pages, disk, **options_of_the_time(options))
         memory = host.add(pages, "phone")
         guest = Guest(given, memory, open_disk(disk))
         guest.boot()

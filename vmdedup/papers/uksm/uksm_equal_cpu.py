@@ -14,7 +14,7 @@ def equal_cpu(bench: Bench, published: Published) -> Finding:
     """The largest factor over time, and that at the end, on guests that stand nearly still and on guests that work."""
     rows: list[Row] = []
     curves: list[Curve] = []
-    for kind, workload in (("static", "idle"), ("dynamic", "build")):
+    for kind, workload in (("static", "idle"), ("dynamic", "compile")):
         saved = {}
         for name in ("ksm", "uksm"):
             data = scenario(f"equal-{kind}", 8 if bench.quick else 20, {"name": name, "cpu": CPU}, _groups(workload))

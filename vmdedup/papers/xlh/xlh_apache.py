@@ -17,7 +17,7 @@ SECONDS: Final = 42
 _SERVER: Final[Data] = {
     **BUILDERS[0],
     "name": "web",
-    "workload": "fileserver",
+    "workload": "files",
     "parameters": {"files": 1500, "zipf": 0.9, "read_mib_s": 6.0, "write_mib_s": 0.2, "heap_share": 0.03},
 }
 SERVERS: Final[list[Data]] = [_SERVER]

@@ -31,7 +31,7 @@ BUILDERS: Final[list[Data]] = [
     {
         "count": 2,
         "memory": "32MiB",
-        "workload": "build",
+        "workload": "compile",
         "parameters": {"starts_s": 10.0, "life_ms": 150.0, "headers": 12, "object_pages": 36, "heap_share": 0.04},
         "boot": {"processes": 8, "heap_share": 0.05},
         "heap": {"common": 0.05},

@@ -1,4 +1,4 @@
-"""build: compiles. Sources are read, short-lived processes churn anonymous memory, objects are written."""
+"""compile: compilers. Sources are read, short-lived processes churn anonymous memory, objects are written."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FIRST_HEAP = 0.25
 
 
 @dataclass(frozen=True)
-class BuildParameters:
-    """Parameters of build."""
+class CompileParameters:
+    """Parameters of compile."""
 
     jobs: int = parameter(4, "", "compilers running at a time, at most", low=1, high=1000)
     starts_s: float = parameter(8.0, "1/s", "compilers started")
@@ -39,11 +39,11 @@ class _Job:
     heap: int
 
 
-class Build(Workload[BuildParameters]):
+class Compile(Workload[CompileParameters]):
     """A make -j over the disk's source files, again and again."""
 
-    name = "build"
-    Parameters = BuildParameters
+    name = "compile"
+    Parameters = CompileParameters
 
     def setup(self) -> None:
         """Find compiler and sources."""
