@@ -52,7 +52,7 @@ class GuestKernel:
     """One boot of a guest.
 
     memory: the guest's physical memory. files: what its files hold. boots: how often it was
-    booted before; with the spec's seed it decides everything that is random.
+    booted before; with the spec's seed it decides everything that is random. mappings: all anonymous memory.
     """
 
     def __init__(self, spec: GuestSpec, memory: Memory, files: Filesystem, boots: int) -> None:
@@ -66,7 +66,7 @@ class GuestKernel:
         self.cache = PageCache(memory.pages, files.pages)
         self.processes: list[Process] = []
         self.balloon: Balloon | None = None
-        self._mappings: list[Anonymous] = []
+        self.mappings: list[Anonymous] = []
         self._chunk = min(_CHUNK, memory.pages // 32)
         self.pages_read = 0
         self.pages_missed = 0
@@ -177,6 +177,10 @@ class GuestKernel:
             )
         return self.physical.allocate(count, overwritten)
 
+    def available(self) -> int:
+        """Pages that programs can still have: free ones, and files' that nobody maps."""
+        return self.physical.free + self.cache.unmapped()
+
     def grow(self, memory: Anonymous, content_keys: Words) -> None:
         """Append filled pages to anonymous memory."""
         memory.grow(self.allocate(len(content_keys), overwritten=True), content_keys)
@@ -188,16 +192,16 @@ class GuestKernel:
     def anonymous(self, make: Make | None = None) -> Anonymous:
         """Empty anonymous memory. make: what its pages hold; heap content if not said."""
         mapping = Anonymous(self.memory, make or self.heap_content)
-        self._mappings.append(mapping)
+        self.mappings.append(mapping)
         return mapping
 
     def forget(self, mapping: Anonymous) -> None:
         """A mapping that is empty is no more."""
-        self._mappings.remove(mapping)
+        self.mappings.remove(mapping)
 
     def anonymous_pages(self) -> int:
         """Pages of all anonymous memory."""
-        return sum(len(mapping) for mapping in self._mappings)
+        return sum(len(mapping) for mapping in self.mappings)
 
     # Processes
 
@@ -219,7 +223,7 @@ class GuestKernel:
         """End a process: its text stays cached, its memory is free."""
         self.cache.unmap(process.text)
         self.physical.release(process.heap.shrink(len(process.heap)))
-        self._mappings.remove(process.heap)
+        self.mappings.remove(process.heap)
         self.physical.release(process.slabs)
         self.processes.remove(process)
 

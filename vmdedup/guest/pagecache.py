@@ -84,6 +84,10 @@ class PageCache:
         frames = frames[frames >= 0]
         self._mapped[frames] = np.maximum(self._mapped[frames] - 1, 0)
 
+    def unmapped(self) -> int:
+        """How many cached pages nobody maps."""
+        return int(np.count_nonzero((self._owner >= 0) & (self._mapped == 0)))
+
     def contents(self) -> tuple[Numbers, Numbers]:
         """(file pages, frames) of all that is cached."""
         frames = np.flatnonzero(self._owner >= 0)

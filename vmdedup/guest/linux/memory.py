@@ -48,6 +48,7 @@ class LinuxMemory:
 
     def __init__(self, kernel: GuestKernel, image: KernelImage, place: LinuxPlacement) -> None:
         self._kernel, self._image, self._place = kernel, image, place
+        self.held: dict[str, Numbers] = {}  # pages that it keeps for good, by what they are
         self._release = split_seed(kernel.disk.identity, "linux")
 
     def settle(self) -> None:
@@ -57,9 +58,12 @@ class LinuxMemory:
         self._unpack()
         self._load()
         self._own_region()
-        self.objects(total // _PAGE_RECORDS, "records")
-        self.objects(scaled(_TABLES, total), "tables")
-        self._fill(kernel.allocate(scaled(_EMPTY_TABLES, total), overwritten=True), 0)
+        self.held["records"] = self.objects(total // _PAGE_RECORDS, "records")
+        tables = self.objects(scaled(_TABLES, total), "tables")
+        empty = kernel.allocate(scaled(_EMPTY_TABLES, total), overwritten=True)
+        self._fill(empty, 0)
+        self.held["tables"] = np.concatenate((tables, empty))
+        self.held["image"] = self._place.image[~self._image.given_back]
         kernel.physical.release(self._place.image[self._image.given_back])
 
     def objects(self, count: int, label: str | int) -> Numbers:
@@ -77,6 +81,7 @@ class LinuxMemory:
         sizes = [scaled(count, total) for count in (_SLAB + _OTHER, _POISONED, _ZEROED, _RESIDUE)]
         objects, poisoned, zeroed, residue, _ = np.split(shuffled, np.cumsum(sizes))
         self._kernel.physical.take(np.concatenate((objects, poisoned, zeroed)))
+        self.held |= {"slab": objects, "other": np.concatenate((poisoned, zeroed))}
         self._store(objects, "slab")
         self._store(residue, "residue")
         self._fill(poisoned, _POISON)

@@ -29,7 +29,7 @@ class PhasesParameters:
     """Parameters of phases."""
 
     kind: str = parameter("mixed", "", "what the pages hold; mixed: a quarter of each", choices=KINDS)
-    fill_share: float = share(0.6, "of memory that is allocated")
+    fill_share: float = share(0.6, "of memory that programs can still have, which is allocated")
     same_share: float = share(0.95, "bytes of a similar page that are as in the base page")
     run_bytes: int = parameter(1, "bytes", "of the others, so many together each time", low=1, high=PAGE_SIZE)
     base_bytes: int = parameter(
@@ -81,7 +81,7 @@ class Phases(Workload[PhasesParameters]):
             ("write", self._write),
             ("free", self._free),
         )
-        pages = np.arange(self.pages(self.parameters.fill_share))
+        pages = np.arange(self._filled())
         while True:
             for self.phase, act in actions:
                 for start in range(0, len(pages), _BATCH):
@@ -91,6 +91,12 @@ class Phases(Workload[PhasesParameters]):
                 self._pause_ms = 1000.0 * (self.parameters.pause_s + more)
                 yield 1
             self.rounds += 1
+
+    def _filled(self) -> int:
+        """Pages that are allocated: of memory, or on Linux of what programs can still have, as a real guest does."""
+        share = self.parameters.fill_share
+        kernel = self.kernel
+        return self.pages(share) if kernel.spec.plain_pages else int(share * kernel.available())
 
     def _allocate(self, pages: Numbers) -> None:
         self.kernel.grow(self.memory, self.fresh_keys(len(pages)))

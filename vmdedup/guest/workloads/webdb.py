@@ -24,7 +24,7 @@ class WebDbParameters:
     workers: int = parameter(4, "", "processes of the web server, all of one program", low=1, high=1000)
     worker_mib: float = parameter(0.6, "MiB", "heap of each")
     program_mib: float = parameter(7.5, "MiB", "heap of the program that asks and writes, at most a tenth of memory")
-    read_mib_s: float = parameter(0.2, "MiB/s", "served, each file of /usr/share as often as the others")
+    read_mib_s: float = parameter(0.1, "MiB/s", "served, each file of /usr/share as often as the others")
     growth_mib_s: float = parameter(0.1, "MiB/s", "rows added to the database, of 1 KiB each")
     rows_s: float = parameter(20.0, "1/s", "rows changed, each as often as the others")
 
