@@ -4,8 +4,8 @@
     python -m benchmarks.composition web-0.raw web-1.raw idle.raw --json
     python -m benchmarks.composition --booted debian up-0.raw up-1.raw     what a boot leaves in the page cache
 
-Classes of real pages are what the guest's own kernel says of them (page_records). Emulated guests are as many, as large,
-with that image as their disk, after --seconds of the workload.
+Classes of real pages are what the guest's own kernel says of them (page_records). Emulated guests are as many, as
+large, with that image as their disk, after --seconds of the workload.
 """
 
 from __future__ import annotations
