@@ -39,6 +39,9 @@ between; "as it was" is what the scenario says. What each means is in docs/press
 With --ksm-from the tunables are those of a host, as the kernel lists them; counters in the listing are left out. It
 stands over the scenario, --set over it. In a scenario: [ksm] from = "FILE", under the other keys of the section.
 
+With --as-measured the guests do as much a second as real ones did in that run (vmdedup live run), with disks from the
+same image, for as long before ksmd starts, and ksmd looks at as many pages a second: what differs then is not the pace.
+
 With --kernel the emulated ksmd does as in another version of Linux, from 5.4 on; 6.18 unless it is said. In a
 scenario: [ksm] kernel = "6.1".
 
@@ -51,6 +54,7 @@ What the words mean (held, possible, within, reached, profit, …) is in docs/gl
   vmdedup run mine.toml --guests 16 --memory 256MiB --duration 5min -o runs/mine
   vmdedup run dense --json > dense.json
   vmdedup run mixed --kernel 6.1
+  vmdedup run webdb --as-measured runs/webdb-real && vmdedup compare runs/webdb-real runs/webdb
   vmdedup run mixed --on kernel
   vmdedup run mixed --policy ksm,ideal --budget cpu=5%
   vmdedup run mixed --vary "ksm; reporting; zram; ksm+zram"
@@ -112,6 +116,10 @@ def run(
     budget: Annotated[
         str | None, typer.Option(metavar="pages|cpu=5%", help="Equal pages a second, or a share of one core.")
     ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option("--as-measured", metavar="RUN", help="Do what real guests did in that run, and scan as fast."),
+    ] = None,
     vary: Annotated[
         str | None, typer.Option(metavar="A; B; …", help="The same run with other means: 'ksm; reporting; ksm+zram'.")
     ] = None,
@@ -132,8 +140,8 @@ def run(
     options = Options(on, output, as_json, quiet, verbose, no_color)
     try:
         if vary is not None:
-            return _vary(scenario, _overrides(flags, ksm_from), vary, policy or policy_set or budget, options)
-        scenarios = load_each(scenario, _overrides(flags, ksm_from), policy, policy_set or (), budget, quiet)
+            return _vary(scenario, _overrides(flags, ksm_from, measured), vary, policy or policy_set or budget, options)
+        scenarios = load_each(scenario, _overrides(flags, ksm_from, measured), policy, policy_set or (), budget, quiet)
         return _run(scenarios[0], options) if len(scenarios) == 1 else _run_several(scenarios, options)
     except KeyboardInterrupt:
         warn("interrupted before there was anything to show")
@@ -152,15 +160,20 @@ class Options:
     no_color: bool
 
 
-def _overrides(flags: tuple[Any, ...], ksm_from: Path | None) -> Overrides:
-    """The flags, in the order of Overrides, and the listing of a kernel's tunables that is named."""
+def _overrides(flags: tuple[Any, ...], ksm_from: Path | None, measured: Path | None) -> Overrides:
+    """The flags, in the order of Overrides, and what stands in the files that are named."""
     from vmdedup.scenario.overrides import Overrides
 
-    if ksm_from is None:
-        return Overrides(*flags)
-    from vmdedup.scenario.listed import listing_of
+    overrides = Overrides(*flags)
+    if ksm_from is not None:
+        from vmdedup.scenario.listed import listing_of
 
-    return replace(Overrides(*flags), ksm_from=listing_of(ksm_from))
+        overrides = replace(overrides, ksm_from=listing_of(ksm_from))
+    if measured is not None:
+        from vmdedup.cli.measured import as_measured
+
+        overrides = replace(overrides, measured=as_measured(measured))
+    return overrides
 
 
 def load_each(

@@ -79,6 +79,8 @@ def _check_times(scenario: Scenario) -> Iterator[Problem]:
         yield Problem(("host", "sample_interval"), f"{format_duration(host.sample_interval)} {text}")
     if scenario.duration < host.tick:
         yield Problem(("duration",), f"is shorter than one tick ({format_duration(host.tick)}); give more")
+    if host.warm_up and scenario.clock != "lockstep":
+        yield Problem(("host", "warm_up"), 'needs virtual time; set clock = "lockstep", or leave it out')
 
 
 def _check_swap(scenario: Scenario) -> Iterator[Problem]:

@@ -115,6 +115,7 @@ class HostSection(Section):
     memory: Size | None = Field(None, ge=PAGE_SIZE)  # absent: as much as the guests believe they have
     tick: Duration = Field(100_000_000, gt=0)  # guests run this long, then ksmd its share (lockstep)
     sample_interval: Duration = Field(1_000_000_000, gt=0)  # between two rows of the series
+    warm_up: Duration = 0  # guests live so long before ksmd starts and anything is measured (lockstep)
     numa_nodes: int = Field(1, ge=1, le=8)
     # transparent_hugepage/enabled, as hosts of QEMU have it
     huge_pages: Literal["always", "madvise", "never"] = "madvise"

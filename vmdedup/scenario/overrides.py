@@ -13,6 +13,7 @@ from vmdedup.scenario.problems import Path
 if TYPE_CHECKING:
     from vmdedup.ksm.listing import Listing
     from vmdedup.scenario.alternatives import Alternative
+    from vmdedup.scenario.measured import AsMeasured
 
 _TAKE_OVER = "vmdedup.scenario.listed:take_over"
 
@@ -36,6 +37,7 @@ class Overrides:
     costs: str | None = None
     ksm_from: Listing | None = None  # of a kernel's tunables; knobs are written over it
     alternative: Alternative | None = None  # other means against too little memory
+    measured: AsMeasured | None = None  # what real guests did, to be done again
 
     def apply(self, data: dict[str, Any]) -> dict[Path, str]:
         """Write the flags into the scenario's data. Returns the flag behind each key that was changed."""
@@ -50,6 +52,8 @@ class Overrides:
             self._apply_to_group(group, ("guests", number), flags)
         if self.guests is not None:
             self._share_out(_groups(data), flags)
+        if self.measured is not None:
+            flags.update(self.measured.apply(data))
         if self.alternative is not None:
             flags.update(self.alternative.apply(data))
         return flags

@@ -34,6 +34,7 @@ def run_lockstep(
     seconds = _stated(emulation, prices, share)
     tick, interval = scenario.host.tick, scenario.host.sample_interval
     emulation.apply_until(0)
+    _warm_up(emulation, scenario.host.warm_up, tick)
     recorder.sample(emulation, 0.0)
     while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
         _tick(emulation, recorder, share, min(tick, scenario.duration - recorder.now))
@@ -41,6 +42,13 @@ def run_lockstep(
             recorder.sample(emulation, seconds())
             emulation.backend.give_back()
     recorder.sample_last(emulation, seconds())
+
+
+def _warm_up(emulation: Emulation, length: int, tick: int) -> None:
+    """Guests live, and nobody scans or looks."""
+    for start in range(0, length, tick):
+        emulation.run_slice(min(tick, length - start))
+        emulation.backend.pass_time(min(tick, length - start))
 
 
 def _stated(emulation: Emulation, prices: Pricing, share: Share) -> Callable[[], float]:
