@@ -32,6 +32,8 @@ _RESIDUE = 400  # pages in that region that are free again and hold what they he
 _POISON = 0xCC
 _RUN = 32  # pages of a kind that lie together
 _PAGE_RECORDS = PAGE_SIZE // 64  # struct page of so many pages in one
+# Of the objects: pages that hold one of a few patterns (all bits set, stacks never used, freed objects of a kind).
+_PATTERNED, _PATTERNS = 0.108, 24
 _COMMON = 0.02  # of objects and page records, alike in all guests of a release
 _CHUNK = 512
 
@@ -93,6 +95,9 @@ class LinuxMemory:
         common = below(keys(split_seed(self._release, "common?", label), numbers), _COMMON)
         own = keys(split_seed(self._kernel.seed, "slab", label), numbers)
         content_keys = np.where(common, keys(split_seed(self._release, "common", label), numbers), own)
+        if label == "slab":
+            patterned = below(keys(split_seed(self._release, "patterned"), numbers), _PATTERNED)
+            content_keys = np.where(patterned, keys(self._release, numbers % _PATTERNS), content_keys)
         for start in range(0, len(frames), _CHUNK):
             some = slice(start, start + _CHUNK)
             self._kernel.memory.write_pages(frames[some], heap_pages(content_keys[some], SLAB_MIX))

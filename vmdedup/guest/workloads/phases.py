@@ -36,7 +36,7 @@ class PhasesParameters:
         PAGE_SIZE, "bytes", "random bytes that the base page repeats; 4096: none", low=1, high=PAGE_SIZE
     )
     between_guests: bool = parameter(True, "", "identical and similar pages have one base in all guests")
-    mib_s: float = parameter(100.0, "MiB/s", "how fast pages are allocated, read and written", low=0.001)
+    mib_s: float = parameter(4.0, "MiB/s", "how fast pages are allocated, read and written", low=0.001)
     pause_s: float = parameter(10.0, "s", "rest after each phase (80 in the paper)")
     idle_s: float = parameter(0.0, "s", "more rest before pages are allocated again")
 

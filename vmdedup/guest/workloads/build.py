@@ -1,0 +1,88 @@
+"""build: compiles the sources of Python's library, some at a time, over and over: laws.py, as in a real guest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vmdedup.guest.parameters import parameter
+from vmdedup.guest.process import Process
+from vmdedup.guest.seeds import keys, split_seed
+from vmdedup.guest.workloads.base import Budget, Workload
+from vmdedup.guest.workloads.laws import Build as Law
+from vmdedup.guest.workloads.programs import file_paths, run_program
+
+_COMPILER = ("python3",)
+_FIRST_HEAP = 0.4  # of a compiler's heap is there when it starts
+_SOURCE_PAGES = 256  # at most so much is read of one file
+
+
+@dataclass(frozen=True)
+class BuildParameters:
+    """Parameters of build."""
+
+    jobs: int = parameter(4, "", "compilers running at a time, at most", low=1, high=1000)
+    starts_s: float = parameter(0.3, "1/s", "compilers started, at most")
+    life_ms: float = parameter(9_000.0, "ms", "how long each runs", low=1)
+    compiler_mib: float = parameter(5.0, "MiB", "heap of a compiler at its end, at most a twentieth of memory")
+    program_mib: float = parameter(5.0, "MiB", "heap of the program that starts them, at most a tenth of memory")
+
+
+@dataclass
+class _Job:
+    process: Process
+    files: list[int]
+    left_ms: float
+
+
+class Build(Workload[BuildParameters]):
+    """Short-lived processes read sources, grow, and write what they have made of them."""
+
+    name = "build"
+    Parameters = BuildParameters
+
+    def setup(self) -> None:
+        """Find the sources; start the program."""
+        given = self.parameters
+        self._paths = file_paths(self.kernel)
+        self._law = Law(self._paths)
+        self._numbers = dict(zip(self._paths, range(len(self._paths)), strict=True))
+        self.kernel.look_up(sum(len(unit) for unit in self._law.units))
+        run_program(self.kernel, self._paths, _COMPILER, min(self.mib(given.program_mib), self.pages(0.1)))
+        self._heap = min(self.mib(given.compiler_mib), self.pages(0.05))
+        self._starts = Budget(given.starts_s)
+        self._waiting = 0
+        self._jobs: list[_Job] = []
+
+    def step(self, ms: float) -> None:
+        """Let the running compilers grow and end, then start what is due."""
+        for job in self._jobs[:]:
+            self._run(job, ms)
+        self._waiting = min(self._waiting + self._starts.due(ms), self.parameters.jobs)
+        while self._waiting and len(self._jobs) < self.parameters.jobs:
+            self._waiting -= 1
+            self._jobs.append(self._start())
+
+    def _start(self) -> _Job:
+        files = [self._numbers[path] for path in self._law.unit()]
+        process = run_program(self.kernel, self._paths, _COMPILER, int(_FIRST_HEAP * self._heap))
+        for file in files:
+            self.kernel.read(self.kernel.disk.index.pages_of(file, _SOURCE_PAGES))
+        return _Job(process, files, self.parameters.life_ms)
+
+    def _run(self, job: _Job, ms: float) -> None:
+        grown = round((self._heap - len(job.process.heap)) * min(1.0, ms / job.left_ms))
+        self.kernel.grow(job.process.heap, job.process.own_keys(grown))
+        job.left_ms -= ms
+        if job.left_ms <= 0:
+            for file in job.files:
+                self._write(file)
+            self.kernel.exit(job.process)
+            self._jobs.remove(job)
+
+    def _write(self, file: int) -> None:
+        """What is made of a source is as long, and the same in every guest."""
+        content = int(self.kernel.disk.content_keys(np.array([file]))[0])
+        pages = len(self.kernel.disk.index.pages_of(file, _SOURCE_PAGES))
+        self.kernel.write_new(keys(split_seed(content, "made"), np.arange(pages)))
