@@ -72,6 +72,9 @@ class GuestKernel:
         self.pages_missed = 0
         self.pages_written = 0
         self._started = 0
+        # Linux begins to reclaim before the last page is gone, and then reclaims some more.
+        pages, plain = memory.pages, spec.plain_pages
+        self._least_free, self._reclaimed = (0, pages // 128) if plain else (pages // 64, pages // 32)
 
     def _kernel_memory(self) -> tuple[KernelMemory, Placement]:
         spec, pages = self.spec, self.memory.pages
@@ -165,9 +168,9 @@ class GuestKernel:
 
     def allocate(self, count: int, overwritten: bool, keep: Numbers = _NONE) -> Numbers:
         """Free pages, by eviction if need be; see PhysicalMemory.allocate. Raises GuestError without any."""
-        short = count - self.physical.free
+        short = count + self._least_free - self.physical.free
         if short > 0:
-            self.physical.release(self.cache.evict(max(short, self.memory.pages // 128), keep))
+            self.physical.release(self.cache.evict(max(short, self._reclaimed), keep))
         if count > self.physical.free and self.balloon is not None:
             self.balloon.relieve(count - self.physical.free)
         if count > self.physical.free:

@@ -32,6 +32,7 @@ class BootParameters:
     heap_share: float = share(0.028, "of as much memory, taken by the heaps of all started processes together")
     processes: int = parameter(6, "", "processes started; at most one for each MiB of memory", high=10_000)
     scrubbed: bool = parameter(False, "", "whether all memory is there from power-on, as zeros, as Xen gives it")
+    late_s: float = parameter(4.0, "s", "Linux: up to so long, by guest, until the workload starts")
     again_s: float = parameter(0.0, "s", "reboot after so long, measured from power-on; 0: never")
 
 
@@ -66,6 +67,7 @@ class Boot(Workload[BootParameters]):
         index = self.kernel.disk.index
         if not self.kernel.spec.plain_pages and self.kernel.disk.booted is not None:
             yield from self._as_booted(self.kernel.disk.booted)
+            yield from self._late()
             return
         for file in index.of_kind(FileKind.EARLY)[:_EARLY_FILES].tolist():
             yield self._read(index.pages_of(file, _FILE_PAGES))
@@ -75,6 +77,7 @@ class Boot(Workload[BootParameters]):
             if (service := next(services, None)) is not None:
                 yield self._read(index.pages_of(service, _FILE_PAGES))
         yield from self._fill_cache()
+        yield from self._late()
 
     def _as_booted(self, pages: Numbers) -> Iterator[int]:
         """What is known to be cached after a boot, and as many processes, whose programs are some of it."""
@@ -103,6 +106,13 @@ class Boot(Workload[BootParameters]):
         heaps = (weights / (weights.sum() or 1.0) * self._of_first(self.parameters.heap_share)).astype(np.int64)
         order = np.argsort(np.arange(count) + _WINDOW * self.stream.uniform(count), kind="stable")
         return list(zip(chosen[order].tolist(), heaps[order].tolist(), strict=True))
+
+    def _late(self) -> Iterator[int]:
+        """What other things a boot waits for: no two guests are up at the same moment."""
+        if self.kernel.spec.plain_pages:
+            return
+        a_second = int(self.parameters.read_mib_s * PAGES_PER_MIB)
+        yield int(self.stream.uniform(1)[0] * self.parameters.late_s * a_second)
 
     def _of_first(self, share: float) -> int:
         """Pages in a share of memory; a Linux of more than 128 MiB needs no more to boot than that."""

@@ -14,7 +14,8 @@ from vmdedup.guest.workloads.laws import Build as Law
 from vmdedup.guest.workloads.programs import file_paths, run_program
 
 _COMPILER = ("python3",)
-_FIRST_HEAP = 0.4  # of a compiler's heap is there when it starts
+_FIRST_HEAP = 0.3  # of a compiler's heap is there when it starts
+_SPIKE = 0.25  # of its life, at its end, in which the rest comes
 _SOURCE_PAGES = 256  # at most so much is read of one file
 
 
@@ -25,7 +26,7 @@ class BuildParameters:
     jobs: int = parameter(4, "", "compilers running at a time, at most", low=1, high=1000)
     starts_s: float = parameter(0.3, "1/s", "compilers started, at most")
     life_ms: float = parameter(9_000.0, "ms", "how long each runs", low=1)
-    compiler_mib: float = parameter(5.0, "MiB", "heap of a compiler at its end, at most a twentieth of memory")
+    compiler_mib: float = parameter(10.0, "MiB", "heap of a compiler at its end, at most a tenth of memory")
     program_mib: float = parameter(5.0, "MiB", "heap of the program that starts them, at most a tenth of memory")
 
 
@@ -50,7 +51,7 @@ class Build(Workload[BuildParameters]):
         self._numbers = dict(zip(self._paths, range(len(self._paths)), strict=True))
         self.kernel.look_up(sum(len(unit) for unit in self._law.units))
         run_program(self.kernel, self._paths, _COMPILER, min(self.mib(given.program_mib), self.pages(0.1)))
-        self._heap = min(self.mib(given.compiler_mib), self.pages(0.05))
+        self._heap = min(self.mib(given.compiler_mib), self.pages(0.1))
         self._starts = Budget(given.starts_s)
         self._waiting = 0
         self._jobs: list[_Job] = []
@@ -72,9 +73,10 @@ class Build(Workload[BuildParameters]):
         return _Job(process, files, self.parameters.life_ms)
 
     def _run(self, job: _Job, ms: float) -> None:
-        grown = round((self._heap - len(job.process.heap)) * min(1.0, ms / job.left_ms))
-        self.kernel.grow(job.process.heap, job.process.own_keys(grown))
         job.left_ms -= ms
+        left = max(0.0, job.left_ms) / (_SPIKE * self.parameters.life_ms)
+        wanted = int(self._heap * max(_FIRST_HEAP, 1 - (1 - _FIRST_HEAP) * left))
+        self.kernel.grow(job.process.heap, job.process.own_keys(max(0, wanted - len(job.process.heap))))
         if job.left_ms <= 0:
             for file in job.files:
                 self._write(file)
