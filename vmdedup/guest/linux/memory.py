@@ -72,6 +72,7 @@ class LinuxMemory:
         """Pages of the kernel's objects. Returns them."""
         frames = self._kernel.allocate(count, overwritten=True)
         self._store(frames, label)
+        self.held["slab"] = np.concatenate((self.held.get("slab", frames[:0]), frames))
         return frames
 
     def _own_region(self) -> None:
@@ -83,7 +84,10 @@ class LinuxMemory:
         sizes = [scaled(count, total) for count in (_SLAB + _OTHER, _POISONED, _ZEROED, _RESIDUE)]
         objects, poisoned, zeroed, residue, _ = np.split(shuffled, np.cumsum(sizes))
         self._kernel.physical.take(np.concatenate((objects, poisoned, zeroed)))
-        self.held |= {"slab": objects, "other": np.concatenate((poisoned, zeroed))}
+        self.held |= {
+            "slab": objects[scaled(_OTHER, total) :],
+            "other": np.concatenate((objects[: scaled(_OTHER, total)], poisoned, zeroed)),
+        }
         self._store(objects, "slab")
         self._store(residue, "residue")
         self._fill(poisoned, _POISON)
