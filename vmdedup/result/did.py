@@ -59,7 +59,7 @@ def read_measured(path: Path) -> Measured:
         raise UsageError(f"{path} was not measured on real guests; give the folder of `vmdedup live run`")
     groups: dict[str, list[str]] = {}
     for row in records(result.guests):
-        groups.setdefault(str(row["group"]), []).append(str(row["name"]))
+        groups.setdefault(str(row["group"]), []).append(str(row["guest"]))
     said = {file.stem: did for file in sorted((path / "guests").glob("*.txt")) if (did := _did(file))}
     guests = {name: did for names in groups.values() for name in names if (did := _of_guest(said, name))}
     listed = (result.run.get("scenario") or {}).get("guests", [])
