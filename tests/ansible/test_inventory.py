@@ -37,7 +37,7 @@ name = "web"
 count = 2
 memory = "192MiB"
 workload = "webdb"
-parameters = { workers = 2, hot_share = "2%" }
+parameters = { workers = 2, worker_mib = 1 }
 [[guests]]
 name = "small"
 memory = "128MiB"
@@ -71,7 +71,7 @@ def test_a_scenario_becomes_a_plan(scenario: Scenario) -> None:
     assert plan.tunables["run"] == "1"
     assert plan.tunables["sleep_millisecs"] == "20", "what the scenario leaves out is as the emulator has it"
     assert len(notes) == 1
-    assert "hot_share" in notes[0]
+    assert "worker_mib" in notes[0]
 
 
 def test_an_image_can_be_chosen_for_all(scenario: Scenario) -> None:

@@ -9,16 +9,18 @@ import pytest
 
 from kit.guest_ram import DISK, Ram, boot, spec
 from vmdedup.guest.diskspec import open_disk
+from vmdedup.guest.mixes import HeapMix
 from vmdedup.guest.spec import Variant
 from vmdedup.guest.workloads.desktop import Desktop
 
 SHARED = open_disk(DISK)
 COUNT, MIB = 24, 24
+ALIKE = HeapMix(common=0.25)
 
 
 def started(aslr: str = "off", seed: int = 5, variant: Variant | None = None) -> tuple[Ram, Desktop]:
     """A desktop that has just begun, and its workload."""
-    given = spec(mib=MIB, workload="desktop", aslr=aslr, seed=seed, variant=variant or Variant())
+    given = spec(mib=MIB, workload="desktop", aslr=aslr, seed=seed, variant=variant or Variant(), heap=ALIKE)
     made, ram = boot(given, SHARED)
     made.tick(100)
     workload = made._workload

@@ -38,7 +38,7 @@ def test_every_parameter_says_what_it_means(name: str) -> None:
         ({"files": 1.5}, "files = 1.5 is not a whole number"),
         ({"zipf": 9}, "zipf = 9 is out of range; give a number from 0 to 5"),
         ({"zipf": "high"}, "zipf = 'high' is not a number"),
-        ({"heap_share": -0.1}, "heap_share = -0.1 is out of range; give a number (share) from 0 to 1"),
+        ({"read_mib_s": -0.1}, "read_mib_s = -0.1 is out of range; give a number (MiB/s) of at least 0"),
         ({"own_ranking": 1}, "own_ranking = 1 is neither true nor false"),
         ({"files": True}, "files = True is not a number"),
     ],
@@ -70,7 +70,8 @@ def test_a_heap_mix_may_not_exceed_the_whole() -> None:
         HeapMix(pointers=0.8, text=0.5)
     with pytest.raises(UsageError, match=r"common \+ similar = 1.1; they must not exceed 1"):
         HeapMix(common=0.6, similar=0.5)
-    pages, pieces = {"zero_pages", "common", "similar", "zero_tail"}, {"pointers", "integers", "text", "freed"}
+    pages = {"zero_pages", "common", "similar", "zero_tail"}
+    pieces = {"pointers", "integers", "text", "freed", "repeated"}
     assert set(parameters_of(HeapMix)) == pages | pieces
 
 
@@ -78,7 +79,7 @@ def test_a_heap_mix_may_not_exceed_the_whole() -> None:
     ("options", "said"),
     [
         ({"memory_pages": 100}, "memory of 0.390625 MiB is too small; give at least 4 MiB"),
-        ({"aslr": "on"}, "aslr = 'on' is unknown; give one of off, pages, bytes"),
+        ({"aslr": "on"}, "aslr = 'on' is unknown; give one of linux, off, pages, bytes"),
         ({"free_pages": "poison"}, "free_pages = 'poison' is unknown; give one of left, zero_on_free, "),
         ({"jitter": 2.0}, "jitter = 2.0 is out of range"),
     ],

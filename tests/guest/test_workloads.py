@@ -49,7 +49,9 @@ def test_a_budget_keeps_fractions() -> None:
 
 
 def test_boot_keeps_to_its_rate_and_shares() -> None:
-    made, _ = boot(spec(mib=32, boot={"read_mib_s": 50, "processes": 8, "heap_share": 0.1}), SHARED)
+    made, _ = boot(
+        spec(mib=32, boot={"read_mib_s": 50, "processes": 8, "heap_share": 0.1, "cache_share": 0.35}), SHARED
+    )
     stats = made.stats()
     assert stats.processes == 8
     assert stats.anonymous_pages == pytest.approx(0.1 * stats.memory_pages, abs=8)
@@ -91,8 +93,8 @@ def test_idle_stores_and_logs_at_its_rates() -> None:
     assert len(hot) < 0.1 * made.stats().anonymous_pages
 
 
-def test_fileserver_asks_for_few_files_most_often() -> None:
-    made, ram = started("fileserver", read_mib_s=40, write_mib_s=2, zipf=1.2)
+def test_files_asks_for_few_files_most_often() -> None:
+    made, ram = started("files", read_mib_s=40, write_mib_s=2, zipf=1.2)
     before = made.stats()
     for _ in range(20):
         made.tick(100)
@@ -106,7 +108,7 @@ def test_fileserver_asks_for_few_files_most_often() -> None:
 
 def test_rankings_are_shared_or_own() -> None:
     def favourite(seed: int, own: bool) -> list[int]:
-        given = spec(workload="fileserver", parameters={"own_ranking": own}, seed=seed)
+        given = spec(workload="files", parameters={"own_ranking": own}, seed=seed)
         work: Any = boot(given, SHARED)[0]._workload
         return list(work._files[:5].tolist())
 
@@ -114,8 +116,8 @@ def test_rankings_are_shared_or_own() -> None:
     assert favourite(1, own=True) != favourite(2, own=True)
 
 
-def test_build_starts_processes_that_end_and_writes_objects() -> None:
-    made, ram = started("build", starts_s=10, life_ms=250, jobs=3, object_pages=4, heap_share=0.02)
+def test_compile_starts_processes_that_end_and_writes_objects() -> None:
+    made, ram = started("compile", starts_s=10, life_ms=250, jobs=3, object_pages=4, heap_share=0.02)
     idle = made.stats()
     most, started_before = 0, made.kernel._started
     for _ in range(40):
@@ -135,7 +137,7 @@ def test_objects_are_alike_between_guests_for_the_stated_share(share: float, low
     objects = []
     for seed in (1, 2):
         given = {"same_objects": share, "object_pages": 8}
-        made, ram = boot(spec(workload="build", parameters=given, seed=seed), SHARED)
+        made, ram = boot(spec(workload="compile", parameters=given, seed=seed), SHARED)
         for _ in range(40):
             made.tick(50)
         pages, frames = made.kernel.cache.contents()
@@ -144,9 +146,9 @@ def test_objects_are_alike_between_guests_for_the_stated_share(share: float, low
     assert low <= alike <= high
 
 
-def test_webdb_grows_to_its_limit_and_rewrites_its_hot_set() -> None:
+def test_database_grows_to_its_limit_and_rewrites_its_hot_set() -> None:
     growing: dict[str, Any] = {"heap_share": 0.05, "heap_limit_share": 0.1, "heap_growth_mib_s": 1}
-    made, ram = started("webdb", **growing, hot_share=0.01, hot_mib_s=1, rows_s=100)
+    made, ram = started("database", **growing, hot_share=0.01, hot_mib_s=1, rows_s=100)
     work: Any = made._workload
     database = work._database
     first = len(database.heap)

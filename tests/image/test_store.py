@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.kernel_files import bzimage, elf
 from vmdedup.errors import EnvironmentLacksError, UsageError
 from vmdedup.guest.diskspec import DiskSpec, open_disk
 from vmdedup.image import store
@@ -103,8 +104,13 @@ def test_what_is_not_built_names_the_command(site: Site) -> None:
 
 
 def test_the_tree_is_a_disk(site: Site) -> None:
-    store.require("tiny", site=site)
+    image = store.require("tiny", site=site)
+    with pytest.raises(UsageError, match="is no bzImage of x86-64"):
+        open_disk(DiskSpec(image="tiny"))
+    image.kernel.write_bytes(bzimage(elf(), "gzip"))
     disk = open_disk(DiskSpec(image="tiny"))
+    assert disk.booted is not None, "all files of an image without a disk lie in memory"
+    assert disk.booted.tolist() == [0]
     assert [disk.index.path(file) for file in range(disk.index.files)] == ["file"]
     assert str(DiskSpec(image="tiny")) == "image tiny"
     for path, kind in (("/tmp", "auto"), ("/usr", "tree")):

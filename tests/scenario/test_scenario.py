@@ -61,7 +61,7 @@ advisor_mode = "scan-time"
 count = 3
 memory = "64MiB"
 workload = "webdb"
-parameters = { hot_share = "5%", read_mib_s = "2MiB/s" }
+parameters = { workers = 5, read_mib_s = "2MiB/s" }
 heap = { zero_pages = 0.5 }
 variant = { differs = "20%" }
 disk = { kind = "generated", mib = "64MiB" }
@@ -75,7 +75,7 @@ delay = "5s"
     assert scenario.ksm.tunables() == {"smart_scan": "0", "advisor_mode": "scan-time"}
     planned = plan(scenario)
     spec = planned.specs[2]
-    assert spec.parameters == {"hot_share": 0.05, "read_mib_s": 2.0}
+    assert spec.parameters == {"workers": 5, "read_mib_s": 2.0}
     assert spec.heap.zero_pages == 0.5
     assert spec.variant.differs == pytest.approx(0.2)
     assert spec.disk.mib == 64
@@ -98,7 +98,7 @@ delay = "5s"
         (SMALL + 'count = "many"\n', 3, "guests[0].count", "integer"),
         (SMALL + 'workload = "biuld"\n', 3, "guests[0].workload", "did you mean 'build'?"),
         (SMALL + 'name = "a b"\n', 3, "guests[0].name", "is no name"),
-        (SMALL + 'aslr = "some"\n', 3, "guests[0].aslr", "one of off, pages, bytes"),
+        (SMALL + 'aslr = "some"\n', 3, "guests[0].aslr", "one of linux, off, pages, bytes"),
         (SMALL + "parameters = { jobs = 1 }\n", 3, "guests[0].parameters.jobs", "unknown key"),
         (SMALL + "boot.processes = -1\n", 3, "guests[0].boot.processes", "out of range"),
         (SMALL + "heap = { pointers = 0.9, text = 0.9 }\n", 3, "guests[0].heap", "must not exceed 1"),

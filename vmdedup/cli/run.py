@@ -83,6 +83,15 @@ class ClockName(StrEnum):
     wall = "wall"
 
 
+_Listing = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Tunables of a kernel, listed by: grep -H '' /sys/kernel/mm/ksm/*")
+]
+_Measured = Annotated[
+    Path | None,
+    typer.Option("--as-measured", metavar="RUN", help="Do what real guests did in that run, and scan as fast."),
+]
+
+
 def run(
     scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Name or TOML file.")] = "identical",
     guests: Annotated[int | None, typer.Option(help="How many guests, shared out among the groups.")] = None,
@@ -93,10 +102,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KNOB=VALUE", help="A tunable of KSM; may be repeated."),
     ] = None,
-    ksm_from: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Tunables of a kernel, listed by: grep -H '' /sys/kernel/mm/ksm/*"),
-    ] = None,
+    ksm_from: _Listing = None,
     duration: Annotated[str | None, typer.Option(help="How long the run is, e.g. 90s or 5min.")] = None,
     clock: Annotated[ClockName | None, typer.Option(help="Virtual time in step, or real time.")] = None,
     prices: Annotated[
@@ -116,10 +122,7 @@ def run(
     budget: Annotated[
         str | None, typer.Option(metavar="pages|cpu=5%", help="Equal pages a second, or a share of one core.")
     ] = None,
-    measured: Annotated[
-        Path | None,
-        typer.Option("--as-measured", metavar="RUN", help="Do what real guests did in that run, and scan as fast."),
-    ] = None,
+    measured: _Measured = None,
     vary: Annotated[
         str | None, typer.Option(metavar="A; B; …", help="The same run with other means: 'ksm; reporting; ksm+zram'.")
     ] = None,

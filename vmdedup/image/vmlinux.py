@@ -1,28 +1,22 @@
 """A Linux kernel as it lies in memory: unpacked from its bzImage, and moved to where it runs (KASLR).
 
-    bzImage │ setup │ unpacking code │ payload: an ELF file, then its relocations │
-
-Sources: the Linux/x86 boot protocol (Documentation/arch/x86/boot.rst: setup_sects, payload_offset, payload_length); the
-ELF-64 object file format. The relocations stand at the payload's end, in three lists of 32-bit addresses, each after a
-zero: of 64-bit words and of 32-bit words to which the distance is added, and between these two of 32-bit words from
-which it is taken away.
+Source: the ELF-64 object file format. A kernel's relocations stand behind its ELF file, in three lists of 32-bit
+addresses, each after a zero: of 64-bit words and of 32-bit words to which the distance is added, and between these two
+of 32-bit words from which it is taken away.
 """
 
 from __future__ import annotations
 
-import lzma
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import lz4.block
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from vmdedup.errors import UsageError
+from vmdedup.image.bzimage import loaded, unpacked
 from vmdedup.units import MIB, PAGE_SIZE
 
 Bytes = NDArray[np.uint8]
@@ -31,9 +25,6 @@ Span = tuple[int, int]
 
 ALIGN = 2 * MIB  # of the distances by which a kernel is moved
 _MOST = 256 * MIB
-_SECTOR = 512
-_SETUP_SECTS, _MAGIC, _PAYLOAD = 0x1F1, 0x202, 0x248
-_LZ4, _LZ4_BLOCK = b"\x02\x21\x4c\x18", 8 * MIB
 _LOAD, _ALLOCATED = 1, 2
 _NOWHERE: Numbers = np.empty(0, dtype=np.int64)
 _WRITTEN = (".data", ".bss", ".brk")
@@ -79,50 +70,16 @@ class Vmlinux:
 def read_vmlinux(path: Path) -> Vmlinux:
     """The kernel in a bzImage. UsageError: it is none, or packed in a way that is not known."""
     try:
-        data = path.read_bytes()
-        return _parsed(_unpacked(_payload(data)))
+        return _parsed(unpacked(path.read_bytes()))
     except OSError as error:
         raise UsageError(f"kernel {path} cannot be read: {error.strerror}; build its image again") from None
-    except (ValueError, IndexError, struct.error, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
+    except (UsageError, ValueError, IndexError, struct.error) as error:
         raise UsageError(f"kernel {path} is no bzImage of x86-64 that vmdedup can unpack ({error})") from None
 
 
-def _payload(data: bytes) -> bytes:
-    if data[_MAGIC : _MAGIC + 4] != b"HdrS":
-        raise ValueError("no boot header")
-    offset, length = struct.unpack_from("<II", data, _PAYLOAD)
-    start = ((data[_SETUP_SECTS] or 4) + 1) * _SECTOR + offset
-    if not length or start + length > len(data):
-        raise ValueError("its payload does not lie in it")
-    return data[start : start + length]
-
-
-def _unpacked(payload: bytes) -> bytes:
-    if payload.startswith(_LZ4):
-        return b"".join(_lz4_blocks(payload))
-    if payload.startswith(b"\x1f\x8b"):
-        return zlib.decompressobj(31).decompress(payload, _MOST)
-    if payload.startswith(b"\xfd7zXZ\0"):
-        return lzma.LZMADecompressor().decompress(payload, _MOST)
-    if payload.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard.ZstdDecompressor().decompressobj().decompress(payload)
-    raise ValueError("its compression is not known")
-
-
-def _lz4_blocks(payload: bytes) -> Iterator[bytes]:
-    """Blocks, each with its length before it; the last word is the length of all."""
-    at = len(_LZ4)
-    while at + 4 < len(payload):
-        (length,) = struct.unpack_from("<I", payload, at)
-        if at + 4 + length > len(payload):
-            raise ValueError("its lz4 blocks do not fit into it")
-        yield lz4.block.decompress(payload[at + 4 : at + 4 + length], uncompressed_size=_LZ4_BLOCK)
-        at += 4 + length
-
-
 def _parsed(elf: bytes) -> Vmlinux:
-    if elf[:6] != b"\x7fELF\x02\x01":
-        raise ValueError("its payload is no ELF file")
+    if elf[4:6] != b"\x02\x01":
+        raise ValueError("its payload is no ELF file of 64 bit")
     segments = list(_segments(elf))
     if not segments:
         raise ValueError("nothing in it is loaded")
@@ -192,8 +149,7 @@ def _moved(table: bytes, address: int, size: int) -> tuple[Numbers, Numbers, Num
 
 def packed_pages(path: Path) -> NDArray[np.uint8]:
     """The part of a bzImage that a boot loader puts into memory: (pages, 4096) bytes, the last filled with zeros."""
-    data = np.fromfile(path, dtype=np.uint8)
-    loaded = data[((int(data[_SETUP_SECTS]) or 4) + 1) * _SECTOR :]
-    out = np.zeros(-(-len(loaded) // PAGE_SIZE) * PAGE_SIZE, dtype=np.uint8)
-    out[: len(loaded)] = loaded
+    data = np.frombuffer(loaded(path.read_bytes()), dtype=np.uint8)
+    out = np.zeros(-(-len(data) // PAGE_SIZE) * PAGE_SIZE, dtype=np.uint8)
+    out[: len(data)] = data
     return out.reshape(-1, PAGE_SIZE)

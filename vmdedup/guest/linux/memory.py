@@ -60,8 +60,8 @@ class LinuxMemory:
         self._unpack()
         self._load()
         self._own_region()
-        self.held["records"] = self.objects(total // _PAGE_RECORDS, "records")
-        tables = self.objects(scaled(_TABLES, total), "tables")
+        self.held["records"] = self._objects(total // _PAGE_RECORDS, "records")
+        tables = self._objects(scaled(_TABLES, total), "tables")
         empty = kernel.allocate(scaled(_EMPTY_TABLES, total), overwritten=True)
         self._fill(empty, 0)
         self.held["tables"] = np.concatenate((tables, empty))
@@ -70,9 +70,13 @@ class LinuxMemory:
 
     def objects(self, count: int, label: str | int) -> Numbers:
         """Pages of the kernel's objects. Returns them."""
+        frames = self._objects(count, label)
+        self.held["slab"] = np.concatenate((self.held["slab"], frames))
+        return frames
+
+    def _objects(self, count: int, label: str | int) -> Numbers:
         frames = self._kernel.allocate(count, overwritten=True)
         self._store(frames, label)
-        self.held["slab"] = np.concatenate((self.held.get("slab", frames[:0]), frames))
         return frames
 
     def _own_region(self) -> None:

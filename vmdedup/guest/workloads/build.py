@@ -11,11 +11,11 @@ from vmdedup.guest.process import Process
 from vmdedup.guest.seeds import keys, split_seed
 from vmdedup.guest.workloads.base import Budget, Workload
 from vmdedup.guest.workloads.laws import Build as Law
-from vmdedup.guest.workloads.programs import file_paths, run_program
+from vmdedup.guest.workloads.programs import Program, file_paths, numbers_of
 
 _COMPILER = ("python3",)
-_FIRST_HEAP = 0.3  # of a compiler's heap is there when it starts
-_SPIKE = 0.25  # of its life, at its end, in which the rest comes
+_FIRST_HEAP = 0.15  # of a compiler's heap is there when it starts
+_SPIKE = 0.2  # of its life, at its end, in which the rest comes
 _SOURCE_PAGES = 256  # at most so much is read of one file
 
 
@@ -26,7 +26,7 @@ class BuildParameters:
     jobs: int = parameter(4, "", "compilers running at a time, at most", low=1, high=1000)
     starts_s: float = parameter(0.3, "1/s", "compilers started, at most")
     life_ms: float = parameter(9_000.0, "ms", "how long each runs", low=1)
-    compiler_mib: float = parameter(10.0, "MiB", "heap of a compiler at its end, at most a tenth of memory")
+    compiler_mib: float = parameter(18.0, "MiB", "heap of a compiler at its end, at most a seventh of memory")
     program_mib: float = parameter(5.0, "MiB", "heap of the program that starts them, at most a tenth of memory")
 
 
@@ -46,12 +46,12 @@ class Build(Workload[BuildParameters]):
     def setup(self) -> None:
         """Find the sources; start the program."""
         given = self.parameters
-        self._paths = file_paths(self.kernel)
-        self._law = Law(self._paths)
-        self._numbers = dict(zip(self._paths, range(len(self._paths)), strict=True))
-        self.kernel.look_up(sum(len(unit) for unit in self._law.units))
-        run_program(self.kernel, self._paths, _COMPILER, min(self.mib(given.program_mib), self.pages(0.1)))
-        self._heap = min(self.mib(given.compiler_mib), self.pages(0.1))
+        self._law = Law(file_paths(self.kernel))
+        self._numbers = numbers_of(self.kernel, [path for unit in self._law.units for path in unit])
+        self.kernel.look_up(len(self._numbers))
+        self._compiler = Program.find(self.kernel, _COMPILER)
+        self._compiler.start(self.kernel, min(self.mib(given.program_mib), self.pages(0.1)))
+        self._heap = min(self.mib(given.compiler_mib), self.pages(1 / 7))
         self._starts = Budget(given.starts_s)
         self._waiting = 0
         self._jobs: list[_Job] = []
@@ -61,13 +61,13 @@ class Build(Workload[BuildParameters]):
         for job in self._jobs[:]:
             self._run(job, ms)
         self._waiting = min(self._waiting + self._starts.due(ms), self.parameters.jobs)
-        while self._waiting and len(self._jobs) < self.parameters.jobs:
+        while self._waiting and self._numbers and len(self._jobs) < self.parameters.jobs:
             self._waiting -= 1
             self._jobs.append(self._start())
 
     def _start(self) -> _Job:
         files = [self._numbers[path] for path in self._law.unit()]
-        process = run_program(self.kernel, self._paths, _COMPILER, int(_FIRST_HEAP * self._heap))
+        process = self._compiler.start(self.kernel, int(_FIRST_HEAP * self._heap))
         for file in files:
             self.kernel.read(self.kernel.disk.index.pages_of(file, _SOURCE_PAGES))
         return _Job(process, files, self.parameters.life_ms)

@@ -10,9 +10,10 @@ from vmdedup.guest.parameters import parameter
 from vmdedup.guest.workloads.base import PAGES_PER_MIB, Budget, Workload
 from vmdedup.guest.workloads.laws import OWN_PAGES
 from vmdedup.guest.workloads.laws import FileServer as Law
-from vmdedup.guest.workloads.programs import file_paths, numbers_of, run_program
+from vmdedup.guest.workloads.programs import Program, file_paths, numbers_of
 
 _PAGES_PER_KIB = 0.25
+_SERVER = ("python3",)
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class FileServer(Workload[FileServerParameters]):
     def setup(self) -> None:
         """Rank the files; start the server."""
         given = self.parameters
-        paths = file_paths(self.kernel)
         ranking = self.stream.seed if given.own_ranking else 0
-        self._law = Law(paths, 1, given.files, given.zipf, ranking)
-        self._files = dict(zip(self._law.files, numbers_of(paths, self._law.files).tolist(), strict=True))
-        self.kernel.look_up(len(paths))
-        run_program(self.kernel, paths, ("python3",), min(self.mib(given.program_mib), self.pages(0.1)))
+        self._law = Law(file_paths(self.kernel), 1, given.files, given.zipf, ranking)
+        self._files = numbers_of(self.kernel, self._law.files)
+        self.kernel.look_up(self.kernel.disk.index.files)
+        server = Program.find(self.kernel, _SERVER)
+        server.start(self.kernel, min(self.mib(given.program_mib), self.pages(0.1)))
         self._limit = max(1, int(given.file_kib * _PAGES_PER_KIB))
         self._reads = Budget(given.read_mib_s * PAGES_PER_MIB)
         self._writes = Budget(given.write_mib_s * PAGES_PER_MIB)
@@ -52,7 +53,7 @@ class FileServer(Workload[FileServerParameters]):
     def step(self, ms: float) -> None:
         """Serve requests: whole files are read, single pages written."""
         self._left_to_read += self._reads.due(ms)
-        while self._left_to_read > 0:
+        while self._left_to_read > 0 and self._files:
             pages = self.kernel.disk.index.pages_of(self._files[self._law.request()], self._limit)
             self.kernel.read(pages)
             self._left_to_read -= len(pages)

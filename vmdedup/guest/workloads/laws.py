@@ -7,7 +7,10 @@ relative to the root of the guest's files; where a disk is only what others have
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 import random
+from collections.abc import Iterable
 from itertools import accumulate
 
 PAGE = 4096
@@ -15,16 +18,16 @@ ROW_BYTES = 1024  # of the web server's database
 ROWS_PAGE = 3  # such rows in a page of it
 OWN_PAGES = 1024  # of the file that a file server rewrites
 UNIT_FILES = 8  # sources that one compiler takes
-SERVED, LIBRARIES = ("usr/share/", "share/"), ("usr/lib/python3", "lib/python3")
+SERVED, LIBRARIES = ("usr/share/", "share/"), ("usr/lib/python3", "lib/python3", "src/")
 BINARIES = ("usr/", "bin/", "lib/", "libexec/", "sbin/", "share/")
 
 
 class WebDb:
     """Files are asked for, each as often as the others; rows of a database are changed, each as often as the others."""
 
-    def __init__(self, paths: list[str], seed: int) -> None:
-        """paths: of all files of the guest."""
-        self.files = sorted(path for path in paths if path.startswith(SERVED)) or sorted(paths)
+    def __init__(self, paths: Iterable[str], seed: int) -> None:
+        """paths: of all files of the guest; only those below share/ are served."""
+        self.files = sorted(path for path in paths if path.startswith(SERVED))
         self._requests, self._rows = random.Random(seed), random.Random(seed + 1)
 
     def request(self) -> str:
@@ -37,13 +40,18 @@ class WebDb:
 
 
 class FileServer:
-    """Files are read under a Zipf law, in an order of their own; pages of one file are rewritten, in no order."""
+    """Files are read under a Zipf law, by a hash of their paths; pages of one file are rewritten."""
 
-    def __init__(self, paths: list[str], seed: int, files: int, zipf: float, ranking: int = 0) -> None:
-        """files: how many are served at most. zipf: the file of rank r is asked for in proportion to 1 / r**zipf."""
-        found = sorted(path for path in paths if path.startswith(BINARIES)) or sorted(paths)
-        random.Random(ranking).shuffle(found)
-        self.files = found[:files]
+    def __init__(self, paths: Iterable[str], seed: int, files: int, zipf: float, ranking: int = 0) -> None:
+        """files: how many are served at most. zipf: the file of rank r is asked for in proportion to 1 / r**zipf.
+
+        ranking: others have another order.
+        """
+
+        def rank(path: str) -> bytes:
+            return hashlib.blake2b(f"{ranking} {path}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+        self.files = heapq.nsmallest(files, (path for path in paths if path.startswith(BINARIES)), key=rank)
         self._weights = list(accumulate(1 / rank**zipf for rank in range(1, len(self.files) + 1)))
         self._reads, self._writes = random.Random(seed), random.Random(seed + 1)
 
@@ -59,9 +67,8 @@ class FileServer:
 class Build:
     """The sources of Python's library are compiled, some at a time, over and over."""
 
-    def __init__(self, paths: list[str]) -> None:
-        sources = sorted(path for path in paths if path.startswith(LIBRARIES) and path.endswith(".py"))
-        sources = sources or sorted(path for path in paths if path.endswith((".c", ".py", ".h"))) or sorted(paths)
+    def __init__(self, paths: Iterable[str]) -> None:
+        sources = sorted(path for path in paths if path.startswith(LIBRARIES) and path.endswith((".py", ".c")))
         self.units = [sources[start : start + UNIT_FILES] for start in range(0, len(sources), UNIT_FILES)]
         self._next = 0
 

@@ -10,7 +10,7 @@ from vmdedup.guest.parameters import parameter
 from vmdedup.guest.workloads.base import PAGES_PER_MIB, Budget, Workload
 from vmdedup.guest.workloads.laws import PAGE, ROW_BYTES, ROWS_PAGE
 from vmdedup.guest.workloads.laws import WebDb as Law
-from vmdedup.guest.workloads.programs import file_paths, numbers_of, run_program
+from vmdedup.guest.workloads.programs import Program, file_paths, numbers_of
 
 _WEB = ("nginx", "libssl.so.3", "libexpat.so")
 _DATABASE = ("python3", "libsqlite3.so", "_sqlite3.cpython")
@@ -22,7 +22,7 @@ class WebDbParameters:
     """Parameters of webdb."""
 
     workers: int = parameter(4, "", "processes of the web server, all of one program", low=1, high=1000)
-    worker_mib: float = parameter(0.6, "MiB", "heap of each")
+    worker_mib: float = parameter(0.6, "MiB", "heap of each, at most a fiftieth of memory")
     program_mib: float = parameter(7.5, "MiB", "heap of the program that asks and writes, at most a tenth of memory")
     read_mib_s: float = parameter(0.1, "MiB/s", "served, each file of /usr/share as often as the others")
     growth_mib_s: float = parameter(0.1, "MiB/s", "rows added to the database, of 1 KiB each")
@@ -38,13 +38,14 @@ class WebDb(Workload[WebDbParameters]):
     def setup(self) -> None:
         """Start the processes; look up the files."""
         given = self.parameters
-        paths = file_paths(self.kernel)
-        self._law = Law(paths, 1)
-        self._files = dict(zip(self._law.files, numbers_of(paths, self._law.files).tolist(), strict=True))
+        self._law = Law(file_paths(self.kernel), 1)
+        self._files = numbers_of(self.kernel, self._law.files)
         self.kernel.look_up(len(self._files))
+        web = Program.find(self.kernel, _WEB)
         for _ in range(given.workers):
-            run_program(self.kernel, paths, _WEB, self.mib(given.worker_mib))
-        run_program(self.kernel, paths, _DATABASE, min(self.mib(given.program_mib), self.pages(0.1)))
+            web.start(self.kernel, min(self.mib(given.worker_mib), self.pages(0.02)))
+        database = Program.find(self.kernel, _DATABASE)
+        database.start(self.kernel, min(self.mib(given.program_mib), self.pages(0.1)))
         self._reads = Budget(given.read_mib_s * PAGES_PER_MIB * PAGE)
         self._rows = Budget(given.rows_s)
         self._growth = Budget(given.growth_mib_s * PAGES_PER_MIB * PAGE / ROW_BYTES)
@@ -54,7 +55,7 @@ class WebDb(Workload[WebDbParameters]):
     def step(self, ms: float) -> None:
         """Serve, then add and change rows."""
         self._left_to_read += self._reads.due(ms)
-        while self._left_to_read > 0:
+        while self._left_to_read > 0 and self._files:
             self._serve(self._files[self._law.request()])
         self._added += self._growth.due(ms)
         if (more := -(-self._added // ROWS_PAGE) - len(self._table)) > 0:
