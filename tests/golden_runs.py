@@ -78,8 +78,8 @@ def of_workload(name: str) -> Data:
 
 
 def of_policy(name: str) -> Data:
-    """Two guests that build, whose memory changes, under a policy with a budget of pages."""
-    return _two("build") | {"policy": {"name": name, "budget": "pages"}}
+    """Two guests that compile, whose memory changes, under a policy with a budget of pages."""
+    return _two("compile") | {"policy": {"name": name, "budget": "pages"}}
 
 
 def _two(workload: str) -> Data:

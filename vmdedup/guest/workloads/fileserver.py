@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vmdedup.guest.content import Pages, rolled
+from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import parameter
+from vmdedup.guest.seeds import Words
 from vmdedup.guest.workloads.base import PAGES_PER_MIB, Budget, Workload
 from vmdedup.guest.workloads.laws import OWN_PAGES
 from vmdedup.guest.workloads.laws import FileServer as Law
@@ -14,6 +17,7 @@ from vmdedup.guest.workloads.programs import Program, file_paths, numbers_of
 
 _PAGES_PER_KIB = 0.25
 _SERVER = ("python3",)
+_OBJECT_HEAD = 32  # bytes
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class FileServer(Workload[FileServerParameters]):
         self.kernel.look_up(self.kernel.disk.index.files)
         server = Program.find(self.kernel, _SERVER)
         server.start(self.kernel, min(self.mib(given.program_mib), self.pages(0.1)))
+        self._buffer = self.kernel.anonymous(self._read_into)
         self._limit = max(1, int(given.file_kib * _PAGES_PER_KIB))
         self._reads = Budget(given.read_mib_s * PAGES_PER_MIB)
         self._writes = Budget(given.write_mib_s * PAGES_PER_MIB)
@@ -56,7 +61,24 @@ class FileServer(Workload[FileServerParameters]):
         while self._left_to_read > 0 and self._files:
             pages = self.kernel.disk.index.pages_of(self._files[self._law.request()], self._limit)
             self.kernel.read(pages)
+            self._copy(pages)
             self._left_to_read -= len(pages)
         if count := self._writes.due(ms):
             which = np.unique([self._law.page() % len(self._own) for _ in range(count)])
             self.kernel.overwrite(self._own[which], self.fresh_keys(len(which)))
+
+    def verify(self) -> int:
+        """Read back what was read last."""
+        return self._buffer.verify()
+
+    def _copy(self, pages: Numbers) -> None:
+        """Into the server's one buffer: its pages hold what was read last, of some file that was so long."""
+        read = pages.astype(np.uint64)
+        have = len(self._buffer)
+        self._buffer.rewrite(np.arange(min(have, len(read))), read[:have])
+        if len(read) > have:
+            self.kernel.grow(self._buffer, read[have:])
+
+    def _read_into(self, page_keys: Words) -> Pages:
+        """What a page of the buffer holds: a page of a file, further on by the head of a Python object."""
+        return rolled(self.kernel.files.read(page_keys.astype(np.int64)), _OBJECT_HEAD)
