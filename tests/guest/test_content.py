@@ -46,7 +46,7 @@ def test_similar_pages_differ_in_a_quarter_of_their_pieces() -> None:
 
 
 def test_heaps_of_a_program_are_alike_and_similar_for_the_stated_shares() -> None:
-    mix = HeapMix(common=0.2, similar=0.5, zero_pages=0.0, repeated=0.0)
+    mix = HeapMix(common=0.2, similar=0.5, zero_pages=0.0, zero_tail=0.2, repeated=0.0)
     first, second = (Process(7, seed, NOBODYS, NOBODYS, Anonymous(NO_MEMORY, random_pages)) for seed in (1, 2))
     pages = [heap_pages(process.initial_keys(1000, mix), mix).reshape(-1, 16, 256) for process in (first, second)]
     same = (pages[0] == pages[1]).all(axis=2).mean(axis=1)
