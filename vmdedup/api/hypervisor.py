@@ -51,8 +51,8 @@ class Hypervisor:
         name: of the group; default vm, vm2, … memory: of each guest, as "256MiB". workload: what it does, of
         `vmdedup scenario workloads`. parameters: of the workload, a dict, as {"fill_share": "50%"}. boot: of the boot
         before it. disk: what it reads, as {"path": "/usr"} or {"kind": "generated", "mib": 64}. image: a memory dump
-        that it has from the start instead of a workload. model: of `vmdedup learn`, that it is made from. replay: a recording that it lives; guest: whose part of that;
-        speed: recorded seconds in one of virtual time.
+        that it has from the start instead of a workload. model: of `vmdedup learn`, that it is made from. replay: a
+        recording that it lives; guest: whose part of that; speed: recorded seconds in one of virtual time.
 
         variant: how its disk differs, as {"differs": "30%"}; variants: "shared" by the group, or each its "own".
         heap: what anonymous memory holds, a dict. free_pages, aslr, jitter, kernel_mib: of its kernel
