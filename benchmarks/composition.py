@@ -1,11 +1,11 @@
 """What guests hold, class by class: real ones from dumps, emulated ones from themselves; docs/composition.md.
 
-    python -m benchmarks.composition web-0.raw web-1.raw --workload webdb --image debian
-    python -m benchmarks.composition web-0.raw web-1.raw idle.raw --json
+    python -m benchmarks.composition webdb=web-0.raw webdb=web-1.raw
+    python -m benchmarks.composition webdb=web-0.raw webdb=web-1.raw idle=up-0.raw idle=up-1.raw --docs
     python -m benchmarks.composition --booted debian up-0.raw up-1.raw     what a boot leaves in the page cache
 
-Classes of real pages are what the guest's own kernel says of them (page_records). Emulated guests are as many, as
-large, with that image as their disk, after --seconds of the workload.
+Classes of real pages are what the guest's own kernel says of them (page_records). WORKLOAD=DUMP: emulated guests that
+do that workload stand beside them, as many, as large, with --image as their disk, after --seconds.
 """
 
 from __future__ import annotations
@@ -204,38 +204,58 @@ def table(sides: dict[str, dict[str, Row]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+HEAD = """# What guests hold: real and emulated
+
+Made by `python -m benchmarks.composition --docs` from raw dumps of real guests. Each cell is real · emulated, a mean
+over guests. *% of memory*: the class's share; *zero* and *0xCC* (what Linux writes over what it gives back): shares
+of the class; *copies inside*: of its other pages, those whose content the guest has once more; *in another*: those
+that another of these guests has; *bits a byte*: entropy; *lz4*, *zstd*: what other pages are packed to. Nothing is
+fitted to what KSM saves; where counts of pages come from stands in `vmdedup/guest/linux/memory.py`.
+
+"""
+
+
+def _groups(words: Sequence[str]) -> dict[str, list[Path]]:
+    """Dumps by workload; by nothing where none is said."""
+    found: dict[str, list[Path]] = {}
+    for word in words:
+        workload, _, path = word.rpartition("=")
+        found.setdefault(workload, []).append(Path(path))
+    return found
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.composition",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("dumps", nargs="+", type=Path, help="raw dumps of real guests")
-    parser.add_argument("--workload", default="", help="emulated guests that do this, beside them")
-    parser.add_argument("--image", default="debian", help="their disk (default: debian)")
+    parser.add_argument("dumps", nargs="+", metavar="[WORKLOAD=]DUMP", help="raw dumps of real guests")
+    parser.add_argument("--image", default="debian", help="disk of emulated guests (default: debian)")
     parser.add_argument("--seconds", type=int, default=90, help="how long they live (default: 90)")
-    parser.add_argument(
-        "--booted", default="", metavar="IMAGE", help="print what all of them have cached of this image"
-    )
+    parser.add_argument("--booted", default="", metavar="IMAGE", help="print what all have cached of this image")
     parser.add_argument("--json", action="store_true", help="print one document")
+    parser.add_argument("--docs", action="store_true", help="write docs/composition.md")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table."""
+    """Print the tables."""
     given = _parser().parse_args(arguments)
-    guests = real(given.dumps)
+    groups = {workload: real(paths) for workload, paths in _groups(given.dumps).items()}
     if given.booted:
-        print("\n".join(booted(given.booted, guests)))
+        print("\n".join(booted(given.booted, [guest for guests in groups.values() for guest in guests])))
         return
-    sides = {"real": rows_of(guests)}
-    if given.workload:
-        disk = DiskSpec(image=given.image)
-        sides["emulated"] = rows_of(emulated(len(guests), len(guests[0].pages), given.workload, disk, given.seconds))
-    if given.json:
-        print(json.dumps({side: {name: asdict(row) for name, row in rows.items()} for side, rows in sides.items()}))
-    else:
-        print(table(sides), end="")
+    disk, sides = DiskSpec(image=given.image), {}
+    for workload, guests in groups.items():
+        sides[workload] = {"real": rows_of(guests)}
+        if workload:
+            made = emulated(len(guests), len(guests[0].pages), workload, disk, given.seconds)
+            sides[workload]["emulated"] = rows_of(made)
+    text = "\n".join(f"## {workload}\n\n{table(both)}" if workload else table(both) for workload, both in sides.items())
+    if given.docs:
+        Path("docs/composition.md").write_text(HEAD + text)
+    print(json.dumps(sides, default=asdict) + "\n" if given.json else text, end="")
 
 
 if __name__ == "__main__":
