@@ -186,12 +186,23 @@ def document(rows: Sequence[dict[str, Any]]) -> str:
     return HEAD + "\n".join(lines) + f"\n\n{agree} of {len(rows)} agree.\n"
 
 
+def chosen(parts: Sequence[str]) -> list[Cell]:
+    """The cells of these names; for what is no name, those that have it in theirs."""
+    every = list(cells())
+    names = {cell.name for cell in every}
+    return [
+        cell for cell in every if any(cell.name == part or (part not in names and part in cell.name) for part in parts)
+    ]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.agreement", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--list", action="store_true", help="name the cells and end")
-    parser.add_argument("--only", default="", metavar="TEXT", help="cells whose name has it; several with commas")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="cells of that name, or that have it in theirs; several with commas"
+    )
     parser.add_argument("--repeat", type=int, default=1, help="real runs of each cell (default: 1)")
     parser.add_argument("--keep", type=Path, default=Path("runs/agreement"), help="folder of the runs")
     parser.add_argument("--docs", action="store_true", help="write docs/agreement.md")
@@ -202,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is asked for, and say how far it agrees."""
     given = _parser().parse_args(arguments)
-    wanted = [cell for cell in cells() if any(part in cell.name for part in given.only.split(","))]
+    wanted = chosen(given.only.split(","))
     if given.list:
         print("\n".join(cell.name for cell in wanted))
         return
