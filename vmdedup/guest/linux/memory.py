@@ -50,6 +50,7 @@ class LinuxMemory:
 
     def __init__(self, kernel: GuestKernel, image: KernelImage, place: LinuxPlacement) -> None:
         self._kernel, self._image, self._place = kernel, image, place
+        self.kept = 0
         self.held: dict[str, Numbers] = {}  # pages that it keeps for good, by what they are
         self._release = split_seed(kernel.disk.identity, "linux")
 
@@ -66,6 +67,7 @@ class LinuxMemory:
         self._fill(empty, 0)
         self.held["tables"] = np.concatenate((tables, empty))
         self.held["image"] = self._place.image[~self._image.given_back]
+        self.kept = sum(map(len, self.held.values()))
         kernel.physical.release(self._place.image[self._image.given_back])
 
     def objects(self, count: int, label: str | int) -> Numbers:

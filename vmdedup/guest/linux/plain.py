@@ -31,6 +31,8 @@ _DATA_SHARE = 32
 class PlainKernel:
     """The memory of a plain kernel in one boot of a guest."""
 
+    kept = 0  # shares of memory are of all of it
+
     def __init__(self, kernel: GuestKernel) -> None:
         self._kernel = kernel
 

@@ -81,7 +81,11 @@ class Workload(ABC, Generic[P]):
         return keys(split_seed(self.stream.seed, "fresh"), np.arange(first, self._written))
 
     def pages(self, share: float) -> int:
-        """Pages in a share of the guest's memory."""
+        """Pages in a share of the guest's memory, or of what Linux leaves of it."""
+        return int(share * (self.kernel.memory.pages - self.kernel.own.kept))
+
+    def of_memory(self, share: float) -> int:
+        """Pages in a share of all memory."""
         return int(share * self.kernel.memory.pages)
 
     @staticmethod

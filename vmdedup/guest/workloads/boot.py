@@ -51,7 +51,7 @@ class Boot(Workload[BootParameters]):
         self._libraries = self.kernel.disk.index.of_kind(FileKind.LIBRARY)
         self._processes = min(self.parameters.processes, self.kernel.memory.pages // PAGES_PER_MIB)
         files = self._processes * (1 + _LIBRARIES_EACH) + _EVERYWHERE
-        self._text_pages = max(2, min(_TEXT_PAGES, self.pages(_TEXT_SHARE) // files))
+        self._text_pages = max(2, min(_TEXT_PAGES, self.of_memory(_TEXT_SHARE) // files))
         self._plan = self._sequence()
 
     def step(self, ms: float) -> None:
@@ -116,7 +116,7 @@ class Boot(Workload[BootParameters]):
 
     def _of_first(self, share: float) -> int:
         """Pages in a share of memory; a Linux of more than 128 MiB needs no more to boot than that."""
-        return self.pages(share) if self.kernel.spec.plain_pages else int(share * self.kernel.base_pages)
+        return self.of_memory(share) if self.kernel.spec.plain_pages else int(share * self.kernel.base_pages)
 
     def _start(self, program: int, heap: int) -> int:
         libraries = self._libraries_of(program)

@@ -50,8 +50,8 @@ class Build(Workload[BuildParameters]):
         self._numbers = numbers_of(self.kernel, [path for unit in self._law.units for path in unit])
         self.kernel.look_up(len(self._numbers))
         self._compiler = Program.find(self.kernel, _COMPILER)
-        self._compiler.start(self.kernel, min(self.mib(given.program_mib), self.pages(0.1)))
-        self._heap = min(self.mib(given.compiler_mib), self.pages(1 / 7))
+        self._compiler.start(self.kernel, min(self.mib(given.program_mib), self.of_memory(0.1)))
+        self._heap = min(self.mib(given.compiler_mib), self.of_memory(1 / 7))
         self._starts = Budget(given.starts_s)
         self._waiting = 0
         self._jobs: list[_Job] = []

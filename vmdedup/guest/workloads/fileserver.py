@@ -47,13 +47,13 @@ class FileServer(Workload[FileServerParameters]):
         self._files = numbers_of(self.kernel, self._law.files)
         self.kernel.look_up(self.kernel.disk.index.files)
         server = Program.find(self.kernel, _SERVER)
-        server.start(self.kernel, min(self.mib(given.program_mib), self.pages(0.1)))
+        server.start(self.kernel, min(self.mib(given.program_mib), self.of_memory(0.1)))
         self._buffer = self.kernel.anonymous(self._read_into)
         self._limit = max(1, int(given.file_kib * _PAGES_PER_KIB))
         self._reads = Budget(given.read_mib_s * PAGES_PER_MIB)
         self._writes = Budget(given.write_mib_s * PAGES_PER_MIB)
         self._left_to_read = 0
-        self._own = self.kernel.write_new(self.fresh_keys(min(OWN_PAGES, self.pages(0.25))))
+        self._own = self.kernel.write_new(self.fresh_keys(min(OWN_PAGES, self.of_memory(0.25))))
 
     def step(self, ms: float) -> None:
         """Serve requests: whole files are read, single pages written."""

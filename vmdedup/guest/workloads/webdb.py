@@ -43,9 +43,9 @@ class WebDb(Workload[WebDbParameters]):
         self.kernel.look_up(len(self._files))
         web = Program.find(self.kernel, _WEB)
         for _ in range(given.workers):
-            web.start(self.kernel, min(self.mib(given.worker_mib), self.pages(0.02)))
+            web.start(self.kernel, min(self.mib(given.worker_mib), self.of_memory(0.02)))
         database = Program.find(self.kernel, _DATABASE)
-        database.start(self.kernel, min(self.mib(given.program_mib), self.pages(0.1)))
+        database.start(self.kernel, min(self.mib(given.program_mib), self.of_memory(0.1)))
         self._reads = Budget(given.read_mib_s * PAGES_PER_MIB * PAGE)
         self._rows = Budget(given.rows_s)
         self._growth = Budget(given.growth_mib_s * PAGES_PER_MIB * PAGE / ROW_BYTES)
@@ -66,5 +66,5 @@ class WebDb(Workload[WebDbParameters]):
 
     def _serve(self, file: int) -> None:
         index = self.kernel.disk.index
-        self.kernel.read(index.pages_of(file, self.pages(0.1)))
+        self.kernel.read(index.pages_of(file, self.of_memory(0.1)))
         self._left_to_read -= int(index.sizes[file]) + _ANSWER_BYTES
