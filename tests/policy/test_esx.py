@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -223,7 +224,7 @@ def test_pages_are_drawn_evenly(make: Make) -> None:
         assert counts.max() < 1150
     assert e.policy.scan(350) == 350
     looked = e.get("hints_made")
-    assert abs(looked / 350 - (1 - 1 / np.e)) < 0.06  # with repetition: 63 % of them in one round
+    assert abs(looked / 350 - (1 - 1 / math.e)) < 0.06  # with repetition: 63 % of them in one round
     assert e.get("full_scans") == 1
 
 
