@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,16 +21,16 @@ from vmdedup.result.sweep_directory import ROWS, TABLE
 pytest.importorskip("distributed", reason="needs dask.distributed: pip install 'vmdedup[cluster]'")
 pytestmark = pytest.mark.compiled
 
-# The command several times in one process, with shorter waits; each VALUE=… before it is written into sweep.cluster.
+# The command several times in one process, with shorter waits; each VALUE=… before it is written into afar.scheduler.
 SEVERAL = """
 import sys
 from vmdedup.cli import run_command
-from vmdedup.sweep import cluster
+from vmdedup.afar import scheduler
 for command in sys.argv[1:]:
     values, words = [], command.split()
     while "=" in words[0]:
         name, _, value = words.pop(0).partition("=")
-        setattr(cluster, name, float(value) if value[0].isdigit() else lambda: "another")
+        setattr(scheduler, name, float(value) if value[0].isdigit() else lambda: "another")
     print("status", run_command(words), file=sys.stderr)
 """
 
@@ -77,6 +79,7 @@ def test_three_hosts_with_networks_of_their_own(tmp_path: Path) -> None:
 def test_a_worker_killed_in_the_middle_costs_no_row(hosts: Machines, scheduler: str, tmp_path: Path) -> None:
     _lose_a_worker(hosts, scheduler, tmp_path, (*VARY, "--seeds", "2"), 2 * RUNS)
     _refuses_what_would_differ(hosts, scheduler, tmp_path)
+    _scans_where_dumps_lie(hosts, scheduler, tmp_path)
 
 
 def _lose_a_worker(hosts: Machines, scheduler: str, tmp_path: Path, vary: Sequence[str], runs: int) -> None:
@@ -112,3 +115,30 @@ def _refuses_what_would_differ(hosts: Machines, scheduler: str, folder: Path) ->
     assert version.endswith(", here is another; install the same on all machines")
     assert "lacks what the scenario needs: disk '/no/disk' does not exist" in disk
     assert not (folder / "none").exists()
+
+
+def _scans_where_dumps_lie(hosts: Machines, scheduler: str, folder: Path) -> None:
+    """Fingerprints come from there; counted they are as here."""
+    dumps = [folder / f"{name}.raw" for name in "ab"]
+    for number, dump in enumerate(dumps):
+        dump.write_bytes(bytes(4096) * 2 + b"both" * 2048 + bytes([65 + number]) * 4096)
+    words = [sys.executable, "-m", "vmdedup", "scan", "--json"]
+    there = hosts.run(*words, "--scheduler", scheduler, f"{folder}/*.raw")
+    here = hosts.run(*words, *map(str, dumps))
+    assert there.returncode == here.returncode == 0, there.stderr
+    found, same = json.loads(there.stdout), json.loads(here.stdout)
+    assert found["total"] == same["total"]
+    assert found["matrix"] == same["matrix"] if "matrix" in same else True
+    host = socket.gethostname()
+    assert [dump["name"].partition(":")[0] for dump in found["dumps"]] == [host, host]
+    assert found["salt_id"] is not None  # what travels is salted
+    nowhere, lacking, contents = refusals(
+        hosts,
+        f"scan -q --scheduler {scheduler} other:/a.raw",
+        f"scan -q --scheduler {scheduler} {host}:/no/such.raw",
+        f"scan -q --scheduler {scheduler} --subpage /a.raw",
+    )
+    assert nowhere == f"2 vmdedup: 'other:/a.raw': write HOST:DUMP, the host one of {host}; or /PATH on all"
+    assert lacking.startswith(f"2 vmdedup: {host}: ")
+    assert "/no/such.raw" in lacking
+    assert contents.startswith("2 vmdedup: --subpage needs contents")

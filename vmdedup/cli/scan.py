@@ -21,6 +21,9 @@ input, or a folder of all these. What is no memory is refused; raw:FILE counts i
 what is one frame already is told apart from what could be saved beyond that, if root asks. Counts are exact: pages are
 compared by 128 bits of hash. Ctrl-C prints the figures of what was read so far.
 
+With --scheduler the machines that have workers of that Dask scheduler read their own dumps, and send salted
+fingerprints only: HOST:DUMP is of one of them, /PATH (or a pattern) of each. Counted are all of them together.
+
 \b
   vmdedup scan vm1.raw vm2.elf
   zcat vm1.raw.gz | vmdedup scan -
@@ -29,6 +32,7 @@ compared by 128 bits of hash. Ctrl-C prints the figures of what was read so far.
   vmdedup scan vm*.raw --subpage --sample 10%
   vmdedup scan vm1.raw --hashes-only vm1.parquet --salt "$SECRET"
   vmdedup scan vm1.parquet other-host.parquet
+  vmdedup scan --scheduler tcp://head:8786 '/dumps/*.raw' node7:domain:web
 """
 
 
@@ -60,6 +64,9 @@ def scan(
     memory_limit: Annotated[
         str, typer.Option(metavar="SIZE", help="Fingerprints in memory; more go to a file in TMPDIR without a name.")
     ] = "64KiB",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Machines of a Dask scheduler read HOST:DUMP: tcp://….")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="[default: one a core, if that pays]")] = None,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour (also: NO_COLOR=1).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -69,6 +76,14 @@ def scan(
     from vmdedup.units import parse_size
 
     _check(sample, subpage)
+    if scheduler is not None:
+        from vmdedup.cli.scan_afar import fetched, refuse
+
+        refuse(hashes_only, subpage)
+        with fetched(dumps, scheduler, salt, quiet) as files:
+            return scan_and_show(
+                files, as_json=as_json, quiet=quiet, no_color=no_color, top=top, memory_limit=parse_size(memory_limit)
+            )
     return scan_and_show(
         dumps,
         as_json=as_json,

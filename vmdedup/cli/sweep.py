@@ -157,12 +157,7 @@ def _places(grid: Grid, where: str | None, jobs: int | None, quiet: bool) -> Loc
     from vmdedup.sweep.cluster import Cluster
     from vmdedup.sweep.sameness import needs
 
-    cluster = Cluster(where, jobs)
-    try:
-        cluster.check(needs(grid.base, grid.policies()))
-    except BaseException:
-        cluster.close()
-        raise
+    cluster = Cluster(where, jobs, needs(grid.base, grid.policies()))
     if not quiet:
         say(f"Dask's dashboard: {cluster.dashboard}", err=True)
     return cluster

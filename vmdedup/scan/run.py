@@ -41,6 +41,7 @@ def scan_dumps(
     threads: int | None = None,
     watch: Watch = lambda done, total: None,
     stop: Stop = lambda: False,
+    host: str = "",
 ) -> ScanResult:
     """What these dumps hold, each and together.
 
@@ -49,18 +50,18 @@ def scan_dumps(
     equal pages. hashes_only: write salted fingerprints there; force: whatever stands there. salt: else one that nobody
     knows is made up. memory_limit: bytes of fingerprints in memory, more go to a temporary file. threads: None chooses.
     watch(done, total): called as pages are read. stop: asked as pages are read; once it says True, the figures are of
-    what was read. DumpError: a dump is damaged.
+    what was read. host: the machine whose dumps they are, to be put before their names. DumpError: a dump is damaged.
     """
     names: list[str | Dump] = []
     for dump in dumps:
         names += listed(str(dump)) if isinstance(dump, str | PathLike) else [dump]
     if hashes_only is None:
-        return _scan(names, None, top, similar, salt, memory_limit, threads, watch, stop)
+        return _scan(names, None, top, similar, salt, memory_limit, threads, watch, stop, host)
     from vmdedup.outputs import Output
 
     read = [("/dev/stdin" if dump == "-" else dump) if isinstance(dump, str) else dump.name for dump in names]
     with Output(hashes_only, force, read) as export:
-        return _scan(names, export, top, similar, salt or random_salt(), memory_limit, threads, watch, stop)
+        return _scan(names, export, top, similar, salt or random_salt(), memory_limit, threads, watch, stop, host)
 
 
 def _scan(
@@ -73,8 +74,11 @@ def _scan(
     threads: int | None,
     watch: Watch,
     stop: Stop,
+    host: str,
 ) -> ScanResult:
     sources = open_sources(names, stop)
+    for source in sources if host else ():
+        source.name = f"{host}:{source.name}"
     reading: Reading | None = None
     try:
         hasher = Hasher(salt)

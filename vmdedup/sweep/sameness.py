@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
-import vmdedup
 from vmdedup.errors import VmdedupError
 from vmdedup.guest.diskspec import DiskSpec, open_disk
 from vmdedup.scenario.model import Scenario
@@ -38,15 +36,6 @@ def needs(scenario: Scenario, policies: Iterable[str]) -> Needs:
     own = [os.path.abspath(name.partition(":")[0]) for name in policies if is_own_file(name)]
     chosen = [disk for disk in disks if disk.kind not in ("generated", "none")]
     return Needs(tuple(chosen), tuple(dict.fromkeys([*named, *own])))
-
-
-@cache
-def code() -> str:
-    """This vmdedup: its version and a digest of its code."""
-    digest, package = blake2b(digest_size=4), Path(vmdedup.__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
-    return f"{vmdedup.__version__} (code {digest.hexdigest()})"
 
 
 @cache

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vmdedup.afar.code import code
 from vmdedup.errors import EnvironmentLacksError
 from vmdedup.sweep.children import CHILDREN
-from vmdedup.sweep.sameness import Needs, code, look
+from vmdedup.sweep.sameness import Needs, look
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,6 @@ def run_there(scenario: bytes, asked: Asked) -> dict[str, Any]:
     if look(asked.needs) != asked.found:
         raise EnvironmentLacksError("a worker has other disks or files than the others; have the same on all")
     return CHILDREN.run(scenario, asked.sweep)
-
-
-def code_there() -> str:
-    """Which vmdedup a worker has."""
-    return code()
 
 
 async def look_there(wanted: Needs) -> dict[str, str]:
