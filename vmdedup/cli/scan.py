@@ -81,9 +81,7 @@ def scan(
 
         refuse(hashes_only, subpage)
         with fetched(dumps, scheduler, salt, quiet) as files:
-            return scan_and_show(
-                files, as_json=as_json, quiet=quiet, no_color=no_color, top=top, memory_limit=parse_size(memory_limit)
-            )
+            return scan_and_show(files, as_json=as_json, quiet=quiet, no_color=no_color, top=top)
     return scan_and_show(
         dumps,
         as_json=as_json,
