@@ -21,7 +21,7 @@ from vmdedup.result.sweep_directory import ROWS, TABLE
 pytest.importorskip("distributed", reason="needs dask.distributed: pip install 'vmdedup[cluster]'")
 pytestmark = pytest.mark.compiled
 
-# The command several times in one process, with shorter waits; each NAME=VALUE before it is written into afar.scheduler.
+# The command several times in one process, with shorter waits: NAME=VALUE before it goes into afar.scheduler.
 SEVERAL = """
 import sys
 import vmdedup
