@@ -27,12 +27,14 @@ import sys
 import vmdedup
 from vmdedup.cli import run_command
 from vmdedup.afar import scheduler
+from vmdedup.afar.code import code
 for command in sys.argv[1:]:
     values, words = [], command.split()
     while "=" in words[0]:
         name, _, value = words.pop(0).partition("=")
         if name == "version":
             vmdedup.__version__ = value
+            code.cache_clear()
         else:
             setattr(scheduler, name, float(value))
     print("status", run_command(words), file=sys.stderr)
@@ -142,7 +144,7 @@ def _scans_where_dumps_lie(hosts: Machines, scheduler: str, folder: Path) -> Non
         f"scan -q --scheduler {scheduler} {host}:/no/such.raw",
         f"scan -q --scheduler {scheduler} --subpage /a.raw",
     )
-    assert nowhere == f"2 vmdedup: 'other:/a.raw': write HOST:DUMP, the host one of {host}; or /PATH on all"
+    assert nowhere == f"2 vmdedup: 'other:/a.raw': write HOST:DUMP, the host one of {host}; or /PATH, which all of them have"
     assert lacking.startswith(f"2 vmdedup: {host}: ")
     assert "/no/such.raw" in lacking
     assert contents.startswith("2 vmdedup: --subpage needs contents")
