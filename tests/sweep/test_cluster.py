@@ -144,7 +144,10 @@ def _scans_where_dumps_lie(hosts: Machines, scheduler: str, folder: Path) -> Non
         f"scan -q --scheduler {scheduler} {host}:/no/such.raw",
         f"scan -q --scheduler {scheduler} --subpage /a.raw",
     )
-    assert nowhere == f"2 vmdedup: 'other:/a.raw': write HOST:DUMP, the host one of {host}; or /PATH, which all of them have"
+    assert (
+        nowhere
+        == f"2 vmdedup: 'other:/a.raw': write HOST:DUMP, the host one of {host}; or /PATH, which all of them have"
+    )
     assert lacking.startswith(f"2 vmdedup: {host}: ")
     assert "/no/such.raw" in lacking
     assert contents.startswith("2 vmdedup: --subpage needs contents")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,6 +78,12 @@ class Scheduler(Closing):
                 said = " ".join(f"{type(its).__name__}: {its}".split())[:200]
                 raise EnvironmentLacksError(f"worker {worker} has no vmdedup {code()} ({said}); install it there")
         return dict(found)
+
+    def tasks(self, workers: Sequence[str] | None = None) -> Executor:
+        """What hands out work, to be done by any worker, or by one of these alone."""
+        own = {} if workers is None else {"workers": list(workers), "allow_other_workers": False}
+        made: Executor = self.client.get_executor(pure=False, **own)
+        return made
 
     def threads(self) -> dict[str, int]:
         """How many threads each worker has that is there, by its address."""

@@ -33,7 +33,7 @@ def fetched(dumps: Sequence[str], address: str, salt: str | None, quiet: bool) -
             say(f"Dask's dashboard: {scheduler.dashboard}", err=True)
         machines = _machines(scheduler)
         wanted = _shared_out(dumps, machines)
-        files = []
+        files: list[tuple[str, str]] = []
         for host, content in _contents(scheduler, wanted, machines, salt or random_salt(), progress):
             file = place / f"{len(files)}.parquet"
             file.write_bytes(content)
@@ -91,8 +91,7 @@ def _contents(
 
     tasks = {}
     for host, dumps in wanted.items():
-        own = scheduler.client.get_executor(pure=False, workers=machines[host], allow_other_workers=False)
-        tasks[own.submit(fingerprints, tuple(dumps), host, salt)] = host
+        tasks[scheduler.tasks(machines[host]).submit(fingerprints, tuple(dumps), host, salt)] = host
     while tasks:
         progress.show(f"waiting for {', '.join(sorted(tasks.values()))}")
         finished, _ = wait(tasks, _LOOK, FIRST_COMPLETED)

@@ -33,7 +33,7 @@ class Cluster(Closing):
         """
         self._scheduler = Scheduler(address, workers)
         self._asked = Asked(os.urandom(8).hex(), code(), wanted, {})
-        self._tasks = self._scheduler.client.get_executor(pure=False)
+        self._tasks = self._scheduler.tasks()
         try:
             self._check(wanted)
         except BaseException:
@@ -59,8 +59,7 @@ class Cluster(Closing):
 
     def submit(self, scenario: bytes) -> Future[dict[str, Any]]:
         """Have a run made of a pickled scenario."""
-        made: Future[dict[str, Any]] = self._tasks.submit(run_there, scenario, self._asked)
-        return made
+        return self._tasks.submit(run_there, scenario, self._asked)
 
     def answer(self, future: Future[dict[str, Any]]) -> dict[str, Any]:
         """What came of a run. VmdedupError: it was lost with the scheduler."""
