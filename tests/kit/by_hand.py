@@ -43,11 +43,15 @@ def saved_by_hand(host: Host) -> tuple[int, int, int]:
     return zero, within, between
 
 
-def row_by_hand(host: Host) -> Row:
-    """The columns of a series that follow from who maps which frame, and from what frames hold; none packed."""
+def row_by_hand(host: Host, zeros_are_free: bool = False) -> Row:
+    """The columns of a series that follow from who maps which frame, and from what frames hold; none packed.
+
+    zeros_are_free: KSM places its zero page, so that all zeros are saved, the frame that some are still kept in too.
+    """
     frames, placed = mappings_by_hand(host), zeros_placed_by_hand(host)
     allocated = placed + sum(owners.total() for owners in frames.values())
     contents = {host.arrays.words[pfn].tobytes() for pfn in frames}
+    kept = len(contents - {bytes(host.page_size)}) if zeros_are_free else len(contents)
     zero, within, between = saved_by_hand(host)
     return {
         "allocated_pages": allocated,
@@ -56,15 +60,16 @@ def row_by_hand(host: Host) -> Row:
         "zero_pages": zero + placed,
         "within_guest_pages": within,
         "between_guests_pages": between,
-        "possible_pages": allocated - len(contents),
+        "possible_pages": allocated - kept,
     }
 
 
 class Counting(Watching):
     """A watcher that counts by hand, too, with each row: `counted` has what it found. For lockstep runs."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, zeros_are_free: bool = False) -> None:
         super().__init__()
+        self._zeros_are_free = zeros_are_free
         self.counted: list[Row] = []
         self._built: Emulation | None = None
 
@@ -76,7 +81,7 @@ class Counting(Watching):
 
     def sample(self, row: Row) -> None:
         super().sample(row)
-        self.counted.append(row_by_hand(host_of(self.emulation)))
+        self.counted.append(row_by_hand(host_of(self.emulation), self._zeros_are_free))
 
     @property
     def emulation(self) -> Emulation:

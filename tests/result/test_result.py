@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_nothing(result: Result, tmp_path: Path, monkeypatch:
         if len(written) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(directory, "_write", full)
+    monkeypatch.setattr(directory, "write_whole", full)
     with pytest.raises(VmdedupError, match="no space left for the results"):
         result.save(tmp_path / "one")
     assert len(written) == 3

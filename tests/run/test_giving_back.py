@@ -17,6 +17,7 @@ duration = "8s"
 name = "reports"
 memory = "32MiB"
 workload = "phases"
+kernel_mib = 2
 parameters = { kind = "random", pause_s = 1.5, mib_s = 400, fill_share = 0.5 }
 disk = { kind = "generated", mib = 4 }
 free_page_reporting = true
@@ -24,7 +25,9 @@ free_page_reporting = true
 name = "balloon"
 memory = "16MiB"
 workload = "idle"
+kernel_mib = 2
 disk = { kind = "generated", mib = 16 }
+boot = { processes = 24, cache_share = 0.35, heap_share = 0.18 }
 balloon = { target_mib = 8 }
 events = [{ at = "4s", do = "balloon", target = 0 }]
 """

@@ -46,15 +46,13 @@ def test_a_run_saves_what_is_possible(small: Result) -> None:
 @pytest.mark.parametrize("zeros", [0, 1])
 def test_every_row_is_what_is_counted_by_hand(zeros: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frame by frame. Without KSM's zero pages every content is kept once at best, that of zeros too."""
-    watcher = Counting(monkeypatch)
+    watcher = Counting(monkeypatch, zeros_are_free=bool(zeros))
     result = run(tmp_path, SMALL.replace('"idle"', '"build"'), Overrides(knobs=[f"use_zero_pages={zeros}"]), watcher)
     rows = list(result.series.iter_rows(named=True))
     assert len(watcher.counted) == len(rows) == 4
     assert rows[-1]["within_guest_pages"] > 0
     assert (rows[-1]["ksm_zero_pages"] > 0) == bool(zeros)
     for row, counted in zip(rows, watcher.counted, strict=True):
-        # All zeros are free, if KSM places its zero page: the kept one is saved, too.
-        counted["possible_pages"] += zeros
         assert {name: row[name] for name in counted} == counted
     assert set(columns.SERIES) < set(result.series.columns)
 
@@ -225,7 +223,7 @@ def test_where_memory_runs_out_the_largest_guest_is_killed_and_the_run_goes_on(c
 def test_with_the_last_guest_the_run_ends_and_keeps_what_is_there(clock: str, tmp_path: Path) -> None:
     """The only guest fills its memory, which is more than the host has, by two megabytes a second."""
     text = SMALL.replace("count = 3", "count = 1").replace('"8MiB"', '"16MiB"').replace('"idle"', '"phases"')
-    text += 'parameters = { kind = "random", fill_share = 0.6, mib_s = 2 }\n'
+    text += 'parameters = { kind = "random", fill_share = 0.6, mib_s = 2 }\nkernel_mib = 2\n'
     text += '[host]\nmemory = "10MiB"\nsample_interval = "500ms"\n'
     watcher = Watching()
     result = run(tmp_path, text, Overrides(clock=clock, duration="60s", knobs=["run=0"]), watcher)

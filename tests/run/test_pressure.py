@@ -33,6 +33,7 @@ memory = "12MiB"
 workload = "phases"
 parameters = { kind = "mixed", fill_share = 0.6, base_bytes = 64, pause_s = 0.3, mib_s = 40 }
 disk = { kind = "generated", mib = 4 }
+kernel_mib = 2
 start = "one_after_another"
 """
 CHECKED: list[int] = []
