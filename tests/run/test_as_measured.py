@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from kit.small_runs import SMALL, Watching, run, write
 from vmdedup.cli.measured import as_measured
 from vmdedup.errors import ScenarioError, UsageError
+from vmdedup.live.provision.plan import GuestPlan, RunPlan
 from vmdedup.result.did import Did, read_measured
+from vmdedup.run.qemu.shortfall import shortfalls
 from vmdedup.scenario.load import load_scenario
 from vmdedup.scenario.overrides import Overrides
 
@@ -81,3 +84,21 @@ def test_warming_up_needs_virtual_time(tmp_path: Path) -> None:
     text = 'clock = "wall"\n' + SMALL + '[host]\nwarm_up = "2s"\n'
     with pytest.raises(ScenarioError, match="needs virtual time"):
         load_scenario(write(tmp_path, text))
+
+
+def test_what_guests_did_not_do_is_said(measured: Path) -> None:
+    """0.25 MiB/s written of 0.5 that are asked by default; reads are as asked, or not, by guest."""
+    guests = [
+        GuestPlan(f"files-{number}", "files", f"d{number}", "debian", 128, "fileserver", {"read_mib_s": "2"}, 1)
+        for number in range(3)
+    ]
+    plan = RunPlan("s", 1, tuple(guests), {}, 3.0, 1.0)
+    said = shortfalls(plan, read_measured(measured))
+    assert said[:2] == [
+        "files-0 did write_mib_s = 0.25 of 0.5",
+        "files-1 did read_mib_s = 1.5 of 2, write_mib_s = 0.25 of 0.5",
+    ]
+    assert len(said) == 3
+    assert "--as-measured" in said[2]
+    easy = [replace(guest, parameters={"read_mib_s": "1", "write_mib_s": "0.2"}) for guest in guests]
+    assert shortfalls(replace(plan, guests=tuple(easy)), read_measured(measured)) == []

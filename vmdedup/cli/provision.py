@@ -11,6 +11,7 @@ from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
     from vmdedup.live.provision.course import Report
+    from vmdedup.live.provision.plan import RunPlan
     from vmdedup.scenario.model import Scenario
 
 
@@ -48,7 +49,18 @@ def run_by_ansible(
         view = stack.enter_context(TaskView(console(no_color), shown=not quiet))
         wishes = Wishes(Site.of_user().images, again, wait, lambda: interrupt.wanted, view.heard)
         report = provision(plan, path, wishes)
+    if report.results:
+        _say_shortfalls(plan, path, quiet)
     return _show(report, path, as_json, quiet, no_color)
+
+
+def _say_shortfalls(plan: RunPlan, path: Path, quiet: bool) -> None:
+    """Guests of a slow machine do less than they are asked to; what they save is of that."""
+    from vmdedup.result.did import read_measured
+    from vmdedup.run.qemu.shortfall import shortfalls
+
+    for line in shortfalls(plan, read_measured(path)) if not quiet else ():
+        warn(line)
 
 
 def _show(report: Report, path: Path, as_json: bool, quiet: bool, no_color: bool) -> int:
