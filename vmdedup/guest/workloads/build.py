@@ -24,7 +24,7 @@ class BuildParameters:
     """Parameters of build."""
 
     jobs: int = parameter(4, "", "compilers running at a time, at most", low=1, high=1000)
-    starts_s: float = parameter(0.3, "1/s", "compilers started, at most")
+    starts_s: float = parameter(0.12, "1/s", "compilers started, at most")
     life_ms: float = parameter(9_000.0, "ms", "how long each runs", low=1)
     compiler_mib: float = parameter(18.0, "MiB", "heap of a compiler at its end, at most a seventh of memory")
     program_mib: float = parameter(5.0, "MiB", "heap of the program that starts them, at most a tenth of memory")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from vmdedup.guest.workloads import workload_parameters
-from vmdedup.live.provision.plan import GuestPlan, RunPlan
+from vmdedup.live.provision.plan import PROGRAMS, GuestPlan, RunPlan
 from vmdedup.result.did import Measured
 
 _ENOUGH = 0.9  # of what was asked
@@ -28,7 +28,7 @@ def _of(guest: GuestPlan, measured: Measured) -> str:
 def _short(guest: GuestPlan, did: Mapping[str, float]) -> Iterator[str]:
     declared = workload_parameters(guest.workload)
     for name, value in did.items():
-        if name in declared:
+        if name in PROGRAMS[guest.workload]:
             asked = float(guest.parameters.get(name, declared[name].default))
             if value < _ENOUGH * asked:
                 yield f"{name} = {value:g} of {asked:g}"
