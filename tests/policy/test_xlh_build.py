@@ -26,7 +26,7 @@ TUNABLES
 name = "build"
 count = 2
 memory = "64MiB"
-workload = "build"
+workload = "compile"
 disk = { kind = "generated", mib = 64 }
 """
 
