@@ -15,10 +15,11 @@ from vmdedup.guest.machine import Guest
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.host.layout import PRESENT
 from vmdedup.host.memory import Host
+from vmdedup.papers.bench.guests import options_of_the_time
 
 SEED: Final = 7
 COMMON: Final = 256  # contents that all pages of `alike` have
-GUESTS: Final = ("webdb", "webdb", "build", "fileserver")
+GUESTS: Final = ("database", "database", "compile", "files")
 LIVED_MS: Final = 20_000  # how long guests and the phone have lived
 TICK_MS: Final = 100
 DISK: Final = DiskSpec(kind="generated", seed=SEED, mib=24)
@@ -78,7 +79,8 @@ def _lived(workload: str, pages: int, seed: int, **parameters: Any) -> tuple[Pag
     host, disk = Host.create(pages, mms=2), open_disk(DISK)
     try:
         memory = host.add(pages, workload)
-        spec = GuestSpec(workload, pages, disk=DISK, workload=workload, kernel_mib=2, seed=seed, parameters=parameters)
+        said = {"workload": workload, "kernel_mib": 2, "seed": seed, "parameters": parameters}
+        spec = GuestSpec(workload, pages, disk=DISK, **options_of_the_time(said))
         guest = Guest(spec, memory, disk)
         guest.boot()
         for _ in range(LIVED_MS // TICK_MS):

@@ -12,6 +12,7 @@ from vmdedup.guest.diskspec import open_disk
 from vmdedup.guest.machine import Guest
 from vmdedup.host.memory import Host
 from vmdedup.ksm.prices import bill_ns
+from vmdedup.papers.bench.guests import MIX
 from vmdedup.policy.table import load_policy
 from vmdedup.policy.work import PRICES_NS
 
@@ -45,7 +46,8 @@ def outcome(name: str, knobs: Knobs = ()) -> Outcome:
     """A phone lives under a policy that may look at all of its memory every other second."""
     host = Host.create(MIB * 256, mms=2)
     memory = host.add(MIB * 256, "phone")
-    phone = Guest(spec(mib=MIB, workload="phone", parameters=PHONE, seed=11), memory, open_disk(DISK))
+    given = spec(mib=MIB, workload="phone", parameters=PHONE, heap=MIX, seed=11)
+    phone = Guest(given, memory, open_disk(DISK))
     policy = load_policy(name)(host, 1)
     for knob, text in knobs:
         policy.set(knob, text)

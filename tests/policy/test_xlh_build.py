@@ -28,6 +28,18 @@ count = 2
 memory = "64MiB"
 workload = "compile"
 disk = { kind = "generated", mib = 64 }
+kernel_mib = 16
+aslr = "off"
+boot = { processes = 24, cache_share = 0.35, heap_share = 0.18 }
+[guests.heap]
+zero_pages = 0.04
+common = 0.25
+zero_tail = 0.2
+repeated = 0.0
+pointers = 0.3
+integers = 0.25
+text = 0.3
+freed = 0.08
 """
 
 
