@@ -3,6 +3,7 @@
     python tests/golden_runs.py             run them all, and say what is not as recorded
     python tests/golden_runs.py --renew     the same, and record what they give now
     python tests/golden_runs.py NAME …      only these
+    python tests/golden_runs.py --together 3    three guests a process: it must make no difference
 
 tests/golden_runs.json has for each the digests of its tables, so that a change anywhere is seen, and its last row, so
 that one can be read.
@@ -115,9 +116,13 @@ def scenario_of(name: str) -> Scenario:
     return scenario
 
 
-def outcome(name: str) -> Data:
-    """Run it. Returns digests of its tables and events, and the last row of its series."""
-    result = run_scenario(scenario_of(name), Silent(), logging.NullHandler())
+def outcome(name: str, together: int | None = None) -> Data:
+    """Run it. together: guests of one process. Returns digests of its tables and events, and the last row."""
+    scenario = scenario_of(name)
+    if together is not None:
+        host = scenario.host.model_copy(update={"guests_per_worker": together})
+        scenario = scenario.model_copy(update={"host": host})
+    result = run_scenario(scenario, Silent(), logging.NullHandler())
     if result.run["ended"] != COMPLETE:
         raise InvariantError(f"{name}: the run ended early: {result.run['ended']}")
     texts = {table: json.dumps(getattr(result, table).to_dicts(), sort_keys=True) for table in TABLES}
@@ -156,6 +161,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="of these runs only, as policy/uksm")
     parser.add_argument("--renew", action="store_true", help="record what they give now")
+    parser.add_argument("--together", type=int, metavar="GUESTS", help="so many guests a process")
     options = parser.parse_args()
     if unknown := set(options.names) - set(names()):
         parser.error(f"no golden run {', '.join(sorted(unknown))}; there are {', '.join(names())}")
@@ -163,7 +169,7 @@ def main() -> int:
     kept = {name: before[name] for name in names() if name in before}
     is_changed = len(kept) < len(before)
     for name in options.names or names():
-        kept[name] = outcome(name)
+        kept[name] = outcome(name, options.together)
         for text in differences(before.get(name), kept[name]):
             is_changed = True
             print(f"{name}: {text}", flush=True)

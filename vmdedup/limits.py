@@ -1,4 +1,5 @@
-"""How many files a process may have open: counted before they are opened, and the soft limit raised if it must be."""
+"""What a process may have: cores, and open files. Files are counted before they are opened, and the soft
+limit is raised if it must be."""
 
 from __future__ import annotations
 
@@ -41,3 +42,8 @@ def _open_now() -> int:
         return len(os.listdir("/proc/self/fd"))
     except OSError:
         return 3
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -23,7 +23,7 @@ def test_descriptors_are_asked_for_before_anything_is_started(monkeypatch: pytes
 
     monkeypatch.setattr(base, "need_descriptors", refuse)
     watching = Watching()
-    (tmp_path / "many.toml").write_text(SMALL.replace("count = 3", "count = 400"))
+    (tmp_path / "many.toml").write_text(SMALL.replace("count = 3", "count = 400") + "[host]\nguests_per_worker = 1\n")
     scenario = load_scenario(tmp_path / "many.toml")
     with pytest.raises(EnvironmentLacksError, match="not so many"):
         run.run_scenario(scenario, watching, Keeping())

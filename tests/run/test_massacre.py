@@ -98,7 +98,7 @@ class Massacre(Watching):
             if hasattr(emulation, "backend") and host is host_of(emulation):
                 for guest in emulation.alive():
                     assert guest.state != "free", f"{guest.spec.name} runs free during a recovery"
-                    assert not guest._waiting, f"{guest.spec.name} is at work during a recovery"
+                    assert not guest.crew._waiting, f"{guest.spec.name} is at work during a recovery"
             real(host)
 
         monkeypatch.setattr(Host, "recover", recover)

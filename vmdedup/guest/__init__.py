@@ -1,6 +1,6 @@
 """Guests: virtual machines with a memory of their own, real files in it, and work to do.
 
-    GuestSpec ─► GuestProcess (parent) ═══pipe═══ Guest (worker process)          one worker process a guest
+    GuestSpec ─► GuestProcess (parent) ═══pipe═══ Guest (worker process)          one, or a crew, a process
                                                    │
              disk ─► variant ─► filesystem ─► guest kernel ─► host memory      content goes to the right
         (shared list   (release)  (written     │  placement: where things lie

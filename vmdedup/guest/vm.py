@@ -1,4 +1,5 @@
-"""Guests as the parent process sees them: one worker process each, from a fork server with everything loaded.
+"""Guests as the parent process sees them: each in a worker process, its own or a crew's, from a fork server with
+everything loaded.
 
 new ──start──► running ◄──pause, resume──► paused       begin_tick, finish_tick: a slice of virtual time
                 │  ▲ └──leave──► left                    run_free, stop_free: wall time
@@ -9,55 +10,42 @@ new ──start──► running ◄──pause, resume──► paused       be
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import vmdedup.errors
-from vmdedup.breakdown import WANTS_MEMORY
 from vmdedup.errors import GuestError, VmdedupError
+from vmdedup.guest.crew import Crew, Posting
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.stats import GuestStats
 from vmdedup.host.logs import LogChannel
-from vmdedup.host.segment import NO_MEMORY
-from vmdedup.host.workers import fork_server, start
-from vmdedup.late import call
 
 if TYPE_CHECKING:
     from vmdedup.guest.disk import Disk
     from vmdedup.guest.memory import MemoryProvider
 
-PRELOAD = ("vmdedup.guest.preload",)
 _LEAVE_SECONDS = 5.0
-_SERVE = "vmdedup.guest.worker:serve"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is given: which guest, in which address space of which host, with which disk.
-
-    waits: for the parent, where the host has no memory left; else that is an error.
-    """
+    """What a worker is given to boot a guest: which one, in which address space of its host."""
 
     spec: GuestSpec
-    host: MemoryProvider
     mm: int
-    disk: Disk
-    logs: LogChannel | None = None
-    waits: bool = False
 
 
 class GuestProcess:
-    """A guest in a worker process of its own, commanded over a pipe.
+    """A guest in a worker process, commanded over its pipe.
 
-    spec: the guest. host, mm: its address space, spec.memory_pages large. disk: open_disk(spec.disk).
+    spec: the guest. mm: its address space, spec.memory_pages large. crew: the process, and who else lives there.
     state: "new", "running", "paused", "free", "left" or "dead". stats: what it said last.
 
     A method that finds the worker dead sets the state to "dead" and raises GuestError; so does one whose
-    command failed in the worker, which is then ended. What a dead guest had is for the host to take back.
+    command failed in the worker, where the guest is ended then. What a dead guest had is for the host to take back.
     """
 
     def __init__(
@@ -69,55 +57,64 @@ class GuestProcess:
         *,
         logs: LogChannel | None = None,
         relief: Callable[[GuestProcess], None] | None = None,
+        crew: Crew | None = None,
     ) -> None:
-        """relief: called where the guest has to wait for memory, every other one standing; it ends with go_on(), or
-        with the guest's death.
+        """host: where it has its memory. disk: open_disk(spec.disk).
+
+        relief: called where a guest of its crew has to wait for memory, every other one standing; it ends with
+        go_on(), or with that guest's death. crew: where it is to live, whose posting has the host and the disk; None:
+        in a process of its own.
         """
         self.spec = spec
         self.mm = mm
         self.state = "new"
         self.stats = GuestStats(spec.name, "off", memory_pages=spec.memory_pages)
-        self._assignment = Assignment(spec, host, mm, disk, logs, relief is not None)
-        self._process: BaseProcess | None = None
+        self.crew = crew or Crew(Posting(host, {spec.disk: disk}, logs, relief is not None), spec.name)
         self._relief = relief
-        self._waiting = 0
         self._verified = 0
-        self.starved = 0  # pages that it waits for
+        self._trouble: VmdedupError | None = None  # what ended it, until it is told
 
     # Life
 
     def start(self) -> None:
-        """Start the worker and let it power on; ready() waits for that."""
+        """Let it power on, in a worker that is started if it is the first there; ready() waits for that."""
         self._need("new")
-        context = fork_server(*PRELOAD)
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=call, args=(_SERVE, theirs, self._assignment), name=f"vmdedup-{self.spec.name}", daemon=True
-        )
-        start(self._process)
-        theirs.close()
+        self.crew.enrol(self)
         self.state = "running"
-        self._send("boot")
+        self._send("boot", Assignment(self.spec, self.mm))
 
     def ready(self) -> GuestStats:
-        """Wait until the guest is powered on."""
+        """Wait until the guest has done what it was told, powering on to begin with."""
         while self.stand():
             assert self._relief is not None
-            self._relief(self)
-            if self.state == "dead":
+            self._relief(self.crew.starving)  # type: ignore[arg-type]
+            if self.state == "dead" and self._trouble is None:
                 raise GuestError(f"guest {self.spec.name!r} was killed: its host has no memory left")
         return self.stats
 
     def stand(self) -> bool:
-        """Wait until the guest has done what it was told, or can't go on without memory. Returns whether it can't."""
-        while self._waiting and not self.starved:
-            self._receive()
-        return self.starved > 0
+        """Wait until the guest has done what it was told, or can't go on without memory, it or another of its crew.
+
+        Returns whether it can't.
+        """
+        starving = self.state not in ("new", "left", "dead") and self.crew.stand()
+        self._tell_trouble()
+        return starving
+
+    @property
+    def starved(self) -> int:
+        """Pages that it waits for."""
+        return self.crew.wanted if self.crew.starving is self else 0
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether it is dead, and nobody was told why yet: stand() tells."""
+        return self._trouble is not None
 
     def go_on(self) -> None:
         """There is memory again: let the guest try once more."""
-        self.starved = 0
-        self._tell("relieved")
+        self.crew.go_on()
+        self._tell_trouble()
 
     def begin_tick(self, ms: float) -> None:
         """Let the guest live for ms milliseconds of virtual time, while others do; finish_tick() waits."""
@@ -164,8 +161,9 @@ class GuestProcess:
         self._send("leave")
         last = self.ready()
         self.state = "left"
-        self.join(_LEAVE_SECONDS)
-        self._end()
+        if self.crew.lives_alone(self):
+            self.join(_LEAVE_SECONDS)
+        self.crew.part(self)
         return last
 
     def verify(self) -> int:
@@ -178,11 +176,13 @@ class GuestProcess:
     # Wall time
 
     def run_free(self) -> None:
-        """Let the guest live in wall time until stop_free()."""
+        """Let the guest live in wall time until stop_free(). GuestError: others live in its process."""
         self._need("running")
         self.ready()
+        if not self.crew.lives_alone(self):
+            raise GuestError(f"guest {self.spec.name!r} cannot run free: it shares its process; give it one of its own")
         self._send("free")
-        self._waiting = 0
+        self.crew.expect_nothing()
         self.state = "free"
 
     def stop_free(self) -> GuestStats:
@@ -198,15 +198,16 @@ class GuestProcess:
 
     def is_calling(self) -> bool:
         """Whether it says something unasked while it runs free: that it waits for memory."""
-        return self.state == "free" and self._pipe.poll(0)
+        return self.state == "free" and self.pipe.poll(0)
 
     def peek(self) -> GuestStats:
         """What it says of itself if it runs free, or else what it said last. Finds out if it is dead."""
         if self.state == "free":
             self._send("peek")
             return self.ready()
-        if self._process is not None and self.state in ("running", "paused") and not self._process.is_alive():
-            self._died()
+        if self.state in ("running", "paused"):
+            self.crew.find_dead()
+            self._tell_trouble()
         return self.stats
 
     # The process
@@ -223,13 +224,17 @@ class GuestProcess:
 
     @property
     def pipe(self) -> Connection:
-        """Readable when it says something."""
-        return self._pipe
+        """Readable when its crew says something."""
+        return self.crew.pipe
 
     @property
     def exitcode(self) -> int | None:
         """The worker's exit status, negative if a signal ended it; None while it lives."""
         return self._process.exitcode if self._process is not None else None
+
+    @property
+    def _process(self) -> BaseProcess | None:
+        return self.crew.process
 
     def is_alive(self) -> bool:
         """Whether the worker lives."""
@@ -241,17 +246,10 @@ class GuestProcess:
             self._process.join(timeout)
 
     def kill(self) -> None:
-        """End the worker at once, whatever it does (SIGKILL)."""
+        """End the guest at once, whatever it does; if it is the last of its crew, by ending the worker (SIGKILL)."""
         if self.state not in ("left", "dead"):
             self.state = "dead"
-            self._end()
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._pipe.close()
-        self._waiting = self.starved = 0
+            self.crew.part(self)
 
     # The pipe
 
@@ -268,45 +266,34 @@ class GuestProcess:
         return answer
 
     def _need(self, *states: str) -> None:
+        self._tell_trouble()
         if self.state not in states:
             raise GuestError(f"guest {self.spec.name!r} is {self.state}, not {' or '.join(states)}")
 
     def _send(self, command: str, argument: object = None) -> None:
         """Tell it to do something; there will be an answer."""
-        self._tell(command, argument)
-        self._waiting += 1
+        self.crew.order(self.mm, command, argument)
+        self._tell_trouble()
 
-    def _tell(self, command: str, argument: object = None) -> None:
-        try:
-            self._pipe.send((command, argument))
-        except (BrokenPipeError, ConnectionResetError):
-            self._died()
+    def _tell_trouble(self) -> None:
+        if self._trouble is not None:
+            trouble, self._trouble = self._trouble, None
+            raise trouble
 
-    def _receive(self) -> None:
-        assert self._process is not None
-        ready = wait([self._pipe, self._process.sentinel])
-        if self._pipe not in ready:
-            self._died()
-        try:
-            answer = self._pipe.recv()
-        except (EOFError, OSError):
-            self._died()
-        if answer[0] == "starved":
-            self.starved = answer[1]
-            return
-        self._waiting -= 1
-        if answer[0] == "failed":
+    def hear(self, outcome: tuple[Any, ...]) -> None:
+        """See guest.crew.Member."""
+        if outcome[0] == "failed":
             self.kill()
-            raise _error(*answer[1:])
-        if isinstance(answer[1], GuestStats):
-            self.stats = answer[1]
-        else:
-            self._verified = answer[1]
+            self._trouble = _error(*outcome[1:])
+        elif isinstance(outcome[1], GuestStats):
+            self.stats = outcome[1]
+        elif outcome[1] is not None:
+            self._verified = outcome[1]
 
-    def _died(self) -> None:
+    def fall(self, how: str) -> None:
+        """See guest.crew.Member."""
         self.state = "dead"
-        self._end()
-        raise GuestError(f"guest {self.spec.name!r} died: its worker process {_ending(self.exitcode)}")
+        self._trouble = GuestError(f"guest {self.spec.name!r} died: its worker process {how}")
 
 
 def _error(name: str, message: str) -> VmdedupError:
@@ -316,11 +303,3 @@ def _error(name: str, message: str) -> VmdedupError:
     except TypeError:
         return GuestError(message)
     return error if isinstance(error, VmdedupError) else GuestError(message)
-
-
-def _ending(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
-        return f"was ended by {signal.Signals(-exitcode).name}"
-    if exitcode == NO_MEMORY:
-        return f"ended: {WANTS_MEMORY}"
-    return f"ended with status {exitcode}"

@@ -9,11 +9,12 @@ plan ──► start ─► GuestProcess ─► ticks ──► pause, resume, r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from vmdedup.errors import GuestError, HostError, WorkerDiedError
+from vmdedup.guest.crew import crews_of
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.diskspec import DiskSpec, open_disks
 from vmdedup.guest.vm import GuestProcess
@@ -65,12 +66,12 @@ class Emulation:
         """Guests live on this backend inside; every one's process ends afterwards."""
         self.backend = backend
         backend.meet(self.standing, self._note)
-        backend.relief = self._relieve
+        backend.relief, backend.disks = self._relieve, self._disks
         try:
             yield
         finally:
-            for guest in self.guests.values():
-                guest.kill()
+            for crew in crews_of(self.guests.values()):
+                crew.end()
 
     @property
     def ksmd(self) -> Scanner:
@@ -133,7 +134,7 @@ class Emulation:
 
     def _start(self, number: int) -> None:
         spec = self.plan.specs[number]
-        self.guests[number] = self.backend.admit(spec, self._disks[spec.disk])
+        self.guests[number] = self.backend.admit(spec)
         if self._in_turn:
             self._settle()
 
@@ -146,12 +147,19 @@ class Emulation:
             first = self._turn % max(1, len(running))
             running = running[first:] + running[:first]
             self._turn += 1
-        for guest in running:
-            if guest.state == "running" and lives[guest.mm]:  # else it was killed meanwhile, or waits all the time
-                self._each([guest], lambda each: each.begin_tick(lives[each.mm]))
-            if is_scarce:
+        if is_scarce:
+            for guest in running:
+                if guest.state == "running" and lives[guest.mm]:  # else it was killed meanwhile, or waits all the time
+                    self._each([guest], lambda each: each.begin_tick(lives[each.mm]))
                 self._settle()
+        else:
+            self._live(running, lives)
         self._settle()
+
+    def _live(self, running: Sequence[GuestProcess], lives: Mapping[int, float]) -> None:
+        """Have them live, all of a crew by one message."""
+        for crew in crews_of(running):
+            crew.live([(guest.mm, lives[guest.mm]) for guest in running if guest.crew is crew and lives[guest.mm]])
 
     # Real time
 
@@ -206,7 +214,9 @@ class Emulation:
     def _await(self) -> None:
         """Wait until every guest that does not run free has done what it was told last: it stands then."""
         while True:
-            self._each([guest for guest in self.alive() if guest.state != "free"], GuestProcess.stand)
+            for crew in crews_of(guest for guest in self.alive() if guest.state != "free"):
+                crew.stand()
+            self._each([guest for guest in self.guests.values() if guest.is_troubled], GuestProcess.stand)
             starved = [guest for guest in self.alive() if guest.starved]
             if not starved:
                 return

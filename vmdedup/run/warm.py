@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmdedup.guest.vm import PRELOAD as GUEST_PRELOAD
+from vmdedup.guest.crew import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.memory import Host
 from vmdedup.host.workers import fork_server, start_server
 from vmdedup.run.backend.counting import host_mappings, possible_on, saved_pages

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from vmdedup.limits import cores
 from vmdedup.scan.child import Child, can_fork
 from vmdedup.scan.fingerprint import SIZE, Hasher
 from vmdedup.scan.partitions import Partitions
@@ -46,11 +46,6 @@ def in_order(items: Iterator[T], work: Callable[[T], R], threads: int) -> Iterat
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class Reading:

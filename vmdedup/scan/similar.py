@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmdedup.errors import UsageError
+from vmdedup.limits import cores
 from vmdedup.scan.fingerprint import SIZE, Hasher
-from vmdedup.scan.reading import cores, in_order
+from vmdedup.scan.reading import in_order
 from vmdedup.scan.source import Piece, Source
 from vmdedup.scan.spool import Spool
 from vmdedup.scan.stream import Stream

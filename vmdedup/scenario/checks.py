@@ -81,6 +81,9 @@ def _check_times(scenario: Scenario) -> Iterator[Problem]:
         yield Problem(("duration",), f"is shorter than one tick ({format_duration(host.tick)}); give more")
     if host.warm_up and scenario.clock != "lockstep":
         yield Problem(("host", "warm_up"), 'needs virtual time; set clock = "lockstep", or leave it out')
+    if (host.guests_per_worker or 1) > 1 and scenario.clock != "lockstep":
+        text = 'guests of one process need virtual time; set clock = "lockstep", or leave it out'
+        yield Problem(("host", "guests_per_worker"), text)
 
 
 def _check_swap(scenario: Scenario) -> Iterator[Problem]:

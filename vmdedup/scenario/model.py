@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -57,6 +57,7 @@ def refuse(complaint: str) -> PydanticCustomError:
 Size = Annotated[int, _read_by(parse_size)]
 Duration = Annotated[int, _read_by(parse_duration), PlainSerializer(exact_duration, when_used="json")]
 Share = Annotated[float, _read_by(parse_share)]
+MOST_ALONE: Final = 48  # guests that have a process each if nothing is said
 Declared = dict[str, Any]  # checked key by key against the declaration, in scenario.checks
 
 
@@ -117,6 +118,7 @@ class HostSection(Section):
     sample_interval: Duration = Field(1_000_000_000, gt=0)  # between two rows of the series
     warm_up: Duration = 0  # guests live so long before ksmd starts and anything is measured (lockstep)
     numa_nodes: int = Field(1, ge=1, le=8)
+    guests_per_worker: int | None = Field(None, ge=1, le=4096)  # guests that one process emulates; see workers()
     # transparent_hugepage/enabled, as hosts of QEMU have it
     huge_pages: Literal["always", "madvise", "never"] = "madvise"
     swap: SwapSection | None = None
@@ -304,6 +306,15 @@ class Scenario(Section):
     def guest_count(self) -> int:
         """How many guests there are in all."""
         return sum(group.count for group in self.guests)
+
+    def workers(self, cores: int) -> int:
+        """How many processes emulate the guests. If nothing is said, one each; of more guests than some dozens, and in
+        virtual time, as many as there are cores.
+        """
+        said, count = self.host.guests_per_worker, self.guest_count
+        if said is not None:
+            return -(-count // said)
+        return count if count <= MOST_ALONE or self.clock == "wall" else min(count, cores)
 
 
 def validate(data: Mapping[str, Any]) -> tuple[Scenario | None, list[Problem]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vmdedup.errors import KnobError
 from vmdedup.guest.disk import Disk
+from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.limits import need_descriptors
@@ -30,12 +31,14 @@ Note = Callable[[str], None]
 Standing = Callable[[], AbstractContextManager[None]]
 
 
-_DESCRIPTORS = 4  # of a guest in this process: its pipe, its sentinel and life line, one to spare
+_DESCRIPTORS = 4  # of a guests' process in this one: its pipe, its sentinel and life line, one to spare
 
 
-def need_guests(count: int) -> None:
+def need_guests(count: int, workers: int) -> None:
     """Before anything is started, which has the limit too. EnvironmentLacksError: so many cannot be had."""
-    need_descriptors(_DESCRIPTORS * count, f"{count} guests")
+    need_descriptors(
+        _DESCRIPTORS * workers, f"{count} guests" + (f" in {workers} processes" if workers < count else "")
+    )
 
 
 def write_tunables(scenario: Scenario, scanner: Scanner, note: Note) -> None:
@@ -64,6 +67,9 @@ class Backend(Protocol):
     relief: Callable[[GuestProcess], None]
     """Called where a guest waits for memory, every other one standing; set before guests are admitted."""
 
+    disks: Mapping[DiskSpec, Disk]
+    """Of all guests, by their specs; set before guests are admitted."""
+
     def about(self) -> Mapping[str, Any]:
         """What run.json says of it: backend, its name; policy, who scans; is_bound, whether that is a bound only."""
 
@@ -74,7 +80,7 @@ class Backend(Protocol):
     def meet(self, standing: Standing, note: Note) -> None:
         """Be told how to have every guest stand between two operations, and who hears what happens."""
 
-    def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
+    def admit(self, spec: GuestSpec) -> GuestProcess:
         """A new guest, started. Its memory is scanned from now on, after that of all guests admitted before."""
 
     def release(self, guest: GuestProcess) -> None:

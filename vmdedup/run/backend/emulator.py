@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from vmdedup.guest.crew import Crew, Posting
 from vmdedup.guest.disk import Disk
+from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.layout import CTL_HINTS, HUGE, MAPPED, MERGEABLE
 from vmdedup.host.logs import LogChannel
 from vmdedup.host.memory import Host
 from vmdedup.late import load
+from vmdedup.limits import cores
 from vmdedup.policy.table import policy_label
 from vmdedup.run.backend.base import Note, Running, Standing, need_guests, write_tunables
 from vmdedup.run.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
@@ -37,6 +40,7 @@ class Emulator:
     """Fills run.backend.base.Backend."""
 
     relief: Callable[[GuestProcess], None]
+    disks: Mapping[DiskSpec, Disk]
 
     def __init__(self, host: Host, ksmd: GuardedScanner, logs: LogChannel, scenario: Scenario, room: HostRoom) -> None:
         self.host, self.ksmd = host, ksmd
@@ -47,6 +51,8 @@ class Emulator:
         self._is_free = scenario.clock == "wall"
         self._pressure = self._begin_pressure() if self._has_columns else None
         self._forms = None if scenario.policy.is_plain else load("vmdedup.run.backend.forms:Forms")(host)
+        self._crews: list[Crew | None] = [None] * scenario.workers(cores())
+        self._admitted = 0
         self._breaks = BreakCounter()
         has_huge = scenario.host.huge_pages != "never"
         self._huge = load("vmdedup.run.backend.huge:HugePages")(host, scenario.host) if has_huge else None
@@ -72,7 +78,7 @@ class Emulator:
         with self._apart, standing():
             yield
 
-    def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
+    def admit(self, spec: GuestSpec) -> GuestProcess:
         """A new guest, started, in an address space of the host."""
         bits = MAPPED | MERGEABLE | (HUGE if spec.huge_pages else 0)
         mm = self.host.claim(spec.memory_pages, spec.name, spec.node, bits, spec.domain)
@@ -80,13 +86,26 @@ class Emulator:
             self.ksmd.enter(mm)
         else:
             self.host.memory(mm).unmergeable(0, spec.memory_pages - 1)
-        guest = GuestProcess(spec, self.host, mm, disk, logs=self._logs, relief=self.relief)
+        disk = self.disks[spec.disk]
+        guest = GuestProcess(
+            spec, self.host, mm, disk, logs=self._logs, relief=self.relief, crew=self._next_crew(spec.name)
+        )
         try:
             guest.start()
         except BaseException:
             guest.kill()
             raise
         return guest
+
+    def _next_crew(self, name: str) -> Crew:
+        """Where the next guest lives: one in each process, and then another, so that alike guests are spread."""
+        place = self._admitted % len(self._crews)
+        self._admitted += 1
+        crew = self._crews[place]
+        if crew is None or crew.is_over:
+            crew = Crew(Posting(self.host, self.disks, self._logs, waits=True), name)
+            self._crews[place] = crew
+        return crew
 
     def release(self, guest: GuestProcess) -> None:
         """Have ksmd forget the guest's pages when it comes by."""
@@ -201,7 +220,7 @@ class Emulator:
 
 def check(scenario: Scenario) -> HostRoom:
     """What the host gets. HostError: this machine cannot hold it. EnvironmentLacksError: too many guests."""
-    need_guests(scenario.guest_count)
+    need_guests(scenario.guest_count, scenario.workers(cores()))
     return host_room(scenario)
 
 

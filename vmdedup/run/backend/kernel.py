@@ -16,6 +16,7 @@ from typing import Any
 from vmdedup.available import available_memory
 from vmdedup.errors import EnvironmentLacksError, HostError, UsageError
 from vmdedup.guest.disk import Disk
+from vmdedup.guest.diskspec import DiskSpec
 from vmdedup.guest.spec import GuestSpec
 from vmdedup.guest.vm import GuestProcess
 from vmdedup.host.logs import LogChannel
@@ -43,6 +44,7 @@ class Kernel:
     """Fills run.backend.base.Backend."""
 
     relief: Callable[[GuestProcess], None]
+    disks: Mapping[DiskSpec, Disk]
 
     def __init__(self, session: KsmSession, guests: int, logs: LogChannel, huge_pages: str) -> None:
         """guests: how many there will be at most. huge_pages: which of them ask for huge pages, as in [host]."""
@@ -63,13 +65,13 @@ class Kernel:
         """Be told who hears what happens."""
         self._note = note
 
-    def admit(self, spec: GuestSpec, disk: Disk) -> GuestProcess:
+    def admit(self, spec: GuestSpec) -> GuestProcess:
         """A new guest, started; its mapping is there, and on ksmd's list, when this returns."""
         self._admitted += 1
         ours, theirs = Pipe(duplex=False)
         with ours, theirs:
             memory = NewMemory(spec.memory_pages, spec.name, theirs, spec.mergeable, self._asks_for_huge(spec))
-            guest = GuestProcess(spec, memory, self._admitted, disk, logs=self._logs)
+            guest = GuestProcess(spec, memory, self._admitted, self.disks[spec.disk], logs=self._logs)
             try:
                 guest.start()
                 self._settle(guest, ours)
@@ -185,6 +187,8 @@ def check(scenario: Scenario) -> None:
         files.close()
     if os.sysconf("SC_PAGE_SIZE") != PAGE_SIZE:
         raise EnvironmentLacksError(f"guests have pages of {PAGE_SIZE} bytes, this kernel others; use the emulator")
+    if (scenario.host.guests_per_worker or 1) > 1:
+        raise UsageError("guests_per_worker: to the kernel a guest is a process; leave it out, or use the emulator")
     if scenario.host.numa_nodes > 1:
         raise UsageError("numa_nodes: the kernel's nodes are this machine's; leave it out, or use the emulator")
     wanted, room = scenario.pages * PAGE_SIZE, int(available_memory().bytes * _ROOM)
@@ -195,7 +199,7 @@ def check(scenario: Scenario) -> None:
             f"the guests have {format_size(wanted)} before anything is merged, but only {format_size(room)} can be "
             "taken here; run fewer or smaller guests, or use the emulator"
         )
-    need_guests(scenario.guest_count)
+    need_guests(scenario.guest_count, scenario.guest_count)
 
 
 @contextmanager
