@@ -27,7 +27,11 @@ FREE_FOR_ALL = {
     "signals",
 }
 FREE_FOR_ALL |= {"toml", "units", ""}
-DISTRIBUTIONS = {"multiprocessing-logging": "multiprocessing_logging", "libvirt-python": "libvirt"}
+DISTRIBUTIONS = {
+    "multiprocessing-logging": "multiprocessing_logging",
+    "libvirt-python": "libvirt",
+    "prometheus-client": "prometheus_client",
+}
 
 
 @cache
@@ -147,7 +151,8 @@ def test_every_dependency_but_numpy_has_a_home() -> None:
     assert block is not None
     required = set(re.findall(r'"([A-Za-z0-9_-]+)', block[1])) - {"numpy"}
     assert required <= listed
-    extras = {"libvirt", "libvirt_qemu", "matplotlib", "distributed"}  # of the extras `libvirt`, `plot`, `cluster`
+    # Of the extras `libvirt`, `plot`, `cluster`, `fuse` and `prometheus`.
+    extras = {"libvirt", "libvirt_qemu", "matplotlib", "distributed", "mfusepy", "prometheus_client"}
     known = required | extras | {"numpy", "llvmlite", "pydantic_core", "vmdedup"} | sys.stdlib_module_names
     known |= {DISTRIBUTIONS.get(name, name) for name in required}
     for path in SOURCES:
@@ -172,6 +177,7 @@ PRINTERS = {
 # Who writes files otherwise than through `outputs`, and why no file of a user's can be lost by it.
 WRITERS = {
     "outputs": "the one place",
+    "guise.plain": "in a folder of ours, or in an empty one that the user has given for it",
     "ours": "in folders of ours",
     "recording.writer": "asks outputs first; grows step by step, under its name",
     "live.memory.export": "the caller has asked outputs",

@@ -38,6 +38,7 @@ CALLS = {
 NAMES = {"O_CREAT": {"recording/writer.py", "result/directory.py"}, "O_TMPFILE": {"outputs.py"}}
 # Folders made elsewhere are outputs, whose place the user names, or lie in a folder of ours.
 FOLDERS = {
+    "guise/plain.py",
     "image/initrd.py",
     "image/kernel.py",
     "image/overlay.py",

@@ -29,6 +29,7 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup learn web1.elf web2.elf     what N more like these would save, and a model to emulate them by
   vmdedup run mixed --policy ksm,esx  the same guests under several policies
   vmdedup sweep mixed --vary guests=8..64:8   many runs of a scenario, a row each, on this machine or on others
+  vmdedup exec identical -- ksmtuned  a real program on an emulated host
   vmdedup calibrate                   what ksmd costs on this host, for the CPU time that runs state (root)
   vmdedup doctor                      what this machine can do, and why nothing merges
 """
@@ -37,6 +38,9 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
 # has an application of its own, `app`, with commands and a help.
 COMMANDS: Final[Mapping[str, str | None]] = {
     "run": "Emulate a host of guests and ksmd.",
+    "exec": "Run a program for which an emulated host is this host.",
+    "mount": "Show an emulated host's files below a folder.",
+    "status": "What does KSM do on this host now?",
     "sweep": "Run a scenario many times, with what varies.",
     "replay": "Play a KSM script.",
     "record": "Record the memory of live guests.",

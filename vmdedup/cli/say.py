@@ -28,9 +28,9 @@ def warn(text: object) -> None:
     print(f"vmdedup: {shown(' '.join(str(text).split()))}", file=sys.stderr)
 
 
-def say_document(document: Mapping[str, Any]) -> None:
-    """Print a JSON document on stdout."""
-    print(json_text(document))
+def say_document(document: Mapping[str, Any], at_once: bool = False) -> None:
+    """Print a JSON document on stdout. at_once: it is waited for, and much is to come."""
+    print(json_text(document), flush=at_once)
 
 
 class Progress:

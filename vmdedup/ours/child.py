@@ -58,6 +58,11 @@ def start(command: Sequence[str], variables: Mapping[str, str] | None = None, **
     return subprocess.Popen(_found(command), env=environment(variables), **how)
 
 
+def foreign(command: Sequence[str], variables: Mapping[str, str], **how: Any) -> Process[Any]:
+    """subprocess.Popen of a user's own program, in just that environment. FileNotFoundError: there is no such one."""
+    return subprocess.Popen(_found(command), env=dict(variables), **how)
+
+
 def python_script(script: str, *arguments: str, bare: bool = True) -> list[str]:
     """The command that runs a file of ours in a new interpreter. bare: with the standard library only."""
     flags = ["-I", "-S"] if bare else ["-P"]

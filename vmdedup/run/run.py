@@ -63,11 +63,13 @@ def run_scenario(
     log_level: int = logging.WARNING,
     backend: str = "emulator",
     directory: RunDirectory | None = None,
+    clock: Clock | None = None,
 ) -> Result:
     """Run a scenario to its end, until Ctrl-C, or until, after the first sample, the host's memory runs out or ksmd,
     or the policy, breaks down.
 
-    watcher: sees every sample and event. backend: of BACKENDS. directory: where rows go while the run goes on.
+    watcher: sees every sample and event. backend: of BACKENDS. directory: where rows go while the run goes on. clock:
+    who drives it in place of the scenario's.
 
     log_handler gets the log records of all processes, in order. Raises VmdedupError; nothing is left behind.
     """
@@ -82,15 +84,19 @@ def run_scenario(
         emulation.open_disks(watcher.event)
         watcher.event("starting (the first run compiles its kernels, which takes a minute)")
         with module.opened(scenario, logs.channel(), room, recorder.event) as opened, emulation.on(opened):
-            return _run(scenario, emulation, recorder, prices, room)
+            return _run(scenario, emulation, recorder, prices, room, clock or load(_CLOCKS[scenario.clock]))
 
 
 def _run(
-    scenario: Scenario, emulation: Emulation, recorder: Recorder, prices: Pricing, room: HostRoom | None
+    scenario: Scenario,
+    emulation: Emulation,
+    recorder: Recorder,
+    prices: Pricing,
+    room: HostRoom | None,
+    clock: Clock,
 ) -> Result:
     with Interrupt() as interrupt, Unstick(interrupt):
         try:
-            clock: Clock = load(_CLOCKS[scenario.clock])
             clock(scenario, emulation, recorder, prices, interrupt)
             ended = _ended(emulation, interrupt)
         except (HostError, WorkerDiedError) as error:

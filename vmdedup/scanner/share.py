@@ -57,7 +57,11 @@ class Share:
         slept = self._scanner.get("sleep_millisecs")
         self._scanner.charge(self._now // MILLISECOND, self.cpu // MILLISECOND)
         if self._scanner.get("sleep_millisecs") != slept:
-            self._next = min(self._next, max(self._busy, self._now))
+            self.wake()
+
+    def wake(self) -> None:
+        """Somebody has written sleep_millisecs: a ksmd that sleeps begins its next batch now."""
+        self._next = min(self._next, max(self._busy, self._now))
 
     def _batch(self) -> int:
         """One batch. Returns how long after its beginning the next one begins."""

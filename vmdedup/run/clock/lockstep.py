@@ -31,27 +31,27 @@ def run_lockstep(
     emulation.ksmd.prices = prices.virtual
     cost = cost_of(emulation.ksmd, prices.page_cost)
     share = Share(emulation.ksmd, cost, scenario.policy.cpu)
-    seconds = _stated(emulation, prices, share)
+    seconds = stated(emulation, prices, share)
     tick, interval = scenario.host.tick, scenario.host.sample_interval
     emulation.apply_until(0)
-    _warm_up(emulation, scenario.host.warm_up, tick)
+    warm_up(emulation, scenario.host.warm_up, tick)
     recorder.sample(emulation, 0.0)
     while recorder.now < scenario.duration and not interrupt.wanted and not emulation.over:
-        _tick(emulation, recorder, share, min(tick, scenario.duration - recorder.now))
+        live_tick(emulation, recorder, share, min(tick, scenario.duration - recorder.now))
         if recorder.now % interval == 0:
             recorder.sample(emulation, seconds())
             emulation.backend.give_back()
     recorder.sample_last(emulation, seconds())
 
 
-def _warm_up(emulation: Emulation, length: int, tick: int) -> None:
+def warm_up(emulation: Emulation, length: int, tick: int) -> None:
     """Guests live, and nobody scans or looks."""
     for start in range(0, length, tick):
         emulation.run_slice(min(tick, length - start))
         emulation.backend.pass_time(min(tick, length - start))
 
 
-def _stated(emulation: Emulation, prices: Pricing, share: Share) -> Callable[[], float]:
+def stated(emulation: Emulation, prices: Pricing, share: Share) -> Callable[[], float]:
     """What tells the CPU seconds to be stated, so far."""
     if prices.source == PAGE_COST:
         return lambda: share.cpu / SECOND_NS
@@ -60,7 +60,8 @@ def _stated(emulation: Emulation, prices: Pricing, share: Share) -> Callable[[],
     return lambda: prices.seconds(emulation.ksmd.work_done())
 
 
-def _tick(emulation: Emulation, recorder: Recorder, share: Share, length: int) -> None:
+def live_tick(emulation: Emulation, recorder: Recorder, share: Share, length: int) -> None:
+    """Guests live so many nanoseconds, then who scans gets its share of them."""
     began = time.monotonic()
     try:
         emulation.apply_until(recorder.now)
