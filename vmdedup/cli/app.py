@@ -25,6 +25,7 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup run dense --guests 16       another built-in scenario, smaller
   vmdedup scenario show identical     a scenario to start your own from
   vmdedup replay script.ksm --on both the emulator against this machine's own kernel
+  vmdedup explain script.ksm -o page.html     what ksmd does in it, step by step, with both trees
   vmdedup scan web1.elf web2.raw      what memory dumps hold, and who shares with whom
   vmdedup learn web1.elf web2.elf     what N more like these would save, and a model to emulate them by
   vmdedup run mixed --policy ksm,esx  the same guests under several policies
@@ -43,6 +44,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "status": "What does KSM do on this host now?",
     "sweep": "Run a scenario many times, with what varies.",
     "replay": "Play a KSM script.",
+    "explain": "Show what ksmd does in a KSM script, step by step, and why.",
     "record": "Record the memory of live guests.",
     "learn": "Learn a kind of guests from dumps: what would N save?",
     "doctor": "What can this machine do, and what keeps KSM from merging?",

@@ -341,6 +341,10 @@ class EmulatedMachine(Closing):
         kib = {name: smaps(process.memory, self._profile) for name, process in self._processes.items()}
         return {"vmstat": vmstat(self.host, self._profile, cow_ksm), "kB": kib}
 
+    def spaces(self) -> dict[str, Memory]:
+        """Each living process's memory."""
+        return {name: process.memory for name, process in self._processes.items()}
+
     def close(self) -> None:
         """End all processes and give back the host's memory."""
         while self._processes:
