@@ -41,6 +41,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "run": "Emulate a host of guests and ksmd.",
     "exec": "Run a program for which an emulated host is this host.",
     "mount": "Show an emulated host's files below a folder.",
+    "serve": "Metrics for Prometheus, of an emulated host or of this one.",
     "status": "What does KSM do on this host now?",
     "sweep": "Run a scenario many times, with what varies.",
     "replay": "Play a KSM script.",

@@ -44,6 +44,7 @@ class Emulation:
         tick, so that who finds none is not a matter of who was faster.
         """
         self.plan = plan
+        self.now = 0  # nanoseconds since the run began, of what has been lived; who drives it says
         self.guests: dict[int, GuestProcess] = {}
         self._disks: Mapping[DiskSpec, Disk] = {}
         self._is_free = is_free

@@ -129,7 +129,7 @@ class Emulator:
             self._pressure = self._begin_pressure()
         return self._pressure
 
-    def _in_use(self) -> int:
+    def in_use(self) -> int:
         """Frames that hold somebody's bytes."""
         return self.host.frames_in_use() - (self._pressure.reserved if self._pressure is not None else 0)
 
@@ -172,21 +172,29 @@ class Emulator:
         allocated, placed = int(allocated_by_guest.sum()), int(placed_by_guest.sum())
         zero, within, between = saved_pages(self.host)
         free_zeros = bool(self.ksmd.get("use_zero_pages"))
+        return Figures(
+            allocated=allocated,
+            used=self.in_use(),
+            zero=zero + placed,
+            within=within,
+            between=between,
+            possible=possible_on(self.host, allocated, placed, free_zeros),
+            breaks=self.breaks(),
+            further=self.further(),
+        )
+
+    def breaks(self) -> int:
+        """Writes that found a merged page and got a copy, so far."""
+        return self._breaks.total(self.host)
+
+    def further(self) -> dict[str, int | float]:
+        """Columns that not all runs have."""
         further = dict(self._forms.figures()) if self._forms is not None else {}
         if self._huge is not None:
             further |= self._huge.figures()
         if self._has_columns:
             further |= self.pressure.figures()
-        return Figures(
-            allocated=allocated,
-            used=self._in_use(),
-            zero=zero + placed,
-            within=within,
-            between=between,
-            possible=possible_on(self.host, allocated, placed, free_zeros),
-            breaks=self._breaks.total(self.host),
-            further=further,
-        )
+        return further
 
     def most_used(self, freely: bool) -> tuple[int, int] | None:
         """The host's own mark; in lockstep only where it is all, since a copy's frame may be taken before another is

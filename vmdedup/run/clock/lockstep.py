@@ -68,6 +68,7 @@ def live_tick(emulation: Emulation, recorder: Recorder, share: Share, length: in
         emulation.run_slice(length)
     finally:  # also of a tick that the host has no memory for: it ends then
         recorder.now += length
+        emulation.now = recorder.now
     recorder.look(emulation)
     between = time.monotonic()
     share.scan_until(recorder.now)
