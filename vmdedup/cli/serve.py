@@ -25,8 +25,8 @@ HELP = """Serve metrics for Prometheus: of an emulated host that keeps step with
 With SCENARIO it is an emulated one; without, this host's files are read at each scrape, and nothing is written. Where
 node_exporter has a name, that is used (node_ksmd_…); the rest begin with vmdedup_: what is saved by kind and by guest,
 use if all diverge, ksmd's CPU, the time of a pass, huge pages split, memory freed uncounted. Who shares with whom only
-with --matrix, as it grows with the square of the guests; what would be possible only with --possible, as that hashes all
-memory at each scrape.
+with --matrix, as it grows with the square of the guests; what would be possible only with --possible, as all memory is
+hashed for that at each scrape.
 
 --dashboard prints a dashboard for Grafana, --alerts alert rules for Prometheus. See docs/clients.md.
 
@@ -38,10 +38,12 @@ memory at each scrape.
 """
 SCHEMA_VERSION = 1
 _LOOK_S = 0.2
+_Scenario = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="Name or TOML file; none: this host.")]
+_Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Of this host: the folder with sys/ and proc/.")]
 
 
 def serve(
-    scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="Name or file.")] = None,
+    scenario: _Scenario = None,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where; port 0: any.")] = "127.0.0.1:9797",
     matrix: Annotated[bool, typer.Option("--matrix", help="Who shares with whom, a figure a pair.")] = False,
     possible: Annotated[bool, typer.Option("--possible", help="What could be saved; hashes all memory.")] = False,
