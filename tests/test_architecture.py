@@ -151,8 +151,8 @@ def test_every_dependency_but_numpy_has_a_home() -> None:
     assert block is not None
     required = set(re.findall(r'"([A-Za-z0-9_-]+)', block[1])) - {"numpy"}
     assert required <= listed
-    # Of the extras `libvirt`, `plot`, `cluster`, `fuse` and `prometheus`.
-    extras = {"libvirt", "libvirt_qemu", "matplotlib", "distributed", "mfusepy", "prometheus_client"}
+    # Of the extras `libvirt`, `plot`, `cluster`, `fuse`, `prometheus` and `place`.
+    extras = {"libvirt", "libvirt_qemu", "matplotlib", "distributed", "mfusepy", "prometheus_client", "highspy"}
     known = required | extras | {"numpy", "llvmlite", "pydantic_core", "vmdedup"} | sys.stdlib_module_names
     known |= {DISTRIBUTIONS.get(name, name) for name in required}
     for path in SOURCES:
@@ -184,6 +184,7 @@ WRITERS = {
     "result.directory": "in a folder that it has made",
     "result.policies": "in a folder that it has made",
     "result.sweep_directory": "in a folder that it has made",
+    "place.there": "in a scratch folder of ours",
     "image": "in the store of images",
     "live": "in folders of a run's own, and the kernel's files",
     "vmkernel": "in the cache of kernels",
@@ -252,6 +253,7 @@ COMMANDS = (
     "policy",
     "leak",
     "sweep",
+    "place",
 )
 # One interpreter after another would load the same things; in one, what is heavy stays loaded, and is seen at whichever
 # statement has loaded it.

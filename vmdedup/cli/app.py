@@ -31,6 +31,7 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup run mixed --policy ksm,esx  the same guests under several policies
   vmdedup sweep mixed --vary guests=8..64:8   many runs of a scenario, a row each, on this machine or on others
   vmdedup exec identical -- ksmtuned  a real program on an emulated host
+  vmdedup place rack*.parquet --host-memory 64GiB   which guest on which host, so that hosts share most
   vmdedup calibrate                   what ksmd costs on this host, for the CPU time that runs state (root)
   vmdedup doctor                      what this machine can do, and why nothing merges
 """
@@ -44,6 +45,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "serve": "Metrics for Prometheus, of an emulated host or of this one.",
     "status": "What does KSM do on this host now?",
     "sweep": "Run a scenario many times, with what varies.",
+    "place": "Which guest on which host, and does it deliver?",
     "replay": "Play a KSM script.",
     "explain": "Show what ksmd does in a KSM script, step by step, and why.",
     "record": "Record the memory of live guests.",

@@ -1,0 +1,1 @@
+"""Which guest on which host: fleets, algorithms of placement, what they promise, and what emulated hosts deliver."""
