@@ -29,6 +29,7 @@ _HELP = """What memory deduplication does to a host full of virtual machines, be
   vmdedup scan web1.elf web2.raw      what memory dumps hold, and who shares with whom
   vmdedup learn web1.elf web2.elf     what N more like these would save, and a model to emulate them by
   vmdedup run mixed --policy ksm,esx  the same guests under several policies
+  vmdedup report runs/mixed-… -o report.html  its results as one page
   vmdedup sweep mixed --vary guests=8..64:8   many runs of a scenario, a row each, on this machine or on others
   vmdedup exec identical -- ksmtuned  a real program on an emulated host
   vmdedup place rack*.parquet --host-memory 64GiB   which guest on which host, so that hosts share most
@@ -52,6 +53,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "learn": "Learn a kind of guests from dumps: what would N save?",
     "doctor": "What can this machine do, and what keeps KSM from merging?",
     "compare": "Lay results side by side.",
+    "report": "Show results as one page.",
     "conform": "Does a kernel do what a version of Linux does?",
     "leak": "What do guests learn of each other, by which channel?",
     "scan": "What do memory dumps hold?",

@@ -121,11 +121,12 @@ def _top(entries: Sequence[Document]) -> Table:
     table = _table("copies", "content", "where")
     table.columns[1].justify = table.columns[2].justify = "left"
     for entry in entries:
-        table.add_row(f"{entry['copies']:,}", _content(entry), _places(entry["dumps"]))
+        table.add_row(f"{entry['copies']:,}", content_text(entry), _places(entry["dumps"]))
     return table
 
 
-def _content(entry: Document) -> str:
+def content_text(entry: Document) -> str:
+    """What a content is, in short."""
     if entry["kind"] == "fill":
         return f"0x{entry['begins']} all over"
     return f"{entry['begins']}…" if entry["kind"] == "data" else str(entry["kind"])

@@ -31,7 +31,7 @@ def render(summary: Document, console: Console) -> None:
 
 
 def _parts(summary: Document, width: int) -> Iterator[RenderableType]:
-    yield Text(_title(summary), style="bold")
+    yield Text(title(summary), style="bold")
     yield ""
     yield _answers(summary)
     yield ""
@@ -47,10 +47,11 @@ def _parts(summary: Document, width: int) -> Iterator[RenderableType]:
         yield ""
         if left_out > 0:
             yield Text(f"({left_out} earlier events are in run.json)", style="dim")
-        yield Group(*(Text(_moment(moment)) for moment in happened[-MOST_MOMENTS:]))
+        yield Group(*(Text(moment_text(moment)) for moment in happened[-MOST_MOMENTS:]))
 
 
-def _title(summary: Document) -> str:
+def title(summary: Document) -> str:
+    """What was run, in a line."""
     ended = "" if summary["ended"] == "complete" else f" ({summary['ended']})"
     return (
         f"{summary['scenario']}: {len(summary['guests'])} guests, {_seconds(summary['seconds'])}{ended}, "
@@ -73,6 +74,13 @@ def _answers(summary: Document) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
+    for name, answer in answers(summary):
+        table.add_row(name, answer)
+    return table
+
+
+def answers(summary: Document) -> Iterator[tuple[str, str]]:
+    """A word, and the figures for it in a sentence; what has no answer is left out."""
     for name, answer in (
         ("saved", _saved(summary)),
         ("of it", _split(summary)),
@@ -88,8 +96,7 @@ def _answers(summary: Document) -> Table:
         ("kept" if summary.get("forms") else "profit", _kept(summary) or _profit(summary)),
     ):
         if answer:
-            table.add_row(name, answer)
-    return table
+            yield name, answer
 
 
 def _saved(summary: Document) -> str:
@@ -148,7 +155,7 @@ def _worst(summary: Document) -> str:
     return text
 
 
-def _moment(moment: Document) -> str:
+def moment_text(moment: Document) -> str:
     """An event, and what it did to the host."""
     text = f"{_seconds(moment['seconds'])}: {moment['text']}"
     if moment.get("most_used_mib") is None:

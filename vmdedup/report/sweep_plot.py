@@ -27,8 +27,8 @@ def plot_sweep(document: Mapping[str, Any], rows: Sequence[Row], column: str, pa
     axes = [axis["name"] for axis in document["axes"]]
     if not axes:
         raise UsageError("nothing varies, so there is nothing to draw; give --vary")
-    x = next((axis for axis in axes if all(isinstance(row[axis], int | float) for row in rows)), axes[0])
-    lines = list(_lines(axes, x, rows, column))
+    x = first_numeric(axes, rows)
+    lines = list(sweep_lines(axes, x, rows, column))
     if not lines:
         raise UsageError(f"no run has {column}, so there is nothing to draw")
     numbers = [value for line in lines for value in line.x if not isinstance(value, str)]
@@ -36,7 +36,13 @@ def plot_sweep(document: Mapping[str, Any], rows: Sequence[Row], column: str, pa
     plot_lines(lines, path, Frame(x, f"{column}: {FIGURES[column][1]}", str(document["scenario"]), log), force)
 
 
-def _lines(axes: Sequence[str], x: str, rows: Sequence[Row], column: str) -> list[Line]:
+def first_numeric(axes: Sequence[str], rows: Sequence[Row]) -> str:
+    """The first axis that has numbers only; where none has, the first."""
+    return next((axis for axis in axes if all(isinstance(row[axis], int | float) for row in rows)), axes[0])
+
+
+def sweep_lines(axes: Sequence[str], x: str, rows: Sequence[Row], column: str) -> list[Line]:
+    """A line for each combination of the other axes' values: a figure, the mean of all seeds, over axis x."""
     others = [axis for axis in axes if axis != x]
     points: dict[tuple[Any, ...], list[tuple[Any, float]]] = {}
     for key, its in by_point(axes, rows).items():

@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vmdedup.page.charts import framed_style
+from vmdedup.result.charts import matrix, savings, sources
 from vmdedup.result.directory import RunDirectory, json_bytes
 from vmdedup.result.summary import summarise
 from vmdedup.result.tables import Table, to_parquet
@@ -36,13 +38,14 @@ class Result:
         return f"<Result of {self.run['name']!r}: {len(self.guests)} guests, {saved}>"
 
     def _repr_html_(self) -> str:
-        """A notebook's view: what was saved, and by whom."""
+        """A notebook's view: what was saved, and by whom, with the charts of `vmdedup report`."""
         answers = self.summary
         names = ("ended", "guests_alive", "allocated_mib", "used_mib", "saved_mib", "saved_percent", "possible_mib")
         cells = [("scenario", self.run["name"]), ("policy", self.run.get("policy", "ksm"))]
         cells += [(name, answers[name]) for name in names if answers.get(name) is not None]
         rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(_shown(value))}</td></tr>" for name, value in cells)
-        return f"<table>{rows}</table>"
+        drawn = "".join((savings({"": self}), sources({"": self}), matrix(str(self.run["name"]), self)))
+        return f"<style>{framed_style()}</style><div class='vmdedup'><table>{rows}</table>{drawn}</div>"
 
     @cached_property
     def summary(self) -> dict[str, Any]:
