@@ -9,8 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from vmdedup.page.charts import framed_style
-from vmdedup.result.charts import matrix, savings, sources
 from vmdedup.result.directory import RunDirectory, json_bytes
 from vmdedup.result.summary import summarise
 from vmdedup.result.tables import Table, to_parquet
@@ -39,6 +37,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         """A notebook's view: what was saved, and by whom, with the charts of `vmdedup report`."""
+        from vmdedup.page.charts import framed_style
+        from vmdedup.result.charts import matrix, savings, sources
+
         answers = self.summary
         names = ("ended", "guests_alive", "allocated_mib", "used_mib", "saved_mib", "saved_percent", "possible_mib")
         cells = [("scenario", self.run["name"]), ("policy", self.run.get("policy", "ksm"))]
