@@ -98,6 +98,9 @@ COMMANDS = {
     "live remove": Command("live remove none", (0, 2, 4), cheap=True),
     "calibrate": Command("calibrate -q --rounds 1 --pages 4096 -o out.json", (0, 4), kernel=True),
     "calibrate show": Command("calibrate --show", cheap=True),
+    "exec": Command(f"exec {INPUTS}/tiny.toml -q --plain --speed 5 -o out -- sleep 2", (0, 4), makes="run"),
+    "status": Command("status --json", (0, 4), cheap=True),
+    "man": Command("man out", cheap=True),
     "live restore": Command("live restore", (0, 4), kernel=True),
 }
 # What takes guests, a network or minutes: its own tests kill it.
@@ -109,6 +112,8 @@ ELSEWHERE = {
     "live verify": "live/test_guests_comparison.py: boots guests",
     "kernel fetch": "vmkernel/test_store.py: takes a network and minutes",
     "kernel list": "vmkernel/test_store.py: lists what was fetched",
+    "mount": "guise/test_without_fuse.py, guise/test_clients.py: has no end of its own",
+    "serve": "metrics/test_prometheus.py: has no end of its own",
     "conform": "conform/test_conform.py: boots guests",
 }
 

@@ -14,8 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-import vmdedup
-from vmdedup.cli.say import say
+from vmdedup.errors import UsageError
 from vmdedup.signals import Interrupted
 
 _HELP = """What memory deduplication does to a host full of virtual machines, before and after you turn it on.
@@ -58,6 +57,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "leak": "What do guests learn of each other, by which channel?",
     "scan": "What do memory dumps hold?",
     "calibrate": "Measure what ksmd takes on this host.",
+    "man": "Write man pages of all commands.",
     "experiment": None,
     "image": None,
     "kernel": None,
@@ -128,16 +128,21 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(context: typer.Context, wanted: bool) -> None:
     if wanted:
-        say(f"vmdedup {vmdedup.__version__}")
+        from vmdedup.cli.version import show_version
+
+        show_version(as_json=bool(context.params.get("as_json")))
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    as_json: Annotated[
+        bool, typer.Option("--json", is_eager=True, help="With --version: as a document, with what it runs on.")
     ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, help="Show the version and exit.")] = False,
 ) -> None:
     """Options of vmdedup itself."""
+    if as_json:
+        raise UsageError("--json goes after the command, or with --version; see vmdedup --help")
