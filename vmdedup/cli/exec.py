@@ -47,7 +47,7 @@ def exec(
     quiet: hosting.Quiet = False,
     verbose: hosting.Verbose = 0,
 ) -> int:
-    """Returns the exit status: the program's."""
+    """Returns the exit status: the program's, unless the run was told to end, or failed."""
     from vmdedup.guise.files import HostFiles
     from vmdedup.guise.visit import Program, is_plain
 
@@ -58,4 +58,4 @@ def exec(
         warn(why)
     how = hosting.Hosting(speed, duration, output, quiet, verbose)
     status = hosting.host(loaded, how, lambda desk: program.visit(desk, HostFiles(desk, loaded.ksm.profile)))
-    return program.status or status
+    return status or program.status

@@ -12,6 +12,7 @@ import typer
 
 from vmdedup.cli.keeping import ENDS, kept_first, kept_rows, said_where
 from vmdedup.cli.say import Progress, say
+from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
     from vmdedup.result.directory import RunDirectory
@@ -137,5 +138,7 @@ def _run(
 
 
 def _status(ended: str) -> int:
-    """Being told to end is how a host ends that has no end of its own."""
-    return 1 if ended in ENDS and ended not in ("interrupted", "no guest survived") else 0
+    """A host without guests is one still."""
+    if ended == "interrupted":
+        return interrupted_status()
+    return 1 if ended in ENDS and ended != "no guest survived" else 0

@@ -114,7 +114,7 @@ def _visit(desk: Desk, matrix: bool, possible: bool, told: _Told) -> Iterator[Is
 def _real(root: Path, duration: str | None, told: _Told) -> int:
     from vmdedup.metrics.real import RealHost
     from vmdedup.metrics.server import served
-    from vmdedup.signals import Interrupt
+    from vmdedup.signals import Interrupt, interrupted_status
     from vmdedup.units import SECOND_NS, parse_duration
 
     left = parse_duration(duration) / SECOND_NS if duration else None
@@ -124,4 +124,4 @@ def _real(root: Path, duration: str | None, told: _Told) -> int:
         while not interrupt.wanted and (left is None or left > 0):
             waiting.wait(_LOOK_S)
             left = None if left is None else left - _LOOK_S
-    return 0
+        return interrupted_status() if interrupt.wanted else 0

@@ -48,7 +48,8 @@ class Program:
             finally:
                 desk.close()
                 clerk.close()
-                self.status = process.wait()
+                status = process.wait()
+                self.status = status if status >= 0 else 128 - status
         if self._failure:
             raise EnvironmentLacksError(f"the host's files cannot be put in place here: {self._failure}")
 
