@@ -51,6 +51,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "record": "Record the memory of live guests.",
     "learn": "Learn a kind of guests from dumps: what would N save?",
     "doctor": "What can this machine do, and what keeps KSM from merging?",
+    "top": "A live view of what KSM does, here or on an emulated host.",
     "compare": "Lay results side by side.",
     "report": "Show results as one page.",
     "conform": "Does a kernel do what a version of Linux does?",
