@@ -118,6 +118,14 @@ def test_the_command_answers(tmp_path: Path, dumps: list[str], capsys: pytest.Ca
     assert f"best-fit: no room for {dumps[2]}" in text.replace("\n", "")
 
 
+def test_nothing_but_the_answer_is_printed(dumps: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("highspy", reason="needs highspy: pip install 'vmdedup[place]'")
+    assert run_command(["place", *dumps, "--host-memory", "16KiB", "--algorithm", "exact", "--json"]) == 0
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["plans"][0]["hosts_needed"] == 2
+    assert not captured.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -20,6 +20,7 @@ from vmdedup.papers.esx import esx_identical
 from vmdedup.papers.isolation import isolation_cost, leak
 from vmdedup.papers.ksm import advisor, barker, ksm_windows, smart_scan
 from vmdedup.papers.phones import phone_policies, phones
+from vmdedup.papers.placement import buddies, pagination, trees
 from vmdedup.papers.uksm import uksm_equal_cpu
 from vmdedup.papers.xlh import xlh_apache, xlh_boot, xlh_build, xlh_reachable
 from vmdedup.shown import suggest
@@ -47,6 +48,9 @@ _PARTS = (
     leak,
     isolation_cost,
     phone_policies,
+    buddies,
+    trees,
+    pagination,
 )
 EXPERIMENTS = {experiment.name: experiment for part in _PARTS for experiment in part.EXPERIMENTS}
 ALL = "all"

@@ -1,8 +1,8 @@
 """Memory Buddies' greedy consolidation: hosts are emptied, one by one, by guests moving to where they share most.
 
-From where guests are now (or where first fit puts them). The host that uses least is tried first: its guests, largest
-first, go each to the host with room on which they share most. If all of them find room, they move, and the host is off;
-if not, all stay. So it is fewer moves than a placement from nothing, and never more hosts than before.
+From where guests are now; those of which that is not said come one after the other, each to where it adds least. The
+host that uses least is tried first: its guests, largest first, go each to the host with room on which they share most.
+If all of them find room, they move, and the host is off; if not, all stay.
 Source: Wood et al., Memory Buddies, VEE 2009 (abstract; the order is our reading).
 """
 
@@ -12,8 +12,7 @@ from copy import deepcopy
 
 import numpy as np
 
-from vmdedup.place import first_fit
-from vmdedup.place.best_fit import best_host
+from vmdedup.place.best_fit import put
 from vmdedup.place.fleet import Fleet
 from vmdedup.place.plan import Hosts, Plan, Room
 
@@ -21,33 +20,31 @@ NAME = "buddies"
 
 
 def place(fleet: Fleet, room: Room) -> Plan:
-    """Consolidate what is there; guests that have no host yet go where they share most."""
+    """Consolidate what is there; what is freed is for guests that had no room."""
     hosts = _now(fleet, room)
-    for guest in sorted(set(range(len(fleet))) - {guest for host in hosts.guests for guest in host}):
-        host = best_host(hosts, guest)
-        host = hosts.open() if host is None else host
-        if host is not None:
-            hosts.put(guest, host)
+    _put_missing(hosts)
     kept: set[int] = set()
     while (tried := _least(hosts, kept)) is not None:
         if not _empty(hosts, tried):
             kept.add(tried)
+    _put_missing(hosts)
     return hosts.plan(NAME)
+
+
+def _put_missing(hosts: Hosts) -> None:
+    """Guests that have no host, in the order given, to where they add least."""
+    for guest in sorted(set(range(len(hosts.fleet))) - {guest for host in hosts.guests for guest in host}):
+        put(hosts, guest)
 
 
 def _now(fleet: Fleet, room: Room) -> Hosts:
     """The hosts as they are. A host that would be too full loses the guests that it cannot have."""
     hosts = Hosts(fleet, room)
-    if any(fleet.hosts):
-        names = list(dict.fromkeys(name for name in fleet.hosts if name))
-        lists = [[guest for guest, its in enumerate(fleet.hosts) if its == name] for name in names]
-    else:
-        lists = first_fit.place(fleet, room).hosts
-    for guests in lists:
+    for name in dict.fromkeys(name for name in fleet.hosts if name):
         host = hosts.open()
-        for guest in guests if host is not None else ():
-            if hosts.fits(hosts.adds(guest))[host]:
-                hosts.put(guest, int(host or 0))
+        for guest, its in enumerate(fleet.hosts):
+            if host is not None and its == name and hosts.fits(hosts.adds(guest))[host]:
+                hosts.put(guest, host)
     return hosts
 
 

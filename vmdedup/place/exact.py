@@ -7,6 +7,10 @@ As many guests as can be, then as few hosts, then as few pages. A host has a par
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from vmdedup.errors import EnvironmentLacksError, UsageError
@@ -26,8 +30,9 @@ def place(fleet: Fleet, room: Room) -> Plan:
     most = room.hosts if greedy.placed < len(fleet) and room.hosts is not None else len(greedy.hosts)
     if (size := most * (len(fleet) + len(fleet.parts))) > MOST:
         raise UsageError(f"{NAME}: {size:,} variables are more than {MOST:,}; leave it out of --algorithm, or --sample")
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)  # it would print on stdout, past us
+    with _silent():
+        solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
     solver.setOptionValue("time_limit", SECONDS)
     solver.setOptionValue("mip_rel_gap", 0.0)
     solver.setOptionValue("mip_abs_gap", 0.5 / (_total(fleet) + 1))
@@ -67,6 +72,20 @@ def _program(solver: Any, fleet: Fleet, room: Room, most: int) -> list[list[Any]
     weight = room.pages / (_total(fleet) + 1)
     solver.minimize(-(most + 2) * placed + sum(uses) + weight * sum(pages))
     return on
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What is printed on stdout past us is lost: a new solver says whose it is before it can be told not to."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _required() -> Any:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FAILED: Final = "failed"
 _SLEEP_MS: Final = 20
+_SAMPLES: Final = 100  # while ksmd is given time
 _BLOCK: Final = 4096  # pages made at once
 
 
@@ -79,6 +80,7 @@ def _scenario(task: HostTask, dumps: Sequence[str]) -> Scenario:
     from vmdedup.scenario.model import validate
 
     last = max(tenant.comes_at for tenant in task.tenants)
+    tick = max(_SLEEP_MS * 1_000_000, task.nanoseconds // _SAMPLES)  # guests do nothing that a finer one would show
     groups = [
         {"name": f"guest-{number}", "image": f"raw:{dump}", "start_at": f"{tenant.comes_at}ns"}
         for number, (tenant, dump) in enumerate(zip(task.tenants, dumps, strict=True))
@@ -86,7 +88,12 @@ def _scenario(task: HostTask, dumps: Sequence[str]) -> Scenario:
     data = {
         "title": "a host of a plan",
         "duration": f"{last + task.nanoseconds}ns",
-        "host": {"huge_pages": "never", "guests_per_worker": len(groups)},
+        "host": {
+            "huge_pages": "never",
+            "guests_per_worker": len(groups),
+            "tick": f"{tick}ns",
+            "sample_interval": f"{tick}ns",
+        },
         "ksm": {"run": 1, "pages_to_scan": task.pages_to_scan, "sleep_millisecs": _SLEEP_MS},
         "guests": groups,
     }

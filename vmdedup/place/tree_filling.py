@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from vmdedup.place.best_fit import best_host
+from vmdedup.place.best_fit import put
 from vmdedup.place.fleet import Counts, Fleet
 from vmdedup.place.hierarchy import Tree
 from vmdedup.place.plan import Hosts, Plan, Room
@@ -31,10 +31,7 @@ def fill_all(fleet: Fleet, room: Room, tree: Tree, name: str, note: str) -> Plan
             hosts.put(guest, host)
         left -= set(chosen)
     for guest in sorted(left, key=lambda each: (int(fleet.alone[each]), each)):
-        host = best_host(hosts, guest)
-        host = hosts.open() if host is None else host
-        if host is not None:
-            hosts.put(guest, host)
+        put(hosts, guest)
     return hosts.plan(name, note)
 
 

@@ -1,0 +1,1 @@
+"""Experiments on placement: which guest on which host."""
