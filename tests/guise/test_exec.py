@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from kit.shown_hosts import HOST_KSM, PYTHON, call, command, host_tunables, needs_answers, needs_namespaces, write
+from kit.shown_hosts import (
+    HOST_KSM,
+    PYTHON,
+    call,
+    command,
+    host_tunables,
+    mounted,
+    needs_answers,
+    needs_namespaces,
+    write,
+)
 from vmdedup.ksm.profile import FILES
 from vmdedup.ksm.sysfs import COUNTERS, TUNABLES
 
@@ -179,6 +190,21 @@ def test_nothing_is_left_when_it_is_killed(tmp_path: Path) -> None:
     while (found := processes(mark)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not found
+
+
+@needs_answers
+@pytest.mark.skipif(shutil.which("fusermount3") is None, reason="fusermount3 is not installed (Debian: fuse3)")
+def test_no_mount_is_left_when_it_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "host"
+    folder.mkdir()
+    with mounted(write(tmp_path), folder) as process:
+        assert os.path.ismount(folder)
+        process.kill()
+        process.wait()
+        until = time.monotonic() + 10
+        while str(folder) in Path("/proc/mounts").read_text() and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not list(folder.iterdir())
 
 
 def processes(mark: str) -> list[str]:
