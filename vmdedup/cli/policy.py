@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,14 +69,22 @@ def show(name: _NAME, as_json: _JSON = False) -> None:
 
 @app.command("check")
 def check(
-    name: _NAME, seed: Annotated[int, typer.Option(help="Of what guests do.")] = 1, as_json: _JSON = False
+    name: _NAME,
+    seed: Annotated[int, typer.Option(help="Of what guests do.")] = 1,
+    grade: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Points for the exercises there, instead: KSM scripts.")
+    ] = None,
+    as_json: _JSON = False,
 ) -> int:
     """Try a policy on a small host: does it keep to what every policy must? Exit status 1 if it does not.
 
     \b
       vmdedup policy check mine.py
       vmdedup policy check mine.py:Second --seed 7
+      vmdedup policy check mine.py --grade exercises/
     """
+    if grade is not None:
+        return _grade(name, grade, as_json)
     from vmdedup.policy.table import load_policy, policy_label
     from vmdedup.policy.trial import try_policy
 
@@ -91,6 +100,29 @@ def check(
             say(f"      {verdict.failure}")
     say(f"{policy_label(name)}: {'keeps to all of it' if not failed else f'{failed} of {len(verdicts)} failed'}")
     return int(failed > 0)
+
+
+def _grade(name: str, folder: Path, as_json: bool) -> int:
+    """Of exercises only names and points are shown: their scripts may be hidden. Returns 0, whatever it got."""
+    from vmdedup.grading.exercise import exercises
+    from vmdedup.grading.grade import grade
+    from vmdedup.policy.table import load_policy, policy_label
+
+    given = exercises(folder)
+    grades = list(grade(load_policy(name), given))
+    got, points = sum(each.got for each in grades), sum(exercise.points for exercise in given)
+    if as_json:
+        shown = [each.document() for each in grades]
+        _print({"policy": policy_label(name), "got": got, "points": points, "exercises": shown})
+        return 0
+    for each in grades:
+        say(f"{each.got:>4} of {each.exercise.points:<4} {each.exercise.name}")
+        for text, worth, holds in each.rules:
+            say(f"      {'yes' if holds else 'no ':<4}{text} ({worth})")
+        if each.failure is not None:
+            say(f"      {each.failure}")
+    say(f"{policy_label(name)}: {got} of {points} points")
+    return 0
 
 
 def _described(policy: type[Policy]) -> dict[str, Any]:
