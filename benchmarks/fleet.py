@@ -74,7 +74,7 @@ them, one after the other at {network} GiB/s.
 
 {notes}
 
-Delivered: {which} host of each plan emulated at 1/{scale} of its size, ksmd at {pace:,} pages every 20 ms (of a whole
+Delivered: {which} of each plan emulated at 1/{scale} of its size, ksmd at {pace:,} pages every 20 ms (of a whole
 host), for {seconds} s after its last guest has come; all of these hosts are in `delivered`, and `of promised` is of the
 same hosts: it differs by what ksmd has not yet merged and by the sample that the scale is. `90 % after` counts from the
 beginning of the moves on. `over` is by how much these hosts took more than they have, at their peak, before ksmd had
@@ -100,7 +100,7 @@ def page(found: Mapping[str, Any], law: synthetic.Law, every: int) -> str:
         network=NETWORK // GIB,
         table="\n".join(table(found)),
         notes="\n".join(f"- {plan['algorithm']}: {plan['note']}." for plan in found["plans"] if plan["note"]),
-        which="each" if every == 1 else f"one of {every}",
+        which="each host" if every == 1 else f"one host in {every}",
         scale=SCALE,
         pace=PAGES_TO_SCAN,
         seconds=SECONDS,

@@ -119,11 +119,12 @@ class Emulation(Closing):
 
     def close(self) -> None:
         """End what goes on."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
         if self._scheduler is None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
             CHILDREN.close()
             self._pool.shutdown()
             return
         with suppress(Exception):  # there may be nobody left to tell
+            self._pool.shutdown(wait=False)
             self._scheduler.client.run(end_there, self._sweep, on_error="ignore")
         self._scheduler.close()
