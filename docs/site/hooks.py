@@ -16,6 +16,15 @@ _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
+def on_config(config: Any) -> Any:
+    """Pages that mkdocs.yml gives no place stand at the end, so that none is left out."""
+    listed = set(re.findall(r"[\w-]+\.md", repr(config.nav)))
+    missing = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in listed)
+    if missing:
+        config.nav.append({"More": missing})
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """README.md as the first page."""
     text = (ROOT / "README.md").read_text().replace("](docs/", "](")
