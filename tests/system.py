@@ -51,6 +51,8 @@ PACKAGES = {
     "util-linux": "unshare",
     "zstd": "zstd",
 }
+# Packages of these that start daemons once installed, ksmtuned on this machine's own KSM: these are ended at once.
+SERVICES = ("atop", "collectd", "ksm", "ksmtuned", "prometheus", "prometheus-node-exporter")
 # Other readers and writers of dumps, beside which tests lay ours; those that this release of Debian has.
 OTHERS = ("criu", "libkdumpfile10", "libkdumpfile12", "makedumpfile")
 KERNEL = "linux-image-cloud-amd64"  # never installed; but it must be known, to be downloaded
@@ -138,6 +140,16 @@ def install_packages() -> None:
     if missing:
         print("system: apt-get install", *missing, flush=True)
         run("apt-get", "-q", "-y", "--no-install-recommends", "install", *missing)
+        stop_services(missing)
+
+
+def stop_services(packages: Iterable[str]) -> None:
+    """What has just been installed for tests, who start it themselves, shall not run by itself."""
+    fresh = {package.removesuffix("-core") for package in packages}
+    names = [name for name in SERVICES if name in fresh or (name == "ksm" and "ksmtuned" in fresh)]
+    if names and Path("/run/systemd/system").is_dir():
+        for name in names:
+            subprocess.run(["systemctl", "disable", "--now", name], capture_output=True)
 
 
 def install_requirements() -> None:
