@@ -4,6 +4,7 @@
     python tests/golden_runs.py --renew     the same, and record what they give now
     python tests/golden_runs.py NAME …      only these
     python tests/golden_runs.py --together 3    three guests a process: it must make no difference
+    python tests/golden_runs.py --fingerprints  pages that stand for contents: what is other in the last row
 
 tests/golden_runs.json has for each the digests of its tables, so that a change anywhere is seen, and its last row, so
 that one can be read.
@@ -116,12 +117,10 @@ def scenario_of(name: str) -> Scenario:
     return scenario
 
 
-def outcome(name: str, together: int | None = None) -> Data:
-    """Run it. together: guests of one process. Returns digests of its tables and events, and the last row."""
+def outcome(name: str, **host: Any) -> Data:
+    """Run it. host: keys of [host] that are other. Returns digests of its tables and events, and the last row."""
     scenario = scenario_of(name)
-    if together is not None:
-        host = scenario.host.model_copy(update={"guests_per_worker": together})
-        scenario = scenario.model_copy(update={"host": host})
+    scenario = scenario.model_copy(update={"host": scenario.host.model_copy(update=host)})
     result = run_scenario(scenario, Silent(), logging.NullHandler())
     if result.run["ended"] != COMPLETE:
         raise InvariantError(f"{name}: the run ended early: {result.run['ended']}")
@@ -162,14 +161,17 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="of these runs only, as policy/uksm")
     parser.add_argument("--renew", action="store_true", help="record what they give now")
     parser.add_argument("--together", type=int, metavar="GUESTS", help="so many guests a process")
+    parser.add_argument("--fingerprints", action="store_true", help="on pages that stand for contents")
     options = parser.parse_args()
     if unknown := set(options.names) - set(names()):
         parser.error(f"no golden run {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    host: Data = {"guests_per_worker": options.together} if options.together else {}
+    host |= {"pages": "fingerprints"} if options.fingerprints else {}
     before = recorded()
     kept = {name: before[name] for name in names() if name in before}
     is_changed = len(kept) < len(before)
     for name in options.names or names():
-        kept[name] = outcome(name, options.together)
+        kept[name] = outcome(name, **host)
         for text in differences(before.get(name), kept[name]):
             is_changed = True
             print(f"{name}: {text}", flush=True)

@@ -26,7 +26,7 @@ FREE_FOR_ALL = {
     "shown",
     "signals",
 }
-FREE_FOR_ALL |= {"toml", "units", ""}
+FREE_FOR_ALL |= {"mixing", "toml", "units", ""}
 DISTRIBUTIONS = {
     "multiprocessing-logging": "multiprocessing_logging",
     "libvirt-python": "libvirt",

@@ -11,7 +11,7 @@ from kit.sources import OURS, PACKAGE, ROOT, SOURCES, Function, imports, module_
 
 MOST_LINES, MOST_LINES_OF_FUNCTION = 400, 60
 # What compiled code is made of: intrinsics, and their stand-ins for Python mode.
-MIXED = {"jit/atomic.py", "jit/page.py", "jit/prefetch.py", "jit/kernel.py"}
+MIXED = {"jit/atomic.py", "jit/draw.py", "jit/page.py", "jit/prefetch.py", "jit/kernel.py"}
 
 
 # Kernels

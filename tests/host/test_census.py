@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmdedup.host import census, frames
+from vmdedup.host.census import count_distinct
 from vmdedup.host.layout import FRAME_SHIFT, KIND_MASK, KIND_SHIFT, MAPPED, PRESENT, ZERO
 from vmdedup.host.memory import Host
+from vmdedup.host.pool import fill_pool
 from vmdedup.host.space import Memory
+from vmdedup.ksm.ksmd import Ksmd
 
 PAGES = 8
 GUESTS = 4
@@ -146,3 +149,54 @@ def test_every_counted_frame_is_hashed_once() -> None:
         assert not hashes[count:].any()
     finally:
         host.close()
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["store", "poke", "discard", "read", "fork", "scan", "zero", "count"]),
+        st.integers(0, 15),
+        st.integers(0, 3),
+    ),
+    max_size=40,
+)
+
+
+@given(OPERATIONS, st.booleans())
+def test_contents_that_are_hashed_only_where_they_changed(operations: list[tuple[str, int, int]], pool: bool) -> None:
+    """Whoever stored, copied, merged or took frames that somebody had before: what is counted is what is there."""
+    host = Host.create(16 * 8, mms=6)
+    guests, ksmd = [host.add(16), host.add(16)], Ksmd(host)
+    ksmd.set("use_zero_pages", "1")
+    for guest in guests:
+        ksmd.enter(guest.mm)
+    if pool:
+        fill_pool(host.arrays, 4)
+    known = np.zeros(len(host.arrays.frames), np.int64)
+    host.arrays.news[:] = 1
+    for what, page, value in operations:
+        guest, pages = guests[page % len(guests)], np.array([page])
+        if what == "store":
+            guest.write_pages(pages, np.full((1, 4096), value, np.uint8))
+        elif what == "poke":
+            guest.write(page, bytes([value]), offset=value)
+        elif what == "discard":
+            guest.discard(pages)
+        elif what == "read":
+            guest.touch(pages)
+        elif what == "fork" and len(guests) < 4:
+            guests.append(guest.fork())
+            ksmd.enter(guests[-1].mm)
+        elif what == "scan":
+            ksmd.scan(20)
+        elif what == "zero":
+            guest.write_pages(pages, np.zeros((1, 4096), np.uint8))
+        else:
+            assert sorted(host.contents(known).tolist()) == sorted(host.contents().tolist())
+    assert sorted(host.contents(known).tolist()) == sorted(host.contents().tolist())
+    host.close()
+
+
+@given(st.lists(st.integers(-3, 3) | st.integers(-(1 << 63), (1 << 63) - 1), max_size=50))
+def test_words_are_told_apart(words: list[int]) -> None:
+    table = np.zeros(1 << (2 * len(words)).bit_length(), np.int64)
+    assert count_distinct(np.array(words, np.int64), table) == len(set(words) - {0})

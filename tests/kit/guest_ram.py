@@ -26,6 +26,7 @@ class Ram:
     def __init__(self, pages: int) -> None:
         self.pages = pages
         self.page_size = PAGE
+        self.has_fingerprints = False
         self.bytes: NDArray[np.uint8] = np.zeros((pages, PAGE), dtype=np.uint8)
         self.written = np.zeros(pages, dtype=np.bool_)
         self.touched = np.zeros(pages, dtype=np.bool_)

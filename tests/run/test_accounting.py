@@ -11,7 +11,7 @@ import xxhash
 from kit.by_hand import mappings_by_hand, saved_by_hand
 from vmdedup.host.memory import Host
 from vmdedup.host.space import Memory
-from vmdedup.run.backend.counting import host_mappings, possible_on, saved_pages
+from vmdedup.run.backend.counting import ContentCounter, host_mappings, saved_pages
 from vmdedup.run.measure.accounting import ZERO_HASH
 
 PAGES = 24
@@ -85,24 +85,24 @@ def test_nothing_mapped_is_nothing_shared(host: Host) -> None:
     mappings = host_mappings(host)
     assert mappings.shares().used.sum() == 0
     assert mappings.matrix(zero=False).sum() == 0
-    assert possible_on(host, 0, 0, zeros_are_free=False) == 0
+    assert ContentCounter().possible(host, 0, 0, zeros_are_free=False) == 0
 
 
 def test_possible_counts_contents(host: Host) -> None:
     one, two = host.add(PAGES, "a"), host.add(PAGES, "b")
     fill(one, [0, 1, 2], 1)
     fill(two, [3, 4, 5], 2)
-    assert possible_on(host, 6, 0, zeros_are_free=False) == 6 - 4
+    assert ContentCounter().possible(host, 6, 0, zeros_are_free=False) == 6 - 4
     fill(one, [6, 7], 0)
-    assert possible_on(host, 8, 0, zeros_are_free=False) == 8 - 5
-    assert possible_on(host, 8, 0, zeros_are_free=True) == 8 - 4
-    assert possible_on(host, 9, 1, zeros_are_free=True) == 9 - 4
+    assert ContentCounter().possible(host, 8, 0, zeros_are_free=False) == 8 - 5
+    assert ContentCounter().possible(host, 8, 0, zeros_are_free=True) == 8 - 4
+    assert ContentCounter().possible(host, 9, 1, zeros_are_free=True) == 9 - 4
 
 
 def test_zero_pages_that_ksm_placed_are_possible_too(host: Host) -> None:
     fill(host.add(PAGES, "a"), [0, 1], 1)
-    assert possible_on(host, 5, 3, zeros_are_free=False) == 2
-    assert possible_on(host, 5, 3, zeros_are_free=True) == 3
+    assert ContentCounter().possible(host, 5, 3, zeros_are_free=False) == 2
+    assert ContentCounter().possible(host, 5, 3, zeros_are_free=True) == 3
 
 
 def test_the_hash_of_zeros() -> None:

@@ -34,13 +34,13 @@ def crew_on(host: Host) -> Crew:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_guests_of_one_process_give_the_same_rows(name: str) -> None:
-    assert not list(differences(recorded()[name], outcome(name, together=2)))
+    assert not list(differences(recorded()[name], outcome(name, guests_per_worker=2)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({f"scenario/{name}" for name in builtin_names()} - set(SHOWN)))
 def test_guests_of_one_process_give_the_same_rows_everywhere(name: str) -> None:
-    assert not list(differences(recorded()[name], outcome(name, together=2)))
+    assert not list(differences(recorded()[name], outcome(name, guests_per_worker=2)))
 
 
 def test_a_process_that_dies_takes_its_guests_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

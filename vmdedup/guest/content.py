@@ -24,6 +24,7 @@ _PIECES: Final = 16
 _PIECE_WORDS: Final = 32
 _PIECE_BYTES: Final = 256
 _BLOCK: Final = 64
+_ALL: Final = (1 << 64) - 1
 _OWN: Final = np.uint64(0xFFFF)  # of a key, where pages may be similar: what is the page's own
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _HEAP_BASE: Final = np.uint64(0x0000_5581_A000_0000)
@@ -52,6 +53,28 @@ def heap_pages(page_keys: Words, heap: HeapMix) -> Pages:
         block = slice(start, start + _BLOCK)
         _fill(out[block], page_keys[block], heap)
     return out
+
+
+def heap_seeds(page_keys: Words, heap: HeapMix) -> tuple[Words, NDArray[np.bool_]]:
+    """A word that stands for all that a heap page of heap_pages is made from, and whether the page is all zero.
+
+    page_keys: (n,). Equal pages of a mix have equal words; both results are (n,).
+    """
+    if heap.zero_tail >= 1.0:
+        return page_keys.copy(), np.ones(len(page_keys), dtype=np.bool_)
+    if not heap.similar:
+        last = scatter(page_keys + np.uint64((_PIECES + 1) * int(_STEP) & _ALL))
+        return page_keys.copy(), below(last, heap.zero_pages)
+    draws = _draws(page_keys, _PIECES + 2, similar=True)
+    tails = _tail_words(draws[:, _PIECES + 1], heap.zero_tail)
+    pieces = draws[:, :_PIECES].copy()
+    if heap.repeated:
+        pieces[:, 1:][below(mix(pieces[:, 1:] ^ _STEP), heap.repeated)] = 1  # as the first, whatever they drew
+    pieces[np.arange(_PIECES) * _PIECE_WORDS >= (PAGE_SIZE // 8 - tails)[:, None]] = 0  # behind the end
+    word = tails.astype(np.uint64)
+    for column in pieces.T:
+        word = scatter(word ^ column)
+    return word, below(draws[:, _PIECES], heap.zero_pages)
 
 
 def base_keys(page_keys: Words) -> Words:

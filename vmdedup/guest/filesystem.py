@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.guest.content import FILLED_KEYS, Pages, filled_pages, heap_pages
+from vmdedup.guest.content import FILLED_KEYS, filled_pages
 from vmdedup.guest.disk import Disk
+from vmdedup.guest.forms import BYTES, Form, Rows
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.mixes import FILE_MIX
 from vmdedup.guest.seeds import Words, keys
-from vmdedup.units import PAGE_SIZE
 
 _LAST_VERSION = (1 << 16) - 1
 
@@ -26,25 +26,35 @@ class Filesystem:
     seed: decides what rewritten pages of the disk hold. scratch: how many pages new files can have.
     """
 
-    def __init__(self, disk: Disk, scratch: int, seed: int) -> None:
+    def __init__(self, disk: Disk, scratch: int, seed: int, form: Form = BYTES) -> None:
         self.disk = disk
+        self._form = form
         self.pages = disk.index.pages + scratch
         self._seed = seed
         self._created = 0
         self._versions: NDArray[np.uint16] = np.zeros(disk.index.pages, dtype=np.uint16)
         self._scratch: Words = np.zeros(scratch, dtype=np.uint64)
 
-    def read(self, pages: Numbers) -> Pages:
-        """The content of file pages: (n, 4096) bytes."""
+    def read(self, pages: Numbers) -> Rows:
+        """The content of file pages, in the form that is asked for: (n, 4096) bytes, or (n, 8) of fingerprints."""
         on_disk = pages < len(self._versions)
         untouched = on_disk.copy()
         untouched[on_disk] = self._versions[pages[on_disk]] == 0
         if untouched.all():
-            return self.disk.read(pages)
-        out = np.empty((len(pages), PAGE_SIZE), dtype=np.uint8)
-        out[untouched] = self.disk.read(pages[untouched])
-        out[~untouched] = _written_pages(self._written_keys(pages[~untouched]))
+            return self._form.disk(self.disk, pages)
+        written = self._written(self._written_keys(pages[~untouched]))
+        out = np.empty((len(pages), written.shape[1]), dtype=np.uint8)
+        out[untouched] = self._form.disk(self.disk, pages[untouched])
+        out[~untouched] = written
         return out
+
+    def _written(self, page_keys: Words) -> Rows:
+        filled = page_keys < FILLED_KEYS
+        made = self._form.heap(page_keys, FILE_MIX)
+        if filled.any():
+            kinds, which = np.unique(page_keys[filled], return_inverse=True)
+            made[filled] = self._form.of(filled_pages(kinds))[which]
+        return made
 
     def rewrite(self, pages: Numbers) -> None:
         """Pages of the disk, all different, hold other bytes from now on."""
@@ -70,13 +80,3 @@ class Filesystem:
         rewritten = pages[on_disk]
         out[on_disk] = keys(self._seed, rewritten << 16 | self._versions[rewritten])
         return out
-
-
-def _written_pages(page_keys: Words) -> Pages:
-    filled = page_keys < FILLED_KEYS
-    if not filled.any():
-        return heap_pages(page_keys, FILE_MIX)
-    out = np.empty((len(page_keys), PAGE_SIZE), dtype=np.uint8)
-    out[filled] = filled_pages(page_keys[filled])
-    out[~filled] = heap_pages(page_keys[~filled], FILE_MIX)
-    return out

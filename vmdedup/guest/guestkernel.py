@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vmdedup.errors import GuestError
 from vmdedup.guest.anonymous import Anonymous, Make
-from vmdedup.guest.content import Pages, heap_pages, rolled
 from vmdedup.guest.filesystem import Filesystem
+from vmdedup.guest.forms import Rows, form_of
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.linux.memory import LinuxMemory, image_of
 from vmdedup.guest.linux.place import FULL_MEMORY, place_linux
@@ -60,6 +60,7 @@ class GuestKernel:
     def __init__(self, spec: GuestSpec, memory: Memory, files: Filesystem, boots: int) -> None:
         self.spec = spec
         self.memory = memory
+        self.form = form_of(memory)
         self.disk = files.disk
         self.seed = split_seed(spec.seed, "boot", boots)
         self.own, self.placement = self._kernel_memory()
@@ -89,7 +90,7 @@ class GuestKernel:
     def start(self) -> None:
         """Place firmware, kernel image and kernel data."""
         firmware = self.placement.firmware
-        self.memory.write_pages(firmware, heap_pages(keys(_FIRMWARE_SEED, firmware), self.spec.heap))
+        self.memory.write_pages(firmware, self.form.heap(keys(_FIRMWARE_SEED, firmware), self.spec.heap))
         self.own.settle()
 
     @property
@@ -190,15 +191,18 @@ class GuestKernel:
         """Append filled pages to anonymous memory."""
         memory.grow(self.allocate(len(content_keys), overwritten=True), content_keys)
 
-    def heap_content(self, content_keys: Words) -> Pages:
-        """Heap pages as this guest's processes see them."""
-        return rolled(heap_pages(content_keys, self.spec.heap), self.placement.shift)
+    def heap_content(self, content_keys: Words) -> Rows:
+        """Heap pages as this guest's processes see them, in the memory's form."""
+        return self.form.heap(content_keys, self.spec.heap, self.placement.shift)
 
     def anonymous(self, make: Make | None = None) -> Anonymous:
         """Empty anonymous memory. make: what its pages hold; heap content if not said."""
-        mapping = Anonymous(self.memory, make or self.heap_content)
+        mapping = Anonymous(self.memory, self.heap_content if make is None else self._formed(make))
         self.mappings.append(mapping)
         return mapping
+
+    def _formed(self, make: Make) -> Make:
+        return lambda content_keys: self.form.of(make(content_keys))
 
     def forget(self, mapping: Anonymous) -> None:
         """A mapping that is empty is no more."""

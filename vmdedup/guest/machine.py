@@ -9,6 +9,7 @@ from vmdedup.errors import GuestError, UsageError
 from vmdedup.guest.balloon import Balloon
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.filesystem import Filesystem
+from vmdedup.guest.forms import form_of
 from vmdedup.guest.guestkernel import GuestKernel
 from vmdedup.guest.reporting import FreePageReporting
 from vmdedup.guest.seeds import split_seed
@@ -43,7 +44,8 @@ class Guest:
         self.spec = spec
         self.memory = memory
         self.disk = in_release(disk, spec.variant)
-        self.files = Filesystem(self.disk, spec.memory_pages * _SCRATCH_SHARE, split_seed(spec.seed, "files"))
+        scratch, seed = spec.memory_pages * _SCRATCH_SHARE, split_seed(spec.seed, "files")
+        self.files = Filesystem(self.disk, scratch, seed, form_of(memory))
         self.state = "off"
         self._boots = 0
         self._left_mib = spec.balloon.target_mib

@@ -23,6 +23,10 @@ class Memory(Protocol):
     def page_size(self) -> int:
         """Bytes of a page."""
 
+    @property
+    def has_fingerprints(self) -> bool:
+        """Whether pages stand for their contents, which are read, and may be given, as fingerprints: 8 bytes a page."""
+
     relief: Callable[[int], None] | None
     """Called where the host has no memory left for so many pages; comes back once it may have some. None: an error."""
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vmdedup.errors import GuestError, UsageError
+from vmdedup.guest.forms import FINGERPRINTS
 from vmdedup.guest.image import open_life
 from vmdedup.guest.life import Life
 from vmdedup.guest.spec import GuestSpec, ImageSpec
 from vmdedup.guest.stats import GuestStats
+from vmdedup.host.fingerprints import FINGERPRINT
 from vmdedup.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -105,7 +107,20 @@ class RevivedGuest:
     def verify(self) -> int:
         """Read all pages back and hold their digest against that of the step. Returns pages verified."""
         self._need_power()
+        if self.memory.has_fingerprints:
+            return self._verify_fingerprints()
         if self._life.digest_of(self.step, self.memory.read_pages) != self._life.digest(self.step):
+            raise GuestError(f"guest {self.spec.name!r} does not hold what {self._life.name} has at step {self.step}")
+        return self._life.count(self.step)
+
+    def _verify_fingerprints(self) -> int:
+        """As verify, of pages that stand for contents: against those of all steps up to this one."""
+        expected = np.zeros((self._life.pages, FINGERPRINT), np.uint8)
+        for step in range(self.step + 1):
+            for places, pages in self._life.changes(step):
+                expected[places] = 0 if pages is None else FINGERPRINTS.of(pages)
+        present = np.flatnonzero(self._life.present(self.step))
+        if not np.array_equal(self.memory.read_pages(present), expected[present]):
             raise GuestError(f"guest {self.spec.name!r} does not hold what {self._life.name} has at step {self.step}")
         return self._life.count(self.step)
 

@@ -12,17 +12,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vmdedup.mixing import MASK, MIX_1, MIX_2, STEP
+
 Words = NDArray[np.uint64]
 
-_STEP: Final = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2: Final = np.uint64(0x94D049BB133111EB)
-_MASK: Final = (1 << 64) - 1
+_STEP: Final = np.uint64(STEP)
+_MIX_1: Final = np.uint64(MIX_1)
+_MIX_2: Final = np.uint64(MIX_2)
 
 
 def split_seed(seed: int, *names: str | int) -> int:
     """The 64-bit seed of the part that names say, below seed."""
-    path = [int(seed) & _MASK, *(name if isinstance(name, str) else int(name) for name in names)]
+    path = [int(seed) & MASK, *(name if isinstance(name, str) else int(name) for name in names)]
     digest = hashlib.blake2b(repr(path).encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "little")
 
@@ -50,7 +51,7 @@ def scatter(out: Words) -> Words:
 def keys(seed: int, numbers: ArrayLike) -> Words:
     """A 64-bit key for each number, below seed. numbers: any shape, not negative."""
     counted = np.atleast_1d(np.asarray(numbers)).astype(np.uint64) * _STEP
-    return mix(counted + np.uint64(seed & _MASK))
+    return mix(counted + np.uint64(seed & MASK))
 
 
 def below(words: Words, share: float) -> NDArray[np.bool_]:
@@ -67,7 +68,7 @@ class Stream:
     """A stream of random words below one seed; drawn is how many words it has given."""
 
     def __init__(self, seed: int, drawn: int = 0) -> None:
-        self.seed = seed & _MASK
+        self.seed = seed & MASK
         self.drawn = drawn
 
     def words(self, count: int) -> Words:

@@ -27,6 +27,16 @@ from vmdedup.jit.page import copy_page
 
 
 @kernel
+def are_below(numbers: Any, bound: int) -> bool:
+    """Whether all numbers of an int64[n] are from 0 to below a bound."""
+    outside = 0
+    for k in range(len(numbers)):
+        if numbers[k] < 0 or numbers[k] >= bound:
+            outside += 1
+    return outside == 0
+
+
+@kernel
 def store_pages(h: Any, mm: int, pages: Any, data: Any) -> int:
     """Store whole pages. pages: int64[n]; data: int64[n, words]. Returns how many were stored."""
     first = h.mms[mm]["first"]
@@ -52,6 +62,25 @@ def store_bytes(h: Any, mm: int, pages: Any, places: Any, data: Any) -> int:
             return k
         for b in range(data.shape[1]):
             h.bytes[pfn, places[k] + b] = data[k, b]
+        unpin(h, entry)
+    fetch_add(h.mms["stores"], mm, len(pages))
+    return len(pages)
+
+
+@kernel
+def alter_pages(h: Any, mm: int, pages: Any, changes: Any) -> int:
+    """Store into pages that stand for contents: each becomes another, by what it was and by what is stored.
+
+    changes: int64[n], a hash of what is stored and where. Returns how many were altered.
+    """
+    first = h.mms[mm]["first"]
+    for k in range(len(pages)):
+        entry = first + pages[k]
+        pfn = pin_for_write(h, mm, entry, False)
+        if pfn < 0:
+            return k
+        was = h.words[pfn, 0]
+        h.words[pfn, 0] = ((was << 1) | ((was >> 63) & 1)) ^ changes[k]
         unpin(h, entry)
     fetch_add(h.mms["stores"], mm, len(pages))
     return len(pages)

@@ -147,6 +147,90 @@ def hash_contents(h: Any, mapped: Any, hashes: Any) -> int:
 
 
 @kernel
+def hash_news(h: Any, mapped: Any, known: Any, hashes: Any) -> int:
+    """As hash_contents, hashing only frames whose bytes may have changed since this was called last.
+
+    known: int64[frames]: the hash of each frame, as it was left then.
+    """
+    n = 0
+    for mm in range(len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                e = h.pte[entry]
+                if frame_behind(e) != 0:
+                    mapped[frame_behind(e)] = 1
+                elif kind_of(e) != 0:
+                    hashes[n] = h.swaps[named_by(e)]["hash"] if kind_of(e) == SWAPPED else h.slots[entry]["hash"]
+                    n += 1
+    for pfn in range(1, len(h.frames)):
+        if mapped[pfn]:
+            if h.news[pfn]:
+                known[pfn] = hash_page(h.words, pfn)
+                h.news[pfn] = 0
+            hashes[n] = known[pfn]
+            n += 1
+    return n
+
+
+@kernel
+def count_distinct(hashes: Any, table: Any) -> int:
+    """How many different words there are, 0 left out. table: int64[a power of two, over twice as many], zeroed."""
+    mask = len(table) - 1
+    found = 0
+    for k in range(len(hashes)):
+        word = hashes[k]
+        if word == 0:
+            continue
+        place = (word ^ (word >> 29)) & mask
+        while table[place] != 0 and table[place] != word:
+            place = (place + 1) & mask
+        if table[place] == 0:
+            table[place] = word
+            found += 1
+    return found
+
+
+@kernel
+def count_maps(h: Any, maps: Any) -> int:
+    """How often each frame is mapped: int32[frames], zeroed. Returns how many entries map one that others do too."""
+    total = 0
+    for mm in range(len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                pfn = frame_behind(h.pte[entry])
+                if pfn != 0:
+                    maps[pfn] += 1
+                    if maps[pfn] > 1:
+                        total += 2 if maps[pfn] == 2 else 1
+    return total
+
+
+@kernel
+def list_shared(h: Any, maps: Any, pairs: Any, singles: Any) -> int:
+    """Every mapping of a frame that is mapped more than once, as pfn << 16 | mm; count_maps tells how many there are.
+
+    singles: int64[mms, 2], zeroed: each guest's frames that are mapped once, of them those of zeros only. Returns how
+    many are listed.
+    """
+    n = 0
+    for mm in range(len(h.mms)):
+        if h.mms[mm]["state"] == MM_LIVE:
+            first = h.mms[mm]["first"]
+            for entry in range(first, first + h.mms[mm]["pages"]):
+                pfn = frame_behind(h.pte[entry])
+                if pfn == 0:
+                    continue
+                if maps[pfn] > 1:
+                    pairs[n] = (pfn << 16) | mm
+                    n += 1
+                else:
+                    singles[mm, 1 if h.words[pfn, 0] == 0 and same_page(h.words, pfn, h.words, 0) else 0] += 1
+    return n
+
+
+@kernel
 def count_kinds(h: Any, kinds: Any) -> None:
     """Pages kept in another form. kinds: int64[mms, 8], zeroed: of each address space, by kind (host.layout)."""
     for mm in range(len(h.mms)):

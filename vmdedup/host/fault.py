@@ -72,7 +72,9 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
     """
     old = load(h.pte, entry)
     if old & WRITABLE and cas(h.pte, entry, old, old | PIN | ACCESSED | DIRTY | SOFT):
-        return (old >> FRAME_SHIFT) & FRAME_MASK
+        pfn = (old >> FRAME_SHIFT) & FRAME_MASK
+        h.news[pfn] = 1
+        return pfn
     if may_bring_huge(h, old):
         huge_fault(h, mm, entry, True)
     old = pin(h, entry, 0)
@@ -93,6 +95,7 @@ def pin_for_write(h: Any, mm: int, entry: int, whole: bool) -> int:
             is_own = load(h.frames, pfn) == 1
         if is_own:
             store(h.pte, entry, old | PIN | WRITTEN)
+            h.news[pfn] = 1
             return pfn
     fresh = alloc_frame(h, h.mms[mm]["node"])
     if fresh == NO_FRAME:

@@ -91,6 +91,7 @@ def _take_pooled(h: Any) -> int:
     for place in range(load(h.ctl, CTL_POOL)):
         pfn = load(h.pool, place)
         if pfn != 0 and cas(h.pool, place, pfn, 0):
+            h.news[pfn] = 1
             return pfn
     return NO_FRAME
 
@@ -103,6 +104,7 @@ def alloc_frame_on(h: Any, node: int) -> int:
         pfn = _take_fresh(h, node)
     if pfn != NO_FRAME:
         store(h.frames, pfn, 1)
+        h.news[pfn] = 1
         if h.ctl[CTL_FOLIOS]:
             h.folios[pfn] = 0
     return pfn

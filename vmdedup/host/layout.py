@@ -1,7 +1,7 @@
 """Every word of host memory that processes share, declared once.
 
 The segment, one anonymous memory file, in this order, each part on a page boundary; areas, pool, folios, swaps and
-kept come last:
+kept and news come last:
 
     ┌─────────┬───────────────┬─────────┬──────────────┬──────────────┬──────────────────┬───────────────┬─────────────┐
     │ control │ mms           │ owners  │ page table   │ slots        │ hints            │ frame words   │ frames      │
@@ -34,7 +34,8 @@ it, its place in the pool, a swap record in whose cache it is, the swap pool if 
 scanner's reference while it works on it);
 bits 32-62 node: 0 ordinary, NO_NODE a KSM frame without stable node, else the stable node's index. Count 0: the frame
 is free and the node bits link the free list. Frame 0 is the zero page; it is never counted nor freed. Beside it, in
-folios, which huge page a frame is part of: a number that no other has had; 0: none.
+folios, which huge page a frame is part of: a number that no other has had; 0: none. And in news, whether its bytes may
+have changed: set by who allocates it, and before each store into it; cleared by who counts contents, while all stand.
 """
 
 from __future__ import annotations
@@ -222,6 +223,7 @@ class HostArrays(NamedTuple):
     folios: npt.NDArray[np.int32]  # which huge page each frame is part of; 0: none
     swaps: npt.NDArray[Any]  # swap_dtype, one for each page that the swap device can have; record 0 is never used
     kept: npt.NDArray[np.int64]  # of each frame: cells of it that compressed pages have, or in whose cache it is << 32
+    news: npt.NDArray[np.uint8]  # of each frame: whether its bytes may be others than when somebody last looked
 
 
 def align(offset: int) -> int:
@@ -246,6 +248,7 @@ def offsets(mms: int, pages: int, frames: int, page_size: int, swaps: int, disk:
         frames * 4,
         swaps * swap_dtype.itemsize,
         frames * 8,
+        frames,
     ]
     starts, end = [], 0
     for size in sizes:

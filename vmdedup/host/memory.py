@@ -46,6 +46,7 @@ from vmdedup.host.layout import (
 )
 from vmdedup.host.mm import NO_ENTRIES, claim_mm, mm_state, set_mm_state
 from vmdedup.host.segment import Segment
+from vmdedup.jit.page import hash_page
 from vmdedup.late import load
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 MAX_MMS = 65535
 SPARE = 16
-_FRAMES, _DISK, _AREAS, _POOL, _FOLIOS, _SWAPS, _KEPT = 7, 8, 9, 10, 11, 12, 13  # parts of the segment, see host.layout
+_FRAMES, _DISK, _AREAS, _POOL, _FOLIOS, _SWAPS, _KEPT, _NEWS = range(7, 15)  # parts of the segment, see host.layout
 
 
 class Host:
@@ -64,11 +65,20 @@ class Host:
     """
 
     def __init__(
-        self, segment: Segment, pages: int, frames: int, mms: int, page_size: int, swaps: int, disk: bool
+        self,
+        segment: Segment,
+        pages: int,
+        frames: int,
+        mms: int,
+        page_size: int,
+        swaps: int,
+        disk: bool,
+        stands_for: int,
     ) -> None:
         self.segment = segment
         self.page_size = page_size
-        self._shape = (pages, frames, mms, page_size, swaps, disk)
+        self.stands_for = stands_for  # bytes of the page that a page of this host is, or stands for
+        self._shape = (pages, frames, mms, page_size, swaps, disk, stands_for)
         self._starts = offsets(mms, pages, frames, page_size, swaps, disk)[0]
         self.arrays = self._map()
 
@@ -81,13 +91,16 @@ class Host:
         page_size: int = 4096,
         nodes: int = 1,
         swap: SwapDevice | bool = False,
+        stands_for: int | None = None,
     ) -> Host:
         """A new host.
 
         pages: page table entries for all guests together. frames: host memory in pages (default: enough for
         all that the guests have). mms: address spaces at a time. page_size: bytes, 4096, or 8 for fingerprint
-        pages. nodes: NUMA nodes. swap: what it swaps to; True: a disk as large as all guests.
+        pages. nodes: NUMA nodes. swap: what it swaps to; True: a disk as large as all guests. stands_for: bytes of the
+        pages for whose contents pages stand by their fingerprints (host.fingerprints); absent: they are what they are.
         """
+        stands_for = stands_for or page_size
         if not 1 <= mms < MAX_MMS or not 1 <= nodes <= MAX_NODES or page_size % 8 or pages < 1:
             raise HostError(f"a host of {pages} pages of {page_size} bytes, {mms} guests and {nodes} nodes cannot be")
         entries = pages + BLOCK * (mms + 2)
@@ -97,9 +110,9 @@ class Host:
         device = load("vmdedup.host.swap_device:SwapDevice")() if swap is True else swap or None
         if device and device.has_pool and page_size % CELLS:
             raise HostError(f"pages of {page_size} bytes cannot be kept compressed; let the host swap to a disk")
-        swaps, disk = (device.records(entries, page_size), device.has_disk) if device else (0, False)
+        swaps, disk = (device.records(entries, stands_for), device.has_disk) if device else (0, False)
         segment = Segment(offsets(mms + 1, entries, total, page_size, swaps, disk)[1])
-        host = cls(segment, entries, total, mms + 1, page_size, swaps, disk)
+        host = cls(segment, entries, total, mms + 1, page_size, swaps, disk, stands_for)
         ctl = host.arrays.ctl
         ctl[CTL_FRAMES], ctl[CTL_PER_NODE], ctl[CTL_NODES] = total, per_node, nodes
         ctl[CTL_NEXT_ENTRY] = BLOCK
@@ -111,7 +124,7 @@ class Host:
         return host
 
     def _map(self) -> HostArrays:
-        pages, frames, mms, page_size, swaps, disk = self._shape
+        pages, frames, mms, page_size, swaps, disk, _ = self._shape
         buffer, starts = self.segment.buffer, self._starts
 
         def part(index: int, dtype: Any, count: int) -> NDArray[Any]:
@@ -137,6 +150,7 @@ class Host:
             folios=part(_FOLIOS, np.int32, frames),
             swaps=part(_SWAPS, swap_dtype, swaps),
             kept=part(_KEPT, np.int64, frames),
+            news=part(_NEWS, np.uint8, frames),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -163,9 +177,18 @@ class Host:
 
     def memory(self, mm: int) -> Memory:
         """The face of an address space that exists."""
+        if self.has_fingerprints:
+            from vmdedup.host.fingerprints import FingerprintMemory
+
+            return FingerprintMemory(self, mm)
         from vmdedup.host.space import Memory
 
         return Memory(self, mm)
+
+    @property
+    def has_fingerprints(self) -> bool:
+        """Whether its pages stand for contents."""
+        return self.stands_for != self.page_size
 
     def live(self) -> Iterator[Memory]:
         """Every living address space, by number."""
@@ -217,9 +240,11 @@ class Host:
 
     def trim(self) -> int:
         """Give memory of free and pooled frames back to the system, while nobody runs. Returns the bytes returned."""
+        if self.page_size != 4096:
+            return 0
         pooled = self.arrays.pool[self.arrays.pool != 0]
         free = np.sort(np.concatenate((np.fromiter(self._free_frames(), np.int64), pooled)))
-        if not len(free) or self.page_size != 4096:
+        if not len(free):
             return 0
         breaks = np.flatnonzero(np.diff(free) != 1)
         firsts = free[np.concatenate(([0], breaks + 1))]
@@ -257,11 +282,22 @@ class Host:
         """Different contents of pages, by XXH64 of each: what exact sharing could come down to."""
         return len(np.unique(self.contents()))
 
-    def contents(self) -> NDArray[np.int64]:
-        """XXH64 of each frame that is mapped and of each page that is kept in another form, int64[n]."""
+    def contents(self, known: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """XXH64 of each frame that is mapped and of each page that is kept in another form, int64[n].
+
+        known: int64[frames], what hashes were when this was last called, by one who alone calls it so, while nobody
+        runs; only frames whose bytes may have changed are hashed again. At first all of arrays.news is to be set.
+        """
         mapped = np.zeros(len(self.arrays.frames), np.uint8)
         hashes = np.zeros(len(mapped) + len(self.arrays.pte), np.int64)
-        return hashes[: census.hash_contents(self.arrays, mapped, hashes)]
+        if known is None:
+            return hashes[: census.hash_contents(self.arrays, mapped, hashes)]
+        return hashes[: census.hash_news(self.arrays, mapped, known, hashes)]
+
+    @property
+    def zero_hash(self) -> int:
+        """XXH64 of a page of zeros."""
+        return int(hash_page(self.arrays.words, 0))
 
     def kinds(self) -> NDArray[np.int64]:
         """Pages kept in another form, int64[mms, 8]: of each address space by kind (host.layout)."""

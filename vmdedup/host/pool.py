@@ -42,6 +42,7 @@ def draw_frame(h: Any, node: int) -> int:
         if pfn == 0:
             return fresh
         if cas(h.pool, place, pfn, fresh):
+            h.news[pfn] = 1
             return pfn
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,19 @@ DIGEST_PAGES = 1024
 
 
 class Memory:
-    """One guest's memory. Everything but reading figures is for the one process that owns it."""
+    """One guest's memory. Everything but reading figures is for the one process that owns it.
+
+    page_size: bytes of a page. has_fingerprints: whether pages stand for their contents, see host.fingerprints.
+    """
+
+    has_fingerprints: ClassVar[bool] = False
 
     def __init__(self, host: Host, mm: int) -> None:
         self.host = host
         self.mm = mm
         self._h = host.arrays
-        self.page_size = host.page_size
+        self.page_size = host.stands_for
+        self._row = host.page_size  # bytes that there are of a page
         self.relief: Callable[[int], None] | None = None  # waits until the host has memory for so many pages
 
     @property
@@ -58,7 +64,7 @@ class Memory:
 
     def _numbers(self, pages: Any) -> NDArray[np.int64]:
         numbers = np.ascontiguousarray(pages, np.int64)
-        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < self.pages:
+        if not access.are_below(numbers, self.pages):
             raise HostError(f"{self.name!r} has pages 0 to {self.pages - 1}, not {numbers.min()} to {numbers.max()}")
         return numbers
 
@@ -96,14 +102,14 @@ class Memory:
     def write_pages(self, pages: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         """Store whole pages. pages: (n,), data: (n, page_size) of any dtype with that many bytes a row."""
         numbers = self._numbers(pages)
-        rows = np.ascontiguousarray(data).view(np.uint8).reshape(len(numbers), self.page_size).view(np.int64)
+        rows = np.ascontiguousarray(data).view(np.uint8).reshape(len(numbers), self._row).view(np.int64)
         self._all(numbers, lambda k: access.store_pages(self._h, self.mm, numbers[k:], rows[k:]))
 
     def write_bytes(self, pages: NDArray[np.int64], places: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         """Store a run of bytes into each of n pages: places (n,) is the first byte, data (n, length)."""
         numbers, places = self._numbers(pages), np.ascontiguousarray(places, np.int64)
         runs = np.ascontiguousarray(data, np.uint8)
-        if len(places) and not (int(places.min()) >= 0 and int(places.max()) + runs.shape[1] <= self.page_size):
+        if not access.are_below(places, self.page_size + 1 - runs.shape[1]):
             raise HostError(f"a store of {runs.shape[1]} bytes does not fit into a page of {self.page_size}")
         self._all(numbers, lambda k: access.store_bytes(self._h, self.mm, numbers[k:], places[k:], runs[k:]))
 
@@ -115,7 +121,7 @@ class Memory:
     def read_pages(self, pages: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Load whole pages: (n, page_size)."""
         numbers = self._numbers(pages)
-        rows = np.empty((len(numbers), self.page_size // 8), np.int64)
+        rows = np.empty((len(numbers), self._row // 8), np.int64)
         self._all(numbers, lambda k: access.load_pages(self._h, self.mm, numbers[k:], rows[k:]))
         return rows.view(np.uint8)
 

@@ -140,6 +140,13 @@ def checksum(pages: Any, i: int) -> int:
 
 
 @kernel
+def hash_rows(pages: Any, hashes: Any) -> None:
+    """XXH64 of each of many pages. pages: int64[n, words]; hashes: int64[n], filled."""
+    for k in range(len(pages)):
+        hashes[k] = hash_page(pages, k)
+
+
+@kernel
 def same_page(pages: Any, i: int, others: Any, j: int) -> bool:
     """Whether two pages hold the same bytes."""
     return compare_from(pages, i, others, j, 0) == 0

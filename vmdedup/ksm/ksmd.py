@@ -248,7 +248,7 @@ class Ksmd:
         values["ksm_zero_pages"] = int(self._h.mms["zero_pages"].sum())
         values["general_profit"] = (
             values["pages_sharing"] + values["ksm_zero_pages"]
-        ) * self.host.page_size - items * RMAP_ITEM_BYTES
+        ) * self.host.stands_for - items * RMAP_ITEM_BYTES
         values["full_scans"] = self.full_scans
         return {name: values[name] for name in COUNTERS}
 
@@ -260,7 +260,7 @@ class Ksmd:
 
     def work_done(self) -> dict[str, int]:
         """How often each operation of the price list was done so far."""
-        return work_done(self.arrays, self.host.page_size, self._batches)
+        return work_done(self.arrays, self.host.stands_for, self._batches)
 
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """The figures of /proc/PID/ksm_stat of an address space."""
@@ -270,7 +270,7 @@ class Ksmd:
             "ksm_rmap_items": items,
             "ksm_zero_pages": zero,
             "ksm_merging_pages": merging,
-            "ksm_process_profit": (merging + zero) * self.host.page_size - items * RMAP_ITEM_BYTES,
+            "ksm_process_profit": (merging + zero) * self.host.stands_for - items * RMAP_ITEM_BYTES,
         }
 
     def _records(self, mm: int) -> tuple[int, int]:

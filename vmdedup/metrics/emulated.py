@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from vmdedup.metrics.figures import Figure, PassTimer, ksmd_figures
-from vmdedup.run.backend.counting import possible_on
 from vmdedup.run.backend.emulator import Emulator
 from vmdedup.run.clock.desk import Desk
 from vmdedup.run.emulation import Emulation
@@ -63,7 +62,7 @@ class EmulatedHost:
             yield Figure("vmdedup_saved_bytes", pages * PAGE_SIZE, (kind,))
         if self._has_possible:
             zeros_are_free = bool(emulation.ksmd.get("use_zero_pages"))
-            possible = possible_on(backend.host, allocated, placed, zeros_are_free)
+            possible = backend.possible(allocated, placed, zeros_are_free)
             yield Figure("vmdedup_possible_bytes", possible * PAGE_SIZE)
         residents = [each for each in emulation.residents() if each.is_present]
         for row in guest_rows(residents, mappings):

@@ -144,7 +144,7 @@ class Policy(ABC):
         from vmdedup.policy.figures import merging_pages  # which loads kernels: not for a look at the class
 
         zero, merging = int(self.host.arrays.mms[mm]["zero_pages"]), merging_pages(self.host, mm)
-        profit = (merging + zero) * self.host.page_size
+        profit = (merging + zero) * self.host.stands_for
         return {
             "ksm_rmap_items": 0,
             "ksm_zero_pages": zero,

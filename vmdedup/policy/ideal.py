@@ -59,7 +59,7 @@ class Ideal(Policy):
         self.work.count("visit", looked)
         self.work.count("absent", int(found[ABSENT]))
         self.work.count("hash_step", LOOKUP * looked)
-        self.work.count("hash_byte", looked * self.host.page_size)
+        self.work.count("hash_byte", looked * self.host.stands_for)
         self.work.count("merge", int(found[NEW] + found[TAKEN]))
         self._spared += int(found[SPARED])
         self._scanned += looked

@@ -11,6 +11,7 @@ from vmdedup.scenario.model import Scenario
 from vmdedup.units import MIB, PAGE_SIZE, format_size
 
 _KEPT_FREE = 0.9  # share of what is available that a host may take if the scenario does not say how much
+_FINGERPRINT = 30  # bytes of a frame that has a fingerprint, with what is known of it
 _ACCOUNT = 64  # bytes a page of guests: page table, slot, ksmd's record of it, as far as all of them are touched
 
 
@@ -62,6 +63,9 @@ def host_room(scenario: Scenario, available: Available | None = None) -> HostRoo
     """
     room = available if available is not None else available_memory()
     guests, wanted = scenario.pages * PAGE_SIZE, scenario.host.memory
+    if scenario.host.pages == "fingerprints":
+        _check_account(scenario, room, _ACCOUNT + _FINGERPRINT)
+        return HostRoom(guests, wanted or guests, room, wanted is not None)
     disk = scenario.host.swap.size if scenario.host.swap is not None and scenario.host.swap.device.has_disk else 0
     there = f"{_rounded(room.bytes)} are available {room.where}"
     if wanted is not None and wanted > room.bytes:
@@ -75,15 +79,21 @@ def host_room(scenario: Scenario, available: Available | None = None) -> HostRoo
             f"{format_size(wanted or 0)}; this machine keeps both in memory, and only {there}; "
             f"give less in [host] swap, or swap to zram"
         )
-    account = scenario.pages * _ACCOUNT
-    if account > room.bytes:
-        most = room.bytes // _ACCOUNT * PAGE_SIZE
-        raise HostError(
-            f"the guests have {format_size(guests)}; keeping account of their pages alone takes {_rounded(account)}, "
-            f"but only {there}; run fewer or smaller guests, at most {_rounded(most)} together"
-        )
+    _check_account(scenario, room, _ACCOUNT)
     least = min(guests, int(room.bytes * _KEPT_FREE) // PAGE_SIZE * PAGE_SIZE)
     return HostRoom(guests, max(PAGE_SIZE, least) if wanted is None else wanted, room, wanted is not None)
+
+
+def _check_account(scenario: Scenario, room: Available, a_page: int) -> None:
+    """a_page: bytes that this machine needs for each page of a guest, whatever it holds."""
+    account = scenario.pages * a_page
+    if account > room.bytes:
+        most = room.bytes // a_page * PAGE_SIZE
+        raise HostError(
+            f"the guests have {format_size(scenario.pages * PAGE_SIZE)}; keeping account of their pages alone takes "
+            f"{_rounded(account)}, but only {_rounded(room.bytes)} are available {room.where}; run fewer or smaller "
+            f"guests, at most {_rounded(most)} together"
+        )
 
 
 def _possible(room: Available) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmdedup.guest.crew import PRELOAD as GUEST_PRELOAD
 from vmdedup.host.memory import Host
 from vmdedup.host.workers import fork_server, start_server
-from vmdedup.run.backend.counting import host_mappings, possible_on, saved_pages
+from vmdedup.run.backend.counting import ContentCounter, host_mappings, saved_pages
 from vmdedup.scanner.process import PRELOAD, warm_scanners
 
 
@@ -28,6 +28,6 @@ def _warm_up() -> None:
         mappings = host_mappings(host)
         mappings.shares()
         saved_pages(host)
-        possible_on(host, int(mappings.allocated.sum()), 0, zeros_are_free=False)
+        ContentCounter().possible(host, int(mappings.allocated.sum()), 0, zeros_are_free=False)
     finally:
         host.close()

@@ -88,6 +88,9 @@ def _check_times(scenario: Scenario) -> Iterator[Problem]:
 
 def _check_swap(scenario: Scenario) -> Iterator[Problem]:
     swap = scenario.host.swap
+    if scenario.host.pages == "fingerprints" and swap is not None and swap.kind != "disk":
+        text = f'fingerprints cannot be compressed, which {swap.kind} does; swap to a disk, or set pages = "bytes"'
+        yield Problem(("host", "swap", "kind"), text)
     if swap is not None and swap.pool is not None and swap.kind != "zswap":
         yield Problem(("host", "swap", "pool"), f"only zswap has a pool of its own; leave it out of {swap.kind}")
 

@@ -117,6 +117,7 @@ class HostSection(Section):
     tick: Duration = Field(100_000_000, gt=0)  # guests run this long, then ksmd its share (lockstep)
     sample_interval: Duration = Field(1_000_000_000, gt=0)  # between two rows of the series
     warm_up: Duration = 0  # guests live so long before ksmd starts and anything is measured (lockstep)
+    pages: Literal["bytes", "fingerprints"] = "bytes"  # what a page is: its bytes, or 8 that stand for them
     numa_nodes: int = Field(1, ge=1, le=8)
     guests_per_worker: int | None = Field(None, ge=1, le=4096)  # guests that one process emulates; see workers()
     # transparent_hugepage/enabled, as hosts of QEMU have it

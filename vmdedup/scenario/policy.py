@@ -58,10 +58,14 @@ def check_policy(scenario: Scenario, runs: bool = True) -> Iterator[Problem]:
         if is_own_file(section.name) and not runs:
             _look_at(section.name)
             return
-        tunables = policy_kind(scenario).all_tunables()
+        kind = policy_kind(scenario)
+        tunables = kind.all_tunables()
     except UsageError as error:
         yield Problem(("policy", "name"), _unknown(section.name) or str(error))
         return
+    if scenario.host.pages == "fingerprints" and kind.below_page:
+        text = f'{section.name} patches or compresses, which takes bytes; set [host] pages = "bytes"'
+        yield Problem(("policy", "name"), text)
     for name, value in section.tunables.items():
         place: Path = ("policy", "tunables", name)
         if name not in tunables:

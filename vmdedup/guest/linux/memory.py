@@ -110,7 +110,7 @@ class LinuxMemory:
             content_keys = np.where(patterned, keys(self._release, numbers % _PATTERNS), content_keys)
         for start in range(0, len(frames), _CHUNK):
             some = slice(start, start + _CHUNK)
-            self._kernel.memory.write_pages(frames[some], heap_pages(content_keys[some], SLAB_MIX))
+            self._kernel.memory.write_pages(frames[some], self._kernel.form.heap(content_keys[some], SLAB_MIX))
 
     def _unpack(self) -> None:
         """Leave the packed kernel in both of its places; they are free pages for whoever comes."""

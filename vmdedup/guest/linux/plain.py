@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmdedup.guest.content import Pages, heap_pages
+from vmdedup.guest.content import Pages, heap_pages, rolled
 from vmdedup.guest.disk import Disk
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.mixes import IMAGE_MIX
@@ -53,8 +53,14 @@ class PlainKernel:
         chunk = min(_CHUNK, kernel.memory.pages // 32)
         for start in range(0, count, chunk):
             some = slice(start, start + chunk)
+            objects = rolled(heap_pages(content_keys[some], kernel.spec.heap), kernel.placement.shift)
+            objects = objects[:, :_OBJECT_BYTES]
+            if kernel.memory.has_fingerprints:
+                kernel.memory.touch(frames[some])
+                kernel.memory.write_bytes(frames[some], np.zeros(len(objects), np.int64), objects)
+                continue
             content = kernel.memory.read_pages(frames[some])
-            content[:, :_OBJECT_BYTES] = kernel.heap_content(content_keys[some])[:, :_OBJECT_BYTES]
+            content[:, :_OBJECT_BYTES] = objects
             kernel.memory.write_pages(frames[some], content)
         return frames
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vmdedup.guest.content import Pages, rolled
+from vmdedup.guest.content import Pages
 from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import parameter
 from vmdedup.guest.seeds import Words
@@ -81,4 +81,4 @@ class FileServer(Workload[FileServerParameters]):
 
     def _read_into(self, page_keys: Words) -> Pages:
         """What a page of the buffer holds: a page of a file, further on by the head of a Python object."""
-        return rolled(self.kernel.files.read(page_keys.astype(np.int64)), _OBJECT_HEAD)
+        return self.kernel.form.turned(self.kernel.files.read(page_keys.astype(np.int64)), _OBJECT_HEAD)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from vmdedup.guest.index import Numbers
 from vmdedup.guest.parameters import parameter
-from vmdedup.guest.process import Process
+from vmdedup.guest.sprinkle import Sprinkler
 from vmdedup.guest.workloads.base import Budget, Workload
 
-_STORE_BYTES = 8
 _HOT_SHARE = 0.05
 
 
@@ -35,27 +31,12 @@ class Idle(Workload[IdleParameters]):
         self._stores = Budget(self.parameters.stores_s)
         self._reads = Budget(self.parameters.reads_s)
         self._log = Budget(self.parameters.log_pages_s)
+        self._sprinkler = Sprinkler(self.kernel.memory, self.stream)
 
     def step(self, ms: float) -> None:
         """Spread the work over the processes by the size of their heaps."""
-        for process, pages in self._spread(self._stores.due(ms), _HOT_SHARE):
-            places = _STORE_BYTES * self.stream.integers(len(pages), 4096 // _STORE_BYTES)
-            data = self.stream.words(len(pages)).view(np.uint8).reshape(-1, _STORE_BYTES)
-            process.heap.poke(pages, places, data)
-        for process, pages in self._spread(self._reads.due(ms), 1.0):
-            process.heap.touch(pages)
+        heaps = [process.heap for process in self.kernel.processes]
+        self._sprinkler.stores(heaps, self._stores.due(ms), _HOT_SHARE)
+        self._sprinkler.reads(heaps, self._reads.due(ms))
         if count := self._log.due(ms):
             self.kernel.write_new(self.fresh_keys(count))
-
-    def _spread(self, count: int, hot: float) -> list[tuple[Process, Numbers]]:
-        """count random pages of the first share of every heap, by process."""
-        processes = [process for process in self.kernel.processes if len(process.heap)]
-        if not count or not processes:
-            return []
-        ends = np.cumsum([max(1, int(hot * len(process.heap))) for process in processes])
-        drawn = np.sort(self.stream.integers(count, int(ends[-1])))
-        owners = np.searchsorted(ends, drawn, side="right")
-        return [
-            (processes[owner], drawn[owners == owner] - (int(ends[owner - 1]) if owner else 0))
-            for owner in np.unique(owners).tolist()
-        ]

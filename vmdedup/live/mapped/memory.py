@@ -29,6 +29,7 @@ class RealMemory:
     """
 
     page_size = PAGE
+    has_fingerprints = False
     relief: Callable[[int], None] | None = None  # of no use: the kernel sees to memory
 
     def __init__(self, pages: int, name: str = "", mergeable: bool = True, huge: bool = False) -> None:

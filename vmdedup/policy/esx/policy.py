@@ -148,9 +148,9 @@ class Esx(Policy):
 
     def _count_work(self, done: np.ndarray) -> None:
         self.work.count_visits(int(done[VISITED]), int(done[VISITED] - done[SCANNED]))
-        self.work.count("hash_byte", int(done[HASHED]) * self.host.page_size)
+        self.work.count("hash_byte", int(done[HASHED]) * self.host.stands_for)
         self.work.count("hash_step", LOOKUP * int(done[HASHED] - done[REHASHED]))
-        self.work.count("compare_byte", int(done[COMPARED]) * self.host.page_size)
+        self.work.count("compare_byte", int(done[COMPARED]) * self.host.stands_for)
         self.work.count("merge", int(done[SHARED_PAGES] - done[ZERO_SHARED] + done[TAKEN]))
         self.work.count("zero_merge", int(done[ZERO_SHARED]))
 

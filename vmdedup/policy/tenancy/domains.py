@@ -198,7 +198,7 @@ class KsmDomains(Policy):
         sums = {name: sum(counters[name] for counters in each) for name in _SUMMED}
         items = sum(int(ksmd.arrays.st[0]["rmap_items"]) for ksmd in engines)
         zero = int(self.host.arrays.mms["zero_pages"].sum())
-        saved = (sums["pages_sharing"] + zero) * self.host.page_size
+        saved = (sums["pages_sharing"] + zero) * self.host.stands_for
         return {
             **sums,
             "pages_volatile": sum(counters["pages_volatile"] for counters in each),

@@ -56,7 +56,7 @@ class ZeroOnly(Policy):
         looked, empty = int(found[LOOKED]), int(found[EMPTY])
         self.work.count_visits(len(entries), len(entries) - looked)
         # Of a page that is not empty its first line tells, mostly.
-        self.work.count("compare_byte", empty * self.host.page_size + (looked - empty) * CACHE_LINE)
+        self.work.count("compare_byte", empty * self.host.stands_for + (looked - empty) * CACHE_LINE)
         self.work.count("zero_merge", int(found[JOINED]))
         return looked
 

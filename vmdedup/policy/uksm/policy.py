@@ -203,7 +203,7 @@ class Uksm(Policy):
         self.work.count_visits(done[VISITED], done[VISITED] - done[SCANNED])
         self.work.count("hash_byte", done[LINES] * CACHE_LINE)
         self.work.count("hash_step", done[STEPS])
-        self.work.count("compare_byte", done[COMPARED] * self.host.page_size)
+        self.work.count("compare_byte", done[COMPARED] * self.host.stands_for)
         self.work.count("merge", done[PAGES_MERGED] - done[ZERO_MERGED] + done[TAKEN])
         self.work.count("zero_merge", done[ZERO_MERGED])
 

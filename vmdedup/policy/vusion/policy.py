@@ -136,8 +136,8 @@ class Vusion(Policy):
         self._billed[:] = self._tables.found
         self.work.count_visits(int(done[VISITED]), int(done[ABSENT]))
         self.work.count("hash_step", LOOKUP * int(done[HASHED]))
-        self.work.count("hash_byte", int(done[HASHED]) * self.host.page_size)
-        self.work.count("compare_byte", int(done[COMPARED] + done[COPIED]) * self.host.page_size)
+        self.work.count("hash_byte", int(done[HASHED]) * self.host.stands_for)
+        self.work.count("compare_byte", int(done[COMPARED] + done[COPIED]) * self.host.stands_for)
         self.work.count("merge", int(done[MERGED] + done[FAKE_MERGED]))
 
     # Tunables
@@ -176,7 +176,8 @@ class Vusion(Policy):
     def ksm_stat(self, mm: int) -> dict[str, int]:
         """Only pages that share their frame with another are merged; fake merged ones save nothing."""
         merged = int((self._sharers(mm) > 1).sum())
-        return {**super().ksm_stat(mm), "ksm_merging_pages": merged, "ksm_process_profit": merged * self.host.page_size}
+        profit = merged * self.host.stands_for
+        return {**super().ksm_stat(mm), "ksm_merging_pages": merged, "ksm_process_profit": profit}
 
     def _sharers(self, mm: int) -> NDArray[np.int64]:
         """Of each guarded page of an address space, how many have its frame."""

@@ -14,9 +14,11 @@ def host_mappings(host: Host, stored: Floats | None = None) -> Mappings:
     """The mappings of a host at one moment; exact while nobody runs. stored: as Mappings has it."""
     arrays = host.arrays
     allocated, zero_placed = host.allocated()
-    pairs = np.zeros(census.count_mappings(arrays), np.int64)
-    pairs = pairs[: census.list_mappings(arrays, pairs)]
-    return Mappings(allocated, zero_placed, pairs, lambda frames: _zero_frames(arrays.words, frames), stored)
+    maps = np.zeros(len(arrays.frames), np.int32)
+    pairs = np.zeros(census.count_maps(arrays, maps), np.int64)
+    singles = np.zeros((len(arrays.mms), 2), np.int64)
+    pairs = pairs[: census.list_shared(arrays, maps, pairs, singles)]
+    return Mappings(allocated, zero_placed, pairs, lambda frames: _zero_frames(arrays.words, frames), stored, singles)
 
 
 def _zero_frames(words: Ints, frames: Ints) -> NDArray[np.bool_]:
@@ -35,9 +37,18 @@ def saved_pages(host: Host) -> tuple[int, int, int]:
     return int(totals[0]), int(totals[1]), int(totals[2])
 
 
-def possible_on(host: Host, allocated: int, zero_placed: int, zeros_are_free: bool) -> int:
-    """possible_pages of all frames of a host."""
-    return possible_pages(host.contents(), allocated, zero_placed, zeros_are_free)
+class ContentCounter:
+    """Counts contents, while all stand. It hashes what may have changed since it counted last: there is one a host."""
+
+    def __init__(self) -> None:
+        self._known = np.zeros(0, np.int64)
+
+    def possible(self, host: Host, allocated: int, zero_placed: int, zeros_are_free: bool) -> int:
+        """possible_pages of all frames of a host."""
+        if not len(self._known):
+            self._known = np.zeros(len(host.arrays.frames), np.int64)
+            host.arrays.news[:] = 1
+        return possible_pages(host.contents(self._known), allocated, zero_placed, zeros_are_free, host.zero_hash)
 
 
 class BreakCounter:

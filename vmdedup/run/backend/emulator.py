@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vmdedup.guest.crew import Crew, Posting
 from vmdedup.guest.disk import Disk
@@ -19,7 +19,7 @@ from vmdedup.late import load
 from vmdedup.limits import cores
 from vmdedup.policy.table import policy_label
 from vmdedup.run.backend.base import Note, Running, Standing, need_guests, write_tunables
-from vmdedup.run.backend.counting import BreakCounter, host_mappings, possible_on, saved_pages
+from vmdedup.run.backend.counting import BreakCounter, ContentCounter, host_mappings, saved_pages
 from vmdedup.run.measure.accounting import Mappings
 from vmdedup.run.measure.host import Figures
 from vmdedup.run.room import HostRoom, host_room
@@ -28,12 +28,13 @@ from vmdedup.scanner.guarded import GuardedScanner
 from vmdedup.scanner.process import Order, ScannerProcess
 from vmdedup.scenario.model import Scenario
 from vmdedup.scenario.policy import policy_kind
-from vmdedup.units import MIB
+from vmdedup.units import MIB, PAGE_SIZE
 
 if TYPE_CHECKING:
     from vmdedup.run.backend.pressure import Pressure
 
 _WORTH_RETURNING = 64 * MIB
+_FINGERPRINTS: Final = {"page_size": 8, "stands_for": PAGE_SIZE}  # of Host.create
 
 
 class Emulator:
@@ -53,7 +54,7 @@ class Emulator:
         self._forms = None if scenario.policy.is_plain else load("vmdedup.run.backend.forms:Forms")(host)
         self._crews: list[Crew | None] = [None] * scenario.workers(cores())
         self._admitted = 0
-        self._breaks = BreakCounter()
+        self._breaks, self._contents = BreakCounter(), ContentCounter()
         has_huge = scenario.host.huge_pages != "never"
         self._huge = load("vmdedup.run.backend.huge:HugePages")(host, scenario.host) if has_huge else None
 
@@ -178,10 +179,14 @@ class Emulator:
             zero=zero + placed,
             within=within,
             between=between,
-            possible=possible_on(self.host, allocated, placed, free_zeros),
+            possible=self.possible(allocated, placed, free_zeros),
             breaks=self.breaks(),
             further=self.further(),
         )
+
+    def possible(self, allocated: int, zero_placed: int, zeros_are_free: bool) -> int:
+        """measure.accounting.possible_pages, while all stand."""
+        return self._contents.possible(self.host, allocated, zero_placed, zeros_are_free)
 
     def breaks(self) -> int:
         """Writes that found a merged page and got a copy, so far."""
@@ -217,6 +222,8 @@ class Emulator:
 
     def give_back(self) -> None:
         """Punch holes where free frames are."""
+        if self.host.has_fingerprints:
+            return
         resident, page = self.host.segment.resident(), self.host.page_size
         if resident - self.host.frames_in_use() * page > max(_WORTH_RETURNING, resident // 8):
             self.host.trim()
@@ -245,6 +252,7 @@ def opened(scenario: Scenario, logs: LogChannel, room: HostRoom | None, note: No
         mms=scenario.guest_count,
         nodes=scenario.host.numa_nodes,
         swap=swap.device if swap else kind.needs_swap,
+        **_FINGERPRINTS if scenario.host.pages == "fingerprints" else {},
     )
     if kind.wants_hints:
         host.arrays.ctl[CTL_HINTS] = 1

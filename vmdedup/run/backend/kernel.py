@@ -187,6 +187,8 @@ def check(scenario: Scenario) -> None:
         files.close()
     if os.sysconf("SC_PAGE_SIZE") != PAGE_SIZE:
         raise EnvironmentLacksError(f"guests have pages of {PAGE_SIZE} bytes, this kernel others; use the emulator")
+    if scenario.host.pages != "bytes":
+        raise UsageError("pages: the kernel has bytes only; leave it out, or use the emulator")
     if (scenario.host.guests_per_worker or 1) > 1:
         raise UsageError("guests_per_worker: to the kernel a guest is a process; leave it out, or use the emulator")
     if scenario.host.numa_nodes > 1:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vmdedup.host.census import count_distinct
 from vmdedup.ksm.sysfs import PROCESS_COUNTERS
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _ROWS = 4096  # frames taken at a time
+_MOST_AT_ONCE = 1 << 24  # words that are told apart in a table
 _SIZES = ("allocated", "used", "saved", "zero", "within_guest", "between_guests")
 # XXH64, seed 0, of 4096 zero bytes; its low half is mm/ksm.c's zero_checksum.
 ZERO_HASH: Final = 0xAC86_9B6F_32D8_BBDB
@@ -46,7 +48,8 @@ class Mappings:
     allocated, zero_placed: pages with content, and those of them that are KSM's zero pages, by guest,
     int64[mms]. pairs: every mapping of any other frame as frame << 16 | guest, in any order. zero_frames:
     tells which of an array of frames hold zeros only. stored: frames behind each guest's pages that are kept in
-    other forms, float64[mms], its part of what serves several; none without it.
+    other forms, float64[mms], its part of what serves several; none without it. singles: frames that are mapped once,
+    and left out of pairs, by guest, and of them those of zeros: int64[mms, 2]; none without it.
     """
 
     def __init__(
@@ -56,9 +59,11 @@ class Mappings:
         pairs: Ints,
         zero_frames: Callable[[Ints], NDArray[np.bool_]],
         stored: Floats | None = None,
+        singles: Ints | None = None,
     ) -> None:
         self.stored = stored if stored is not None else np.zeros(len(allocated))
         self.mms = len(allocated)
+        self._singles = singles if singles is not None else np.zeros((self.mms, 2), np.int64)
         self.allocated, self.zero_placed = allocated, zero_placed
         unique, self.copies = np.unique(pairs, return_counts=True)
         self.frame, self.guest = unique >> 16, unique & 0xFFFF
@@ -79,13 +84,13 @@ class Mappings:
     def shares(self) -> Shares:
         """What each guest has allocated, uses, and saves in which way."""
         kept = ~self.is_zero
-        zero_own, kept_own = self._parts(self.is_zero), self._parts(kept)
+        zero_own, kept_own = self._parts(self.is_zero, self._singles[:, 1]), self._parts(kept, self._singles[:, 0])
         return Shares(
             allocated=self.allocated.astype(np.float64),
             used=zero_own + kept_own + self.stored,
-            zero=self._by_guest(self.copies * self.is_zero) - zero_own + self.zero_placed,
+            zero=self._by_guest(self.copies * self.is_zero) + self._singles[:, 1] - zero_own + self.zero_placed,
             within=self._by_guest((self.copies - 1) * kept).astype(np.float64),
-            between=self._by_guest(kept) - kept_own,
+            between=self._by_guest(kept) + self._singles[:, 0] - kept_own,
         )
 
     def matrix(self, zero: bool) -> Ints:
@@ -111,14 +116,15 @@ class Mappings:
         """Sums of whole numbers."""
         return np.bincount(self.guest, weights=values, minlength=self.mms).astype(np.int64)
 
-    def _parts(self, wanted: NDArray[np.bool_]) -> Floats:
-        """Each guest's part of the frames: 1/g of one that g guests map.
+    def _parts(self, wanted: NDArray[np.bool_], singles: Ints) -> Floats:
+        """Each guest's part of the frames: 1/g of one that g guests map. singles: further ones, its own alone.
 
         Frames are counted by g first: the sum must not depend on frame numbers, which a race decides.
         """
         columns = self.mms + 1
         places = self.guest[wanted] * columns + self.sharers[wanted]
         counts = np.bincount(places, minlength=self.mms * columns).reshape(self.mms, columns)
+        counts[:, 1] += singles
         parts: Floats = (counts[:, 1:] / np.arange(1, columns)).sum(axis=1)
         return parts
 
@@ -164,14 +170,25 @@ def matrix_rows(residents: Sequence[Resident], mappings: Mappings) -> list[Row]:
     ]
 
 
-def possible_pages(hashes: NDArray[np.int64], allocated: int, zero_placed: int, zeros_are_free: bool) -> int:
+def possible_pages(
+    hashes: NDArray[np.int64], allocated: int, zero_placed: int, zeros_are_free: bool, zero: int = int(ZERO_WORD)
+) -> int:
     """Pages that would be saved if each content were kept once.
 
-    hashes: XXH64 of each frame in use, in any order. allocated, zero_placed: pages with content, and those of
-    them that KSM made zero pages of. zeros_are_free: all-zero content costs no frame (use_zero_pages), else
-    one. Contents whose hashes collide count as one, which among 2**20 contents happens one time in 10**7.
+    hashes: XXH64 of each frame in use, in any order; zero: that of zeros. allocated, zero_placed: pages with content,
+    and those of them that KSM made zero pages of. zeros_are_free: all-zero content costs no frame (use_zero_pages),
+    else one. Contents whose hashes collide count as one, which among 2**20 contents happens one time in 10**7.
     """
-    contents = np.unique(hashes)
-    others = len(contents) - int(np.any(contents == ZERO_WORD))
-    zeros = int(zero_placed > 0 or others < len(contents))
+    contents, has_zero = distinct(hashes), bool((hashes == zero).any())
+    others = contents - int(has_zero)
+    zeros = int(zero_placed > 0 or has_zero)
     return allocated - others - (0 if zeros_are_free else zeros)
+
+
+def distinct(words: Ints) -> int:
+    """How many different words there are."""
+    if len(words) > _MOST_AT_ONCE:  # a table of them would take more memory than sorting
+        ordered = np.sort(words)
+        return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+    table = np.zeros(1 << (2 * len(words)).bit_length(), np.int64)
+    return int(count_distinct(words, table)) + int(not words.all())
