@@ -17,7 +17,7 @@ MOST_POINTS: Final = 600  # of a curve; of more, as many, evenly
 MOST_CELLS: Final = 48  # rows of a matrix
 COLOURS: Final = 8
 _DASHES: Final = ("", "7 3", "2 2", "9 3 2 3", "4 4", "1 3", "9 2 2 2 2 2", "3 6")
-_WIDE, _HIGH, _LEFT, _BELOW, _ABOVE, _RIGHT = 760, 300, 64, 44, 12, 16
+_WIDE, _HIGH, _LEFT, _BELOW, _ABOVE, _RIGHT = 760, 300, 64, 44, 20, 16
 # Colours for charts in somebody else's page, whose own are not known.
 _VARIABLES: Final = (
     "--text: currentColor; --soft: currentColor; --line: #8884; --mark: #fc04; --c0: #1f6feb; --c1: #bc4c00;",

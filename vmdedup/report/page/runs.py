@@ -60,8 +60,9 @@ def _beside(*drawn: str) -> str:
 
 
 def headline(runs: Mapping[str, Result]) -> str:
-    """The answer in a sentence: of one run, or of that which saved most."""
-    label, best = max(runs.items(), key=lambda pair: float(pair[1].summary["saved_mib"]))
+    """The answer in a sentence: of one run, or of that which saved most; a bound is none that can be had."""
+    real = {label: result for label, result in runs.items() if not result.summary.get("is_bound")} or runs
+    label, best = max(real.items(), key=lambda pair: float(pair[1].summary["saved_mib"]))
     summary = best.summary
     share = summary["saved_percent_of_possible"]
     of_possible = "" if share is None else f", {share:.0f} % of what was possible"
