@@ -18,6 +18,7 @@ FREE_FOR_ALL = {
     "breakdown",
     "closing",
     "errors",
+    "expect",
     "inputs",
     "late",
     "limits",

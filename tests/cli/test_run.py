@@ -212,3 +212,19 @@ def test_help_and_version_are_light() -> None:
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([]) == 2
     assert "Commands:" in capsys.readouterr().err
+
+
+def test_what_is_expected_decides_the_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario = write(tmp_path)
+    plain = scenario.read_text()
+    scenario.write_text(plain + '\n[[expect]]\nthat = "saved >= 0"\n')
+    assert run_command(["run", str(scenario), *ONE, "-o", str(tmp_path / "held")]) == 0
+    assert "✓ saved >= 0: " in capsys.readouterr().out
+    scenario.write_text(plain + '\n[[expect]]\nthat = "saved > 1TiB"\n')
+    assert run_command(["run", str(scenario), *ONE, "--json", "-o", str(tmp_path / "not")]) == 3
+    (answer,) = json.loads(capsys.readouterr().out)["expectations"]
+    assert (answer["that"], answer["holds"]) == ("saved > 1TiB", False)
+    assert json.loads((tmp_path / "not" / "run.json").read_text())["scenario"]["expect"] == [{"that": "saved > 1TiB"}]
+    scenario.write_text(plain + '\n[[expect]]\nthat = "savd > 1"\n')
+    assert run_command(["run", str(scenario), *ONE, "-o", str(tmp_path / "no")]) == 2
+    assert "did you mean" in capsys.readouterr().err

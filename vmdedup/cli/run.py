@@ -45,6 +45,10 @@ same image, for as long before ksmd starts, and ksmd looks at as many pages a se
 With --kernel the emulated ksmd does as in another version of Linux, from 5.4 on; 6.18 unless it is said. In a
 scenario: [ksm] kernel = "6.1".
 
+What a scenario expects ([[expect]] that = "saved_percent > 40 after 60s") is checked at the end: a line with ✓ or ✗ for
+each, and exit status 3 if one does not hold. Figures: allocated, used, saved, possible (sizes), saved_percent,
+saved_percent_of_possible, ksmd_cpu (of one core, since the run began); without "after", at the end.
+
 What the words mean (held, possible, within, reached, profit, …) is in docs/glossary.md.
 
 \b
@@ -60,6 +64,8 @@ What the words mean (held, possible, within, reached, profit, …) is in docs/gl
   vmdedup run mixed --vary "ksm; reporting; zram; ksm+zram"
   vmdedup run mine.toml --policy ksm,mine.py --policy-set ksm.smart_scan=0 --policy-set mine.patience=3
 """
+
+NOT_AS_EXPECTED = 3  # exit status, as of compare --fail-above
 
 
 class On(StrEnum):
@@ -217,7 +223,7 @@ def _run(scenario: Scenario, options: Options) -> int:
         result = _result(scenario, scenario.name, options, directory)
         with kept_first(result, directory), said_where(result.run["ended"], directory.path, options.quiet):
             _show(result, options.as_json, options.no_color)
-    return _status(result.run["ended"])
+    return _status(result.run["ended"], [result])
 
 
 def _vary(scenario: str, plain: Overrides, text: str, refused: object, options: Options) -> int:
@@ -225,14 +231,15 @@ def _vary(scenario: str, plain: Overrides, text: str, refused: object, options: 
     from vmdedup.cli.vary import load_alternatives, run_alternatives, show
     from vmdedup.result.directory import choose_output
 
+    made: list[Result] = []
     names, scenarios = load_alternatives(scenario, plain, text, refused, options.quiet)
     with choose_output(scenarios[0].name, options.output, shared=True) as directory:
         document = run_alternatives(
-            names, scenarios, directory.path, lambda each, title, part: _result(each, title, options, part)
+            names, scenarios, directory.path, lambda each, title, part: _noted(made, _result(each, title, options, part))
         )
         with said_where(document["ended"], directory.path, options.quiet):
             show(document, options.as_json, options.no_color)
-    return _status(document["ended"])
+    return _status(document["ended"], made)
 
 
 def _run_several(scenarios: list[Scenario], options: Options) -> int:
@@ -240,13 +247,16 @@ def _run_several(scenarios: list[Scenario], options: Options) -> int:
     from vmdedup.cli.several import run_policies, show
     from vmdedup.result.directory import choose_output
 
+    made: list[Result] = []
     with choose_output(scenarios[0].name, options.output, shared=True) as directory:
         document = run_policies(
-            scenarios, directory.path, lambda scenario, title, part: _result(scenario, title, options, part)
+            scenarios,
+            directory.path,
+            lambda scenario, title, part: _noted(made, _result(scenario, title, options, part)),
         )
         with said_where(document["ended"], directory.path, options.quiet):
             show(document, options.as_json, options.no_color)
-    return _status(document["ended"])
+    return _status(document["ended"], made)
 
 
 def _result(scenario: Scenario, title: str, options: Options, directory: RunDirectory) -> Result:
@@ -262,11 +272,24 @@ def _result(scenario: Scenario, title: str, options: Options, directory: RunDire
         return run_scenario(scenario, view or Silent(), ConsoleHandler(err), level, options.on.value, directory)
 
 
-def _status(ended: str) -> int:
-    """The exit status of a run that ended so."""
+def _noted(made: list[Result], result: Result) -> Result:
+    """The result, noted among those made. Where several runs share one table, what it lacks is said here."""
+    from vmdedup.report.summary import expected_text
+
+    made.append(result)
+    for each in result.summary["expectations"]:
+        if not each["holds"]:
+            warn(expected_text(each))
+    return result
+
+
+def _status(ended: str, made: Sequence[Result]) -> int:
+    """The exit status of runs that ended so: 3 if one is not as its scenario expects."""
     if ended == "interrupted":
         return interrupted_status()
-    return 1 if ended in ENDS else 0
+    if ended in ENDS:
+        return 1
+    return 0 if all(each["holds"] for result in made for each in result.summary["expectations"]) else NOT_AS_EXPECTED
 
 
 def _show(result: Result, as_json: bool, no_color: bool) -> None:

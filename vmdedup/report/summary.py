@@ -48,6 +48,15 @@ def _parts(summary: Document, width: int) -> Iterator[RenderableType]:
         if left_out > 0:
             yield Text(f"({left_out} earlier events are in run.json)", style="dim")
         yield Group(*(Text(moment_text(moment)) for moment in happened[-MOST_MOMENTS:]))
+    if expected := summary.get("expectations"):
+        yield ""
+        yield Group(*(Text(expected_text(each)) for each in expected))
+
+
+def expected_text(each: Document) -> str:
+    """One expectation, and what was found."""
+    found = "no such sample" if each["found"] is None else f"{each['found']:g} {each['unit']}"
+    return f"{'✓' if each['holds'] else '✗'} {each['that']}: {found}"
 
 
 def title(summary: Document) -> str:

@@ -86,6 +86,9 @@ class Run(_Document):
         for name in ("ksm", "policy"):
             if not isinstance(self.scenario.get(name) or {}, dict):
                 raise ValueError(f"scenario.{name} is no table")
+        wanted = self.scenario.get("expect") or []
+        if not isinstance(wanted, list) or not all(isinstance(e, dict) and "that" in e for e in wanted):
+            raise ValueError("scenario.expect is no list of tables with that")
         return self
 
 

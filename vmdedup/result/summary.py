@@ -68,6 +68,7 @@ def summarise(run: Mapping[str, Any], series: Table, guests: Table, matrix: Tabl
         "guests": [_guest(row, size) for row in records(guests)],
         "matrix": [_pair(row, size) for row in records(matrix)],
         "events": list(run["events"]),
+        "expectations": load("vmdedup.result.expected:expectations")(run, rows, size),
         "moments": load("vmdedup.result.moments:moments")(run, rows, size) if run["events"] else [],
     }
 

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
+from vmdedup.expect import parse_expectation
 from vmdedup.host.thp import TUNABLES as KHUGEPAGED
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written, in_turn
@@ -285,6 +286,17 @@ class PolicySection(Section):
         return self.name == "ksm" and self.cpu is None and self.costs != "operations"
 
 
+def _expected(value: object) -> object:
+    parse_expectation(value)
+    return value
+
+
+class ExpectSection(Section):
+    """One thing that the run is expected to come to; see vmdedup.expect."""
+
+    that: Annotated[str, _read_by(_expected)]
+
+
 class Scenario(Section):
     """A whole scenario; see the files in scenario/builtin for what one looks like."""
 
@@ -297,6 +309,7 @@ class Scenario(Section):
     ksm: KsmSection = Field(default_factory=lambda: KsmSection.model_validate({}))
     policy: PolicySection = Field(default_factory=lambda: PolicySection.model_validate({}))
     guests: list[GuestSection] = Field(min_length=1, max_length=4096)
+    expect: list[ExpectSection] | None = Field(None, max_length=1000)
 
     @property
     def pages(self) -> int:
