@@ -11,8 +11,22 @@ from vmdedup.expect import FIGURES, Expectation, parse_expectation
 from vmdedup.result.expected import expectations
 
 ROWS = [
-    {"time_s": 1.0, "allocated_pages": 1024, "used_pages": 768, "saved_pages": 256, "possible_pages": 512, "ksmd_cpu_s": 0.5},
-    {"time_s": 2.0, "allocated_pages": 1024, "used_pages": 512, "saved_pages": 512, "possible_pages": 512, "ksmd_cpu_s": 0.6},
+    {
+        "time_s": 1.0,
+        "allocated_pages": 1024,
+        "used_pages": 768,
+        "saved_pages": 256,
+        "possible_pages": 512,
+        "ksmd_cpu_s": 0.5,
+    },
+    {
+        "time_s": 2.0,
+        "allocated_pages": 1024,
+        "used_pages": 512,
+        "saved_pages": 512,
+        "possible_pages": 512,
+        "ksmd_cpu_s": 0.6,
+    },
 ]
 
 
@@ -54,13 +68,17 @@ def test_a_share_of_nothing_does_not_hold() -> None:
     assert expectations({"scenario": {}}, ROWS, 4096) == []
 
 
-@pytest.mark.parametrize("that", ["saved", "savd > 1", "used < 10%", "ksmd_cpu < 4MiB", "saved > 1 after 5", "used = 4MiB", 7])
+@pytest.mark.parametrize(
+    "that", ["saved", "savd > 1", "used < 10%", "ksmd_cpu < 4MiB", "saved > 1 after 5", "used = 4MiB", 7]
+)
 def test_what_is_no_expectation_is_refused(that: object) -> None:
     with pytest.raises(UsageError):
         parse_expectation(that)
 
 
-@given(st.sampled_from(sorted(FIGURES)), st.sampled_from(["<", "<=", ">", ">="]), st.integers(0, 500), st.integers(0, 500))
+@given(
+    st.sampled_from(sorted(FIGURES)), st.sampled_from(["<", "<=", ">", ">="]), st.integers(0, 500), st.integers(0, 500)
+)
 def test_comparisons_are_those_of_numbers(figure: str, comparison: str, value: int, found: int) -> None:
     unit = "MiB" if FIGURES[figure] == "MiB" else ""
     truth = {"<": found < value, "<=": found <= value, ">": found > value, ">=": found >= value}[comparison]

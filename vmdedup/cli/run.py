@@ -235,7 +235,10 @@ def _vary(scenario: str, plain: Overrides, text: str, refused: object, options: 
     names, scenarios = load_alternatives(scenario, plain, text, refused, options.quiet)
     with choose_output(scenarios[0].name, options.output, shared=True) as directory:
         document = run_alternatives(
-            names, scenarios, directory.path, lambda each, title, part: _noted(made, _result(each, title, options, part))
+            names,
+            scenarios,
+            directory.path,
+            lambda each, title, part: _noted(made, _result(each, title, options, part)),
         )
         with said_where(document["ended"], directory.path, options.quiet):
             show(document, options.as_json, options.no_color)
