@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmdedup.jit.kernel import kernel
-from vmdedup.jit.page import same_page
-from vmdedup.policy.sharing import SHARED, frame_of, share_page
+from vmdedup.policy.sharing import DIFFERS, SHARED, frame_of, share_page
 
 LOOKED, EMPTY, JOINED, FOUND = range(4)  # what is counted: pages with a frame, those of zeros, those shared now
 
@@ -19,7 +18,8 @@ def share_zeros(h: Any, entries: Any, found: Any) -> None:
         if pfn == 0:
             continue
         found[LOOKED] += 1
-        # Most pages are ruled out by their first word.
-        if h.words[pfn, 0] == 0 and same_page(h.words, pfn, h.words, 0):
-            found[EMPTY] += 1
-            found[JOINED] += share_page(h, entries[k], 0) == SHARED
+        # Most pages are ruled out by their first word; what is left is compared where it is shared, not here as well.
+        if h.words[pfn, 0] == 0:
+            result = share_page(h, entries[k], 0)
+            found[EMPTY] += result != DIFFERS
+            found[JOINED] += result == SHARED
