@@ -16,6 +16,7 @@ from vmdedup.guest.anonymous import Anonymous, Make
 from vmdedup.guest.filesystem import Filesystem
 from vmdedup.guest.forms import Rows, form_of
 from vmdedup.guest.index import Numbers
+from vmdedup.guest.linux.lists import TwoLists
 from vmdedup.guest.linux.memory import LinuxMemory, image_of
 from vmdedup.guest.linux.place import FULL_MEMORY, place_linux
 from vmdedup.guest.linux.plain import PlainKernel
@@ -66,7 +67,7 @@ class GuestKernel:
         self.own, self.placement = self._kernel_memory()
         self.physical = PhysicalMemory(memory, self.placement.order, spec.free_pages)
         self.files = files
-        self.cache = PageCache(memory.pages, files.pages)
+        self.cache = (PageCache if spec.plain_pages else TwoLists)(memory.pages, files.pages)
         self.processes: list[Process] = []
         self.balloon: Balloon | None = None
         self.mappings: list[Anonymous] = []
@@ -100,10 +101,26 @@ class GuestKernel:
 
     # Files
 
-    def read(self, file_pages: Numbers) -> None:
-        """Read file pages, all different, through the page cache. Raises GuestError if memory runs out."""
+    def read(self, file_pages: Numbers, ahead: Numbers = _NONE) -> None:
+        """Read file pages, all different, through the page cache. Raises GuestError if memory runs out.
+
+        ahead: what follows them in their file, and comes with them from the disk if any of them does.
+        """
+        missed = self.pages_missed
         for start in range(0, len(file_pages), self._chunk):
             self._load(file_pages[start : start + self._chunk])
+        if self.pages_missed > missed:
+            self._read_ahead(ahead)
+
+    def _read_ahead(self, file_pages: Numbers) -> None:
+        """Pages that nobody has asked for yet."""
+        for start in range(0, len(file_pages), self._chunk):
+            some = file_pages[start : start + self._chunk]
+            some = some[self.cache.lookup(some) < 0]
+            frames = self.allocate(len(some), overwritten=True)
+            self.cache.insert(some, frames, used=False)
+            self.memory.write_pages(frames, self.files.read(some))
+            self.memory.hint(frames)
 
     def rewrite(self, file_pages: Numbers) -> None:
         """Write other bytes into whole pages of the disk's files, all different, through the page cache."""
@@ -227,6 +244,14 @@ class GuestKernel:
         self.processes.append(process)
         self.grow(process.heap, process.initial_keys(heap_pages_wanted, self.spec.heap))
         return process
+
+    def run_programs(self) -> None:
+        """Programs at work use what they have mapped, and have read again what was evicted of it."""
+        for process in self.processes:
+            if process.awake:
+                frames = self.cache.lookup(process.text)
+                self.cache.use(frames[frames >= 0])
+                self.map_file(process.text[frames < 0])
 
     def exit(self, process: Process) -> None:
         """End a process: its text stays cached, its memory is free."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vmdedup.guest.memory import Memory
 
 _SCRATCH_SHARE = 2
+_MOMENT_MS = 1000  # from one look at what programs use to the next
 
 
 class Guest:
@@ -86,6 +87,8 @@ class Guest:
                 self._begin_workload()
         elif self._workload is not None:
             self._workload.step(ms)
+        if self._virtual_ms // _MOMENT_MS != (self._virtual_ms - ms) // _MOMENT_MS:
+            self.kernel.run_programs()
         self._give_back(ms)
         self._boot_again()
 

@@ -33,8 +33,8 @@ class PageCache:
         self._used[frames] = np.arange(self._clock, self._clock + len(frames))
         self._clock += len(frames)
 
-    def insert(self, file_pages: Numbers, frames: Numbers) -> None:
-        """File pages that were not cached now lie in these frames, just used."""
+    def insert(self, file_pages: Numbers, frames: Numbers, used: bool = True) -> None:
+        """File pages that were not cached now lie in these frames. used: it is not only that they might be soon."""
         self._slot[file_pages] = frames + 1
         self._owner[frames] = file_pages
         self.size += len(frames)

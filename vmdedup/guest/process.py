@@ -15,13 +15,17 @@ from vmdedup.guest.seeds import Words, below, keys, split_seed
 
 @dataclass(eq=False)
 class Process:
-    """program: its name in seeds. seed: this process's own. text: file pages. slabs: frames. heap: memory."""
+    """program: its name in seeds. seed: this process's own. text: file pages. slabs: frames. heap: memory.
+
+    awake: whether it is at work, and so uses its text all the time.
+    """
 
     program: int
     seed: int
     text: Numbers
     slabs: Numbers
     heap: Anonymous
+    awake: bool = False
     _drawn: int = 0
 
     def initial_keys(self, pages: int, heap: HeapMix) -> Words:

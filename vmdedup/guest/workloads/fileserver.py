@@ -59,8 +59,10 @@ class FileServer(Workload[FileServerParameters]):
         """Serve requests: whole files are read, single pages written."""
         self._left_to_read += self._reads.due(ms)
         while self._left_to_read > 0 and self._files:
-            pages = self.kernel.disk.index.pages_of(self._files[self._law.request()], self._limit)
-            self.kernel.read(pages)
+            pages = self.kernel.disk.index.pages_of(self._files[self._law.request()], 2 * self._limit)
+            # A read of so much at once makes Linux read as much again ahead.
+            pages, ahead = pages[: self._limit], pages[self._limit :]
+            self.kernel.read(pages, ahead)
             self._copy(pages)
             self._left_to_read -= len(pages)
         if count := self._writes.due(ms):

@@ -51,7 +51,12 @@ class Program:
         return cls(np.concatenate((programs[len(names) % len(programs) :][:1], libraries[:4])), False)
 
     def start(self, kernel: GuestKernel, heap: int) -> Process:
-        """A process of it. heap: pages at first."""
+        """A process of it, at work. heap: pages at first."""
+        process = self._process(kernel, heap)
+        process.awake = True
+        return process
+
+    def _process(self, kernel: GuestKernel, heap: int) -> Process:
         if not self.known:
             return start_program(kernel, int(self.files[0]), self.files[1:], _TEXT_PAGES, heap)
         pages = np.concatenate([kernel.disk.index.pages_of(file) for file in self.files.tolist()])
