@@ -15,7 +15,7 @@ NONE = np.empty(0, dtype=np.int64)
 
 
 class PlainLists:
-    """active, inactive: page -> whether it was used since it came there, the first to leave first. left: when it left."""
+    """active, inactive: page -> whether it was used there, the first to leave first. left: when it left."""
 
     def __init__(self) -> None:
         self.active: OrderedDict[int, bool] = OrderedDict()
@@ -57,7 +57,7 @@ class PlainLists:
         for _ in range(min(active, given_back)):
             page, used = self.active.popitem(last=False)
             self.inactive[page] = used
-        gone = []
+        gone: list[int] = []
         while self.inactive and len(gone) < count:
             page, _ = self.inactive.popitem(last=False)
             self.left[page] = self.age
@@ -70,7 +70,7 @@ class PlainLists:
 def test_the_same_pages_leave_in_the_same_order(seed: int) -> None:
     random = np.random.default_rng(seed)
     cache, plain, left = TwoLists(FRAMES, FILE_PAGES), PlainLists(), 0
-    frames = {frame: -1 for frame in range(FRAMES)}
+    frames = dict.fromkeys(range(FRAMES), -1)
     for _ in range(300):
         wanted = np.minimum(random.geometric(0.12, 4) - 1, FILE_PAGES - 1)
         for page in dict.fromkeys(wanted.tolist()):
