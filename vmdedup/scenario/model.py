@@ -23,7 +23,6 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vmdedup.errors import KnobError, UsageError
-from vmdedup.expect import parse_expectation
 from vmdedup.host.thp import TUNABLES as KHUGEPAGED
 from vmdedup.ksm.profile import DEFAULT, Profile, profile
 from vmdedup.ksm.sysfs import ADVISOR_MODES, TUNABLES, Tunable, as_written, in_turn
@@ -287,7 +286,7 @@ class PolicySection(Section):
 
 
 def _expected(value: object) -> object:
-    parse_expectation(value)
+    load("vmdedup.expect:parse_expectation")(value)
     return value
 
 
