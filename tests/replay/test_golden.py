@@ -6,28 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from kit.golden_answers import FOLDER, GOLDEN, KERNELS, RECORDED
 from kit.kernel_lines import counted
 from kit.script_workers import machine_of
-from oracle import OracleMachine
 from vmdedup.errors import UsageError
 from vmdedup.ksm.profile import Profile, profile
 from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse
 
-FOLDER = Path(__file__).parent.parent / "golden"
-GOLDEN = sorted(FOLDER.glob("*.ksm"))
-KERNELS = ("5.10", "6.1", "6.12", "6.18", "7.2", "7.3")
-# Scripts with what a kernel printed: in kernels/ where that is not what 6.18 printed; versions/ has the smallest script
-# for each difference; numa/ was recorded on kernels with two nodes.
-RECORDED = [
-    *((path, path.with_suffix(".ksm").name, path.parent.name) for path in sorted(FOLDER.glob("kernels/*/*.jsonl"))),
-    *((path, f"versions/{path.stem}.ksm", path.parent.name) for path in sorted(FOLDER.glob("versions/*/*.jsonl"))),
-    *((path, f"numa/{path.stem}.ksm", path.parent.name) for path in sorted(FOLDER.glob("numa/*/*.jsonl"))),
+# A long script is played as plain Python by one version of each family; the others play it compiled.
+IN_PYTHON = ("5.10", "6.18", "7.3")
+PLAYED = [
+    each if each[2] in IN_PYTHON or each[1].startswith("versions/") else pytest.param(*each, marks=pytest.mark.compiled)
+    for each in RECORDED
 ]
-# Scripts with huge pages. One more, of folios of other sizes, has no place here.
-HUGE = [(path, f"huge/{path.stem}.ksm", path.parent.name) for path in sorted(FOLDER.glob("huge/*/*.jsonl"))]
-RECORDED += HUGE
 IN_PROCESSES = [path for path in GOLDEN if path.stem.startswith(("everything", "fork", "exit-run2", "huge"))]
 
 
@@ -62,7 +55,7 @@ def test_six_kernels_were_asked() -> None:
     assert len(RECORDED) == 44 + 44 + 14 + 6 * 11 + 4 * 19 + 6 * 26
 
 
-@pytest.mark.parametrize(("answers", "script", "kernel"), RECORDED, ids=lambda each: getattr(each, "stem", each))
+@pytest.mark.parametrize(("answers", "script", "kernel"), PLAYED, ids=lambda each: getattr(each, "stem", each))
 def test_so_does_each_version_of_linux(answers: Path, script: str, kernel: str) -> None:
     parsed = parse(FOLDER / script)
     with EmulatedMachine(parsed, profile=profile(kernel)) as machine:
@@ -72,14 +65,7 @@ def test_so_does_each_version_of_linux(answers: Path, script: str, kernel: str) 
     assert printed == [counted(line) for line in answers.read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("answers", "script", "kernel"), RECORDED, ids=lambda each: getattr(each, "stem", each))
-def test_and_the_slow_obvious_ksm(answers: Path, script: str, kernel: str) -> None:
-    parsed = parse(FOLDER / script)
-    oracle = OracleMachine(version=profile(kernel).version, nodes=parsed.nodes())
-    printed = [counted(line) for line in play(parsed, oracle)]
-    assert printed == [counted(line) for line in answers.read_text().splitlines()]
-
-
+@pytest.mark.compiled
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 @pytest.mark.parametrize("kernel", ["6.12", "7.2"])
 def test_what_a_family_shares(path: Path, kernel: str) -> None:

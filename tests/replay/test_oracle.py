@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kit.golden_answers import FOLDER, GOLDEN, RECORDED
+from kit.kernel_lines import counted
 from oracle import OracleMachine, counters, item_states, stable_shape, unstable_shape
 from oracle.objects import Chain, Frame, StableNode
 from oracle.process import ZERO_CHECKSUM
@@ -17,6 +19,7 @@ from oracle.rbtree import Node, Tree
 from script_generator import generate_into
 from vmdedup.conform.generator import generate
 from vmdedup.errors import KnobError
+from vmdedup.ksm.profile import profile
 from vmdedup.live.ksm.session import KsmSession
 from vmdedup.live.scripts.kernel import KernelMachine
 from vmdedup.replay.content import Key, Seed
@@ -24,13 +27,19 @@ from vmdedup.replay.play import perform, play
 from vmdedup.replay.script import Script, parse, parse_text
 from vmdedup.replay.steps import Counters, Digest, Sharing, Step
 
-GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.ksm"))
-
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_golden_scripts(path: Path) -> None:
     printed = "".join(f"{line}\n" for line in play(parse(path), OracleMachine()))
     assert printed == path.with_suffix(".jsonl").read_text()
+
+
+@pytest.mark.parametrize(("answers", "script", "kernel"), RECORDED, ids=lambda each: getattr(each, "stem", each))
+def test_so_does_each_version_of_linux(answers: Path, script: str, kernel: str) -> None:
+    parsed = parse(FOLDER / script)
+    oracle = OracleMachine(version=profile(kernel).version, nodes=parsed.nodes())
+    printed = [counted(line) for line in play(parsed, oracle)]
+    assert printed == [counted(line) for line in answers.read_text().splitlines()]
 
 
 @pytest.mark.kernel
