@@ -85,6 +85,13 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def until(self, expression: str) -> None:
+        """Wait until it is true: what a page does of itself comes after what it was told."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.value(expression):
+            assert time.monotonic() < deadline, f"it is never so: {expression}"
+            time.sleep(0.05)
+
     def text(self) -> str:
         """All text of the page, scripts or none."""
         root = self._ask("DOM.getDocument", depth=-1)["root"]["nodeId"]

@@ -9,8 +9,8 @@ from kit.ksm_pair import answer
 from kit.told_trees import ToldTrees, dup_of
 from oracle import OracleMachine
 from oracle.snapshot import content_key
-from vmdedup.explain.document import document
-from vmdedup.explain.story import Story, Told
+from vmdedup.explained.document import document
+from vmdedup.explained.story import Story, Told
 from vmdedup.replay.play import perform
 from vmdedup.replay.script import Script
 from vmdedup.replay.steps import Pass, Scan

@@ -10,7 +10,7 @@ from oracle.snapshot import UnstableShape
 
 
 class ToldTrees:
-    """Follows a document of vmdedup.explain step by step. letters: what each content's letter stands for elsewhere."""
+    """Follows a document of vmdedup.explained step by step. letters: what each content's letter is elsewhere."""
 
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, Any]] = {"pages": {}, "stable": {}, "unstable": {}, "counters": {}}

@@ -44,7 +44,7 @@ SCRIPTS = 42  # compiled; some of them are played as plain Python, too
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_engine_and_oracle_print_the_same(version: str) -> None:
-    for seed in range(2 if PYTHON_MODE else SCRIPTS // len(VERSIONS)):
+    for seed in range(4 if PYTHON_MODE else SCRIPTS // len(VERSIONS)):
         script = parse_text(huge_script(seed * len(VERSIONS) + VERSIONS.index(version)), Path())
         oracle = OracleMachine(version=profile(version).version)
         with EmulatedMachine(script, profile=profile(version)) as engine:

@@ -15,10 +15,10 @@ from vmdedup.replay.emulated import EmulatedMachine
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse
 
-# A long script is played as plain Python by one version of each family; the others play it compiled.
-IN_PYTHON = ("5.10", "6.18", "7.3")
+# Of what takes long one version of each family is played as plain Python; the others are played compiled.
+IN_PYTHON, SHORT = ("5.10", "6.18", "7.3"), ("versions/", "numa/")
 PLAYED = [
-    each if each[2] in IN_PYTHON or each[1].startswith("versions/") else pytest.param(*each, marks=pytest.mark.compiled)
+    each if each[2] in IN_PYTHON or each[1].startswith(SHORT) else pytest.param(*each, marks=pytest.mark.compiled)
     for each in RECORDED
 ]
 IN_PROCESSES = [path for path in GOLDEN if path.stem.startswith(("everything", "fork", "exit-run2", "huge"))]

@@ -51,7 +51,7 @@ def explain(
     if output is None:
         _show(_document(script, lesson, kernel), terminal)
         return 0
-    from vmdedup.explain.page import explained
+    from vmdedup.explained.page import explained
     from vmdedup.outputs import Output
 
     with Output(output, force, [] if script in (None, "-") else [str(script)]) as file:
@@ -63,9 +63,9 @@ def explain(
 
 
 def _document(script: str | None, lesson: str | None, kernel: str | None) -> dict[str, Any]:
-    from vmdedup.explain.document import document
-    from vmdedup.explain.lessons import lesson_script
-    from vmdedup.explain.story import Story
+    from vmdedup.explained.document import document
+    from vmdedup.explained.lessons import lesson_script
+    from vmdedup.explained.story import Story
     from vmdedup.replay.script import parse
 
     parsed = parse(script) if script is not None else lesson_script(str(lesson))
@@ -85,7 +85,7 @@ def _show(story: dict[str, Any], terminal: bool) -> None:
 def _lessons(output: str | None, force: bool) -> int:
     from pathlib import Path
 
-    from vmdedup.explain.lessons import lesson_script, lessons
+    from vmdedup.explained.lessons import lesson_script, lessons
     from vmdedup.outputs import make_folder
 
     if output is None:
@@ -101,8 +101,8 @@ def _lessons(output: str | None, force: bool) -> int:
 
 
 def _write_lesson(folder: Path, name: str, text: str, force: bool) -> None:
-    from vmdedup.explain.lessons import MADE
-    from vmdedup.explain.page import explained
+    from vmdedup.explained.lessons import MADE
+    from vmdedup.explained.page import explained
     from vmdedup.outputs import Output
 
     with Output(folder / f"{name}.ksm", force) as script, Output(folder / f"{name}.html", force) as page:

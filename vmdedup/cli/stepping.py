@@ -7,7 +7,7 @@ from typing import Any
 
 from vmdedup.cli.keys import has_keys, key, keys
 from vmdedup.cli.say import say
-from vmdedup.explain.terminal import Screen
+from vmdedup.explained.terminal import Screen
 
 HELP = "n, space, →: next   b, ←: back   l: the script's next line   g: first   e: last   q: leave"
 

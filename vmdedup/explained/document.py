@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vmdedup.explain.state import Page, State
-from vmdedup.explain.story import Story, Told
-from vmdedup.explain.trees import Dup, Place, Waiting
+from vmdedup.explained.state import Page, State
+from vmdedup.explained.story import Story, Told
+from vmdedup.explained.trees import Dup, Place, Waiting
 
 SCHEMA = 1
 

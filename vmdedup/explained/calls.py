@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from vmdedup.explain.event import Event
-from vmdedup.explain.names import Names
-from vmdedup.explain.trees import below
-from vmdedup.explain.walks import Walks
+from vmdedup.explained.event import Event
+from vmdedup.explained.names import Names
+from vmdedup.explained.trees import below
+from vmdedup.explained.walks import Walks
 from vmdedup.host.folio import folio_of
 from vmdedup.host.huge import split_folio
 from vmdedup.ksm import merge, moved, order, rmap, scan, stable, stable_node, unstable

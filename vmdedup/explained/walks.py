@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vmdedup.explain.event import Event
-from vmdedup.explain.names import Names
+from vmdedup.explained.event import Event
+from vmdedup.explained.names import Names
 from vmdedup.host.layout import NODE_SHIFT
 from vmdedup.ksm.layout import DUP, UNSTABLE
 

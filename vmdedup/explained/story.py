@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmdedup.errors import ScriptError
-from vmdedup.explain.event import Event
-from vmdedup.explain.ksmd import WatchedKsmd
-from vmdedup.explain.notes import Notes
-from vmdedup.explain.state import Pages, State
-from vmdedup.explain.trees import Grove
+from vmdedup.explained.event import Event
+from vmdedup.explained.ksmd import WatchedKsmd
+from vmdedup.explained.notes import Notes
+from vmdedup.explained.state import Pages, State
+from vmdedup.explained.trees import Grove
 from vmdedup.ksm.profile import DEFAULT, profile
 from vmdedup.replay.content import Content, FilePages, Key, Seed, pages_of
 from vmdedup.replay.emulated import EmulatedMachine

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmdedup.explain.names import Names
+from vmdedup.explained.names import Names
 from vmdedup.jit.rbtree import RED
 from vmdedup.ksm.layout import CHAIN, DUP, STABLE, KsmArrays
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 
 from kit.browser import Browser, need_browser
 from kit.told_trees import ToldTrees
-from vmdedup.explain.document import document
-from vmdedup.explain.lessons import lesson_script
-from vmdedup.explain.page import explained
-from vmdedup.explain.story import Story
+from vmdedup.explained.document import document
+from vmdedup.explained.lessons import lesson_script
+from vmdedup.explained.page import explained
+from vmdedup.explained.story import Story
 from vmdedup.replay.script import parse, parse_text
 
 FIRST_STEPS = Path(__file__).parent.parent / "golden" / "first-steps.ksm"
@@ -66,7 +67,9 @@ def test_each_step_is_drawn(browser: Browser, story: dict[str, Any], tmp_path: P
         assert [sorted(browser.value(NODES % name)) for name in ("stable", "unstable")] == drawn[number], step["says"]
         assert browser.value("document.getElementById('says').textContent") == step["says"]
         browser.press("ArrowRight")
+    said = json.dumps(story["steps"][len(drawn) // 2]["says"])
     browser.value(f"location.hash = '#{len(drawn) // 2 + 1}'")
+    browser.until(f"document.getElementById('says').textContent === {said}")
     browser.press("ArrowLeft")
     browser.press("ArrowRight")
     assert [sorted(browser.value(NODES % name)) for name in ("stable", "unstable")] == drawn[len(drawn) // 2]

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from vmdedup.errors import UsageError
-from vmdedup.explain.notes import Notes
+from vmdedup.explained.notes import Notes
 from vmdedup.replay.script import Script, parse_text
 from vmdedup.shown import suggest
 

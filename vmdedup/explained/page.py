@@ -58,7 +58,7 @@ def explained(story: Mapping[str, Any], command: str) -> str:
         steps=steps,
         command=f"Linux {escaped(story['kernel'])}, emulated. Made by <code>{escaped(command)}</code>",
     )
-    style, script = asset("vmdedup.explain", "page.css"), asset("vmdedup.explain", "page.js")
+    style, script = asset("vmdedup.explained", "page.css"), asset("vmdedup.explained", "page.js")
     return page(title, body, style, script, {**story, "steps": list(map(_rest, story["steps"]))})
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from vmdedup.errors import UsageError
-from vmdedup.explain import story as stories
-from vmdedup.explain.document import document
-from vmdedup.explain.lessons import lesson_script, lessons
-from vmdedup.explain.names import letters
-from vmdedup.explain.story import Story
+from vmdedup.explained import story as stories
+from vmdedup.explained.document import document
+from vmdedup.explained.lessons import lesson_script, lessons
+from vmdedup.explained.names import letters
+from vmdedup.explained.story import Story
 from vmdedup.replay.emulated import emulated
 from vmdedup.replay.play import play
 from vmdedup.replay.script import parse, parse_text

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vmdedup.explain.names import Names
-from vmdedup.explain.trees import Trees
+from vmdedup.explained.names import Names
+from vmdedup.explained.trees import Trees
 from vmdedup.host.layout import PRESENT
 from vmdedup.host.space import Memory
 from vmdedup.replay.mapped import Mapped

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmdedup.explain.calls import WATCHED, Calls
-from vmdedup.explain.event import Event
-from vmdedup.explain.names import Names
+from vmdedup.explained.calls import WATCHED, Calls
+from vmdedup.explained.event import Event
+from vmdedup.explained.names import Names
 from vmdedup.host.memory import Host
 from vmdedup.jit.plain import Plain
 from vmdedup.ksm import scan
