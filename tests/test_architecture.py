@@ -152,8 +152,10 @@ def test_every_dependency_but_numpy_has_a_home() -> None:
     assert block is not None
     required = set(re.findall(r'"([A-Za-z0-9_-]+)', block[1])) - {"numpy"}
     assert required <= listed
-    # Of the extras `libvirt`, `plot`, `cluster`, `fuse`, `prometheus` and `place`.
-    extras = {"libvirt", "libvirt_qemu", "matplotlib", "distributed", "mfusepy", "prometheus_client", "highspy"}
+    # Of the extras `libvirt`, `plot`, `cluster`, `fuse`, `prometheus`, `place` and `tune`.
+    extras = {"libvirt", "libvirt_qemu", "matplotlib", "distributed", "mfusepy", "prometheus_client", "highspy"} | {
+        "optuna"
+    }
     known = required | extras | {"numpy", "llvmlite", "pydantic_core", "vmdedup"} | sys.stdlib_module_names
     known |= {DISTRIBUTIONS.get(name, name) for name in required}
     for path in SOURCES:

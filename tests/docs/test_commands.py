@@ -45,6 +45,7 @@ NOT_RUN = {
     r"sudo ": ROOT_ONLY,
     r"grep -H '' /sys/": "needs a kernel with KSM",
     r"vmdedup run|vmdedup scenario show mixed|vmdedup leak|vmdedup sweep|vmdedup policy check": f"{MINUTES}; {SHOWN}",
+    r"vmdedup tune": f"{MINUTES}; {SHOWN}",
     r"vmdedup (scan|record|learn|compare|report|place)": f"{OTHERS}: dumps, guests, results; {SHOWN}",
     r"vmdedup (doctor|status)": f"tells of this machine; {SHOWN}",
     r"vmdedup (exec|mount|serve identical)|mkdir host|prometheus-node-exporter": UNTIL,

@@ -67,6 +67,7 @@ COMMANDS = {
     "scan subpage": Command(f"scan --subpage {INPUTS}/a.raw {INPUTS}/b.raw"),
     "scan hashes": Command(f"scan {INPUTS}/a.raw --hashes-only out.parquet --salt x"),
     "sweep": Command(f"sweep {INPUTS}/tiny.toml --vary duration=2s,3s --jobs 2 -q -o out"),
+    "tune": Command(f"tune {INPUTS}/tiny.toml --over pages_to_scan --trials 2 --jobs 1 -q --keep out"),
     "learn": Command(f"learn {INPUTS}/a.raw {INPUTS}/b.raw --check {INPUTS}/big.raw -o out.guest"),
     "record": Command("record pid:{pid} --all -o out.rec --interval 100ms --steps 8", makes="recording"),
     "record pause": Command(

@@ -45,6 +45,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "serve": "Metrics for Prometheus, of an emulated host or of this one.",
     "status": "What does KSM do on this host now?",
     "sweep": "Run a scenario many times, with what varies.",
+    "tune": "Which settings of KSM reach a goal?",
     "place": "Which guest on which host, and does it deliver?",
     "replay": "Play a KSM script.",
     "explain": "Show what ksmd does in a KSM script, step by step, and why.",
