@@ -20,6 +20,7 @@ from vmdedup.tune.course import search
 from vmdedup.tune.files import contents
 from vmdedup.tune.goal import Goal, parse_goal, parse_limits
 from vmdedup.tune.knobs import changed, parse_knobs, todays
+from vmdedup.tune.runs import Runs
 
 KNOBS = parse_knobs("pages_to_scan,smart_scan")
 TODAY = {"pages_to_scan": "100", "smart_scan": "1"}
@@ -132,6 +133,33 @@ def test_today_is_the_scenario_and_else_linux(tmp_path: Path) -> None:
     knobs = parse_knobs("pages_to_scan,sleep_millisecs,smart_scan,advisor,policy")
     said = {"pages_to_scan": "1000", "sleep_millisecs": "20", "smart_scan": "1", "advisor_mode": "none"}
     assert todays(load_scenario(tiny(tmp_path)), knobs) == said | {"policy": "ksm"}
+
+
+def test_what_is_interrupted_says_what_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(self: Runs, places: Any, done: Any, keep: Any, first: int, asked: Any) -> list[Mapping[str, Any]]:
+        if first:
+            raise KeyboardInterrupt
+        rows = make(first, asked)
+        for row in rows:
+            keep(row)
+        return rows
+
+    monkeypatch.setattr(Runs, "make", stopped)
+    words = ["--goal", "90% of possible in 10s", "--over", "pages_to_scan,smart_scan", "--keep", str(tmp_path / "out")]
+    assert run_command(["tune", tiny(tmp_path), *words, "--json"]) == 130
+    told = capsys.readouterr()
+    assert len(json.loads(told.out)["rows"]) == 4
+    assert "interrupted; 4 runs are in" in told.err
+
+
+def test_a_file_of_somebody_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ksm.sh").write_text("mine")
+    words = ["--goal", "90% of possible in 10s", "--write", str(tmp_path)]
+    assert run_command(["tune", tiny(tmp_path), *words]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert (tmp_path / "ksm.sh").read_text() == "mine"
 
 
 def test_goals_and_limits() -> None:

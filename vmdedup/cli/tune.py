@@ -58,6 +58,7 @@ def tune(
     from vmdedup.errors import UsageError
     from vmdedup.result.sweep_directory import SweepDirectory
     from vmdedup.tune.answer import answer
+    from vmdedup.tune.files import check
     from vmdedup.tune.goal import parse_goal, parse_limits
     from vmdedup.tune.knobs import parse_knobs, todays
     from vmdedup.tune.runs import Runs
@@ -67,6 +68,8 @@ def tune(
         raise UsageError(f"--trials {trials}: nothing can be found without a run; give at least 1")
     if write is not None and goal is None:
         raise UsageError("--write needs a best setting, so it needs --goal")
+    if write is not None:
+        check(write, force)
     aim = None if goal is None else parse_goal(goal)
     limits, knobs = parse_limits(limit or ()), parse_knobs(over)
     runs = Runs(scenario, knobs, aim, seed)

@@ -7,9 +7,10 @@ from typing import Final
 
 from vmdedup.errors import UsageError
 from vmdedup.ksm.sysfs import in_turn
-from vmdedup.outputs import MARK, Output, make_folder
+from vmdedup.outputs import MARK, Output, check_output, make_folder
 from vmdedup.tune.knobs import POLICY, Settings
 
+NAMES: Final = ("ksm.sh", "ksm-tmpfiles.conf", "ksmtuned.conf", "virsh.sh")
 _FOLDER: Final = "/sys/kernel/mm/ksm"
 
 
@@ -45,6 +46,13 @@ def _ksmtuned(knobs: Settings) -> str:
 def _virsh(knobs: Settings) -> str:
     names = {"pages_to_scan": "--shm-pages-to-scan", "sleep_millisecs": "--shm-sleep-millisecs"}
     return " ".join(f"{flag} {knobs[name]}" for name, flag in names.items() if name in knobs)
+
+
+def check(folder: Path, force: bool) -> None:
+    """UsageError: a file of somebody's is there already."""
+    if folder.is_dir():
+        for name in NAMES:
+            check_output(folder / name, force)
 
 
 def write(folder: Path, settings: Settings, run: int, force: bool) -> list[Path]:

@@ -70,7 +70,7 @@ def ksmd_percent(row: Mapping[str, Any]) -> float:
 
 def is_complete(row: Mapping[str, Any]) -> bool:
     """Whether a run has figures to judge by."""
-    return row["ended"] == COMPLETE
+    return bool(row["ended"] == COMPLETE)
 
 
 def misses(row: Mapping[str, Any], goal: Goal | None, limits: Mapping[str, float]) -> list[float]:

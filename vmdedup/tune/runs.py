@@ -30,7 +30,7 @@ class Runs:
         self.scenario = os.path.abspath(scenario) if is_file else scenario
         self.base = load_scenario(scenario)
         self.seed = self.base.seed if seed is None else seed
-        self._knobs, self._duration = knobs, goal and goal.duration
+        self._knobs, self._duration = knobs, None if goal is None else goal.duration
 
     def load(self, settings: Settings) -> Scenario:
         """The scenario with these settings. Another policy than KSM steers as it ships. UsageError: they do not go."""
