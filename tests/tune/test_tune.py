@@ -19,7 +19,7 @@ from vmdedup.tune.answer import MARGIN, answer, best_of, front_of
 from vmdedup.tune.course import search
 from vmdedup.tune.files import contents
 from vmdedup.tune.goal import Goal, parse_goal, parse_limits
-from vmdedup.tune.knobs import changed, parse_knobs, todays
+from vmdedup.tune.knobs import changed, in_force, parse_knobs, todays
 from vmdedup.tune.runs import Runs
 
 KNOBS = parse_knobs("pages_to_scan,smart_scan")
@@ -116,6 +116,8 @@ def test_guests_with_nothing_alike_are_refused() -> None:
 
 def test_who_else_steers_is_one_change() -> None:
     assert changed({"policy": "mom", "pages_to_scan": "7"}, {"policy": "ksm", "pages_to_scan": "100"}) == ["policy"]
+    assert in_force({"policy": "mom", "pages_to_scan": "7"}) == {"policy": "mom"}
+    assert in_force({"policy": "ksm", "pages_to_scan": "7"}) == {"policy": "ksm", "pages_to_scan": "7"}
 
 
 def test_files_say_the_settings() -> None:

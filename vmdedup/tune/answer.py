@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vmdedup.tune.goal import Goal, is_complete, ksmd_percent, misses, reaches
-from vmdedup.tune.knobs import Settings, changed
+from vmdedup.tune.knobs import Settings, changed, in_force
 from vmdedup.tune.search import objectives
 
 MARGIN: Final = 10.0  # per cent more CPU that still is nearly as good
@@ -65,7 +65,7 @@ def _said(row: Row, today: Settings) -> dict[str, Any]:
     """A run: number, settings, and the figures that count."""
     figures = ("ended", "saved_mib", "possible_mib", "saved_percent_of_possible", "seconds_to_90_percent")
     settings = _settings(row, today)
-    said = {"run": row["run"], "settings": settings, "changed": changed(settings, today)}
+    said = {"run": row["run"], "settings": in_force(settings), "changed": changed(settings, today)}
     return {**said, **{name: row[name] for name in figures}, "ksmd_percent": round(ksmd_percent(row), 3)}
 
 

@@ -72,6 +72,11 @@ def _today(scenario: Scenario, name: str) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
+def in_force(settings: Settings) -> Settings:
+    """Without what a run does not take over: whoever else steers ksmd does so as it ships."""
+    return settings if settings.get(POLICY, "ksm") == "ksm" else {POLICY: settings[POLICY]}
+
+
 def changed(settings: Settings, today: Settings) -> list[str]:
     """Knobs that are not as they are today. Whoever else steers ksmd does so as it ships: no other knob counts."""
     if settings.get(POLICY, "ksm") != "ksm":
