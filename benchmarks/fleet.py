@@ -126,7 +126,7 @@ COLUMNS = {
 
 def table(found: Mapping[str, Any]) -> Iterator[str]:
     """A row an algorithm."""
-    shown = {name: how for name, how in COLUMNS.items() if found["plans"][0].get(name) is not None}
+    shown = {name: how for name, how in COLUMNS.items() if any(plan.get(name) is not None for plan in found["plans"])}
     yield "| algorithm | " + " | ".join(heading for heading, _, _ in shown.values()) + " |"
     yield "|---" * (len(shown) + 1) + "|"
     for plan in found["plans"]:
