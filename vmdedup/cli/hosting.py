@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmdedup.cli.keeping import ENDS, kept_first, kept_rows, said_where
-from vmdedup.cli.say import Progress, say
+from vmdedup.cli.say import Progress, say, warn
 from vmdedup.signals import interrupted_status
 
 if TYPE_CHECKING:
@@ -106,7 +106,10 @@ def host(scenario: Scenario, how: Hosting, visit: Callable[[Desk], AbstractConte
     from vmdedup.result.directory import choose_output
 
     if how.output is None:
-        return _status(_run(scenario, how, visit, None)["ended"])
+        ended = _run(scenario, how, visit, None)["ended"]
+        if ended == "interrupted":
+            warn("interrupted")
+        return _status(ended)
     with choose_output(scenario.name, how.output) as directory, kept_rows(directory):
         return _status(_run(scenario, how, visit, directory)["ended"])
 
