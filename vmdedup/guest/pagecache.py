@@ -34,7 +34,10 @@ class PageCache:
         self._clock += len(frames)
 
     def insert(self, file_pages: Numbers, frames: Numbers, used: bool = True) -> None:
-        """File pages that were not cached now lie in these frames. used: it is not only that they might be soon."""
+        """File pages that were not cached now lie in these frames, last to leave.
+
+        used: it is not only that they might be soon, which here makes no difference.
+        """
         self._slot[file_pages] = frames + 1
         self._owner[frames] = file_pages
         self.size += len(frames)

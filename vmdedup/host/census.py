@@ -123,11 +123,8 @@ def hash_frames(h: Any, hashes: Any) -> int:
 
 
 @kernel
-def hash_contents(h: Any, mapped: Any, hashes: Any) -> int:
-    """XXH64 of every mapped frame, and of every page kept in another form. Returns how many there are.
-
-    mapped: uint8[frames], zeroed. hashes: int64[frames + pages], filled; what is kept comes first.
-    """
+def _look_behind(h: Any, mapped: Any, hashes: Any) -> int:
+    """Mark every mapped frame, and list the hashes of pages kept in another form. Returns how many these are."""
     n = 0
     for mm in range(len(h.mms)):
         if h.mms[mm]["state"] == MM_LIVE:
@@ -139,6 +136,16 @@ def hash_contents(h: Any, mapped: Any, hashes: Any) -> int:
                 elif kind_of(e) != 0:
                     hashes[n] = h.swaps[named_by(e)]["hash"] if kind_of(e) == SWAPPED else h.slots[entry]["hash"]
                     n += 1
+    return n
+
+
+@kernel
+def hash_contents(h: Any, mapped: Any, hashes: Any) -> int:
+    """XXH64 of every mapped frame, and of every page kept in another form. Returns how many there are.
+
+    mapped: uint8[frames], zeroed. hashes: int64[frames + pages], filled; what is kept comes first.
+    """
+    n = _look_behind(h, mapped, hashes)
     for pfn in range(1, len(h.frames)):
         if mapped[pfn]:
             hashes[n] = hash_page(h.words, pfn)
@@ -152,17 +159,7 @@ def hash_news(h: Any, mapped: Any, known: Any, hashes: Any) -> int:
 
     known: int64[frames]: the hash of each frame, as it was left then.
     """
-    n = 0
-    for mm in range(len(h.mms)):
-        if h.mms[mm]["state"] == MM_LIVE:
-            first = h.mms[mm]["first"]
-            for entry in range(first, first + h.mms[mm]["pages"]):
-                e = h.pte[entry]
-                if frame_behind(e) != 0:
-                    mapped[frame_behind(e)] = 1
-                elif kind_of(e) != 0:
-                    hashes[n] = h.swaps[named_by(e)]["hash"] if kind_of(e) == SWAPPED else h.slots[entry]["hash"]
-                    n += 1
+    n = _look_behind(h, mapped, hashes)
     for pfn in range(1, len(h.frames)):
         if mapped[pfn]:
             if h.news[pfn]:
